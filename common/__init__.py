@@ -1,0 +1,1 @@
+"""What both siblings stand on: the root of the error tree and versioned tables. Knows no app."""

@@ -1,0 +1,123 @@
+"""Reads one setting after the other from the environment, through django-environ.
+
+Every setting `NAME` may also come from the file that `NAME_FILE` points to (Docker and Kubernetes secrets). An
+empty value counts as unset. A wrong value is an ImproperlyConfigured with one sentence.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+Value = TypeVar("Value")
+
+TRUE = {"1", "true", "yes", "on"}
+FALSE = {"0", "false", "no", "off"}
+
+
+class Environment:
+    """The settings in `variables` (default: the process's environment)."""
+
+    def __init__(self, variables: dict[str, str] | None = None) -> None:
+        self._env = environ.Env()
+        # Env.ENVIRON is where django-environ reads; its own `$NAME` references would misread secrets with a `$`.
+        self._env.ENVIRON = dict(os.environ) if variables is None else variables
+
+    def text(self, *names: str, default: str = "") -> str:
+        """The first of `names` (a setting and its aliases) that is set."""
+        for name in names:
+            value = self._raw(name)
+            if value:
+                return value
+        return default
+
+    def _raw(self, name: str) -> str:
+        value = str(self._env.ENVIRON.get(name, "")).strip()
+        file = str(self._env.ENVIRON.get(f"{name}_FILE", "")).strip()
+        if value or not file:
+            return value
+        try:
+            return Path(file).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not text"
+            raise ImproperlyConfigured(f"{name}_FILE points to {file}, which cannot be read: {reason}.") from error
+
+    def _parsed(self, name: str, parse: Callable[[str], Value], default: Value, wanted: str) -> Value:
+        value = self.text(name)
+        if not value:
+            return default
+        try:
+            return parse(value)
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{name} must be {wanted}.") from error
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """true or false (also yes/no, on/off, 1/0)."""
+
+        def parse(value: str) -> bool:
+            if value.lower() in TRUE | FALSE:
+                return value.lower() in TRUE
+            raise ValueError(value)
+
+        return self._parsed(name, parse, default, "true or false")
+
+    def whole(self, name: str, *, default: int, least: int, most: int) -> int:
+        """A whole number from `least` to `most`."""
+
+        def parse(value: str) -> int:
+            number = int(value)
+            if not least <= number <= most:
+                raise ValueError(value)
+            return number
+
+        return self._parsed(name, parse, default, f"a whole number from {least} to {most}")
+
+    def seconds(self, name: str, *, default: float) -> float:
+        """A time in seconds, more than zero."""
+
+        def parse(value: str) -> float:
+            number = float(value)
+            if not 0 < number < 1e6:
+                raise ValueError(value)
+            return number
+
+        return self._parsed(name, parse, default, "a number of seconds greater than 0")
+
+    def items(self, name: str, *, default: list[str]) -> list[str]:
+        """A list, separated by commas."""
+        value = self.text(name)
+        return [item.strip() for item in value.split(",") if item.strip()] if value else default
+
+    def networks(self, name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        """A list of IP addresses and networks."""
+        try:
+            return [ipaddress.ip_network(item, strict=False) for item in self.items(name, default=[])]
+        except ValueError as error:
+            raise ImproperlyConfigured(
+                f"{name} must be a list of IP addresses or networks such as 10.0.0.0/8, separated by commas."
+            ) from error
+
+    def web_address(self, *names: str) -> str:
+        """An http or https address, without trailing slash; empty when unset."""
+        value = self.text(*names)
+        if value and not value.lower().startswith(("http://", "https://")):
+            raise ImproperlyConfigured(f"{names[0]} must start with http:// or https://.")
+        return value.rstrip("/")
+
+    def database(self, name: str, *, default: str) -> dict[str, object]:
+        """Django's description of the database that the URL names: SQLite or PostgreSQL."""
+        value = self.text(name, default=default)
+        wanted = f"{name} must be a sqlite:// or postgresql:// address."
+        try:
+            parsed = self._env.db_url_config(value)
+        except (ValueError, KeyError, ImproperlyConfigured) as error:
+            raise ImproperlyConfigured(wanted) from error
+        if parsed.get("ENGINE") not in {"django.db.backends.sqlite3", "django.db.backends.postgresql"}:
+            raise ImproperlyConfigured(wanted)
+        return dict(parsed)

@@ -1,0 +1,58 @@
+"""The one place that writes error bodies: `{"error": {"message", "type", "param", "code"}}`, the shape vLLM uses."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.http import HttpRequest, JsonResponse
+from rest_framework.exceptions import APIException, MethodNotAllowed, ParseError, UnsupportedMediaType
+from rest_framework.response import Response
+
+from common.errors import GatewayError, InvalidRequest
+
+logger = logging.getLogger(__name__)
+
+
+def translate(error: Exception) -> GatewayError:
+    """Any exception as one of ours. What is not expected becomes a 500 that says nothing of itself."""
+    if isinstance(error, GatewayError):
+        return error
+    if isinstance(error, MethodNotAllowed | ParseError | UnsupportedMediaType):
+        refusal = InvalidRequest(str(error.detail))
+        refusal.status_code = error.status_code
+        return refusal
+    if isinstance(error, APIException):
+        refusal = GatewayError(str(error.detail))
+        refusal.status_code, refusal.type = error.status_code, "invalid_request_error"
+        return refusal
+    logger.error("Unexpected error", exc_info=error)
+    return GatewayError()
+
+
+def headers(error: GatewayError) -> dict[str, str]:
+    """The headers that go with an error."""
+    return {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+
+
+def handle(error: Exception, context: dict[str, Any]) -> Response:
+    """DRF's EXCEPTION_HANDLER."""
+    ours = translate(error)
+    return Response(ours.body(), status=ours.status_code, headers=headers(ours))
+
+
+def answer(error: GatewayError) -> JsonResponse:
+    """The same body where there is no DRF view."""
+    return JsonResponse(error.body(), status=error.status_code, headers=headers(error))
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
+    """Django's handler404."""
+    refusal = InvalidRequest("There is nothing at this address.")
+    refusal.status_code, refusal.type = 404, "not_found_error"
+    return answer(refusal)
+
+
+def server_error(request: HttpRequest) -> JsonResponse:
+    """Django's handler500."""
+    return answer(GatewayError())

@@ -1,0 +1,34 @@
+"""Secrets that the gateway makes for itself at the first start, as files that only their owner can read."""
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+
+def private_directory(path: Path) -> Path:
+    """Makes the directory (mode 0700 when new) and returns it. Raises OSError."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def read_or_create(path: Path, make: Callable[[], str]) -> str:
+    """Returns the file's text, making the file (mode 0600) when there is none.
+
+    Several processes may start at once: each writes a file of its own and links it to the name, which only one
+    can do; all read what that one wrote. Raises OSError.
+    """
+    if not path.exists():
+        private_directory(path.parent)
+        draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(make() + "\n")
+            try:
+                os.link(draft, path)
+            except FileExistsError:
+                pass
+        finally:
+            draft.unlink()
+    return path.read_text().strip()

