@@ -1,1 +1,264 @@
-"""Tables."""
+"""The account of calls: one row for each call, and hourly sums that outlive the rows.
+
+Ids and names of keys and upstreams are copies: deleting a key or an upstream changes nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, Self
+from uuid import UUID
+
+from django.db import models
+from django.db.models import Q, Sum
+
+from gateway import call_ids, histogram
+from gateway.entry import MAX_LENGTHS, MAX_TAG_LENGTH, Outcome, UsageSource
+
+
+def outcome_choices() -> list[tuple[str, str]]:
+    """A callable, so that a new outcome needs no migration."""
+    return [(outcome.value, outcome.value.replace("_", " ")) for outcome in Outcome]
+
+
+def usage_source_choices() -> list[tuple[str, str]]:
+    """Likewise."""
+    return [(source.value, source.value) for source in UsageSource]
+
+
+def _text(name: str, *, null: bool = True, **options: Any) -> models.CharField[Any, Any]:
+    return models.CharField(max_length=MAX_LENGTHS[name], null=null, blank=null, **options)
+
+
+class Moment(NamedTuple):
+    """One point of a call's timeline."""
+
+    name: str
+    at: datetime
+    offset_ms: float
+
+
+class RequestLogQuerySet(models.QuerySet["RequestLog"]):
+    """Questions about calls. Newest first is by primary key, which is ordered by time."""
+
+    def between(self, start: datetime | None = None, end: datetime | None = None) -> Self:
+        """Calls received from `start` on and before `end`, to the millisecond; a range of the primary key."""
+        rows = self
+        if start is not None:
+            rows = rows.filter(pk__gte=call_ids.first_at(start))
+        if end is not None:
+            rows = rows.filter(pk__lt=call_ids.first_at(end))
+        return rows
+
+    def newest_first(self) -> Self:
+        """Ordered by primary key, descending."""
+        return self.order_by("-pk")
+
+    def older_than(self, call_id: UUID) -> Self:
+        """Calls before this one: the next page of a newest-first list."""
+        return self.filter(pk__lt=call_id)
+
+    def known_as(self, some_id: str) -> Self:
+        """Calls whose request id, or call id, is the given one."""
+        try:
+            return self.filter(Q(request_id=some_id) | Q(pk=UUID(some_id)))
+        except ValueError:
+            return self.filter(request_id=some_id)
+
+
+class RequestLog(models.Model):
+    """One call, however it ended."""
+
+    call_id = models.UUIDField(primary_key=True, editable=False)
+    request_id = _text("request_id", null=False)
+
+    received_at = models.DateTimeField()
+    head_at = models.DateTimeField(null=True)
+    first_token_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True, help_text="Empty when the gateway was killed meanwhile.")
+
+    key_id = models.BigIntegerField(null=True)
+    key_name = _text("key_name", null=False, verbose_name="virtual key")
+    user_id = _text("user_id")
+    end_user = _text("end_user")
+    model = _text("model")
+    served_model = _text("served_model")
+    upstream_id = models.BigIntegerField(null=True)
+    upstream_name = _text("upstream_name", verbose_name="upstream")
+
+    method = _text("method", null=False)
+    route = _text("route", null=False)
+    endpoint_class = _text("endpoint_class")
+    status = models.SmallIntegerField(null=True)
+    outcome = _text("outcome", null=False, choices=outcome_choices)
+    streaming = models.BooleanField(default=False)
+
+    prompt_tokens = models.IntegerField(null=True)
+    completion_tokens = models.IntegerField(null=True)
+    cached_tokens = models.IntegerField(null=True)
+    reasoning_tokens = models.IntegerField(null=True)
+    usage_source = _text("usage_source", null=False, choices=usage_source_choices)
+    cost = models.DecimalField(max_digits=20, decimal_places=10, null=True, help_text="US dollars.")
+
+    ttft_ms = models.FloatField("TTFT (ms)", null=True)
+    inter_token_ms = models.FloatField("inter-token latency (ms)", null=True)
+    bytes_in = models.BigIntegerField(null=True)
+    bytes_out = models.BigIntegerField(null=True)
+
+    client_address = _text("client_address")
+    user_agent = _text("user_agent")
+    error_type = _text("error_type")
+    error_text = _text("error_text")
+    tags = models.JSONField(default=list)
+
+    objects = RequestLogQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "request log"
+        ordering = ["-call_id"]
+        default_permissions = ("view",)
+        # Each filter of the log explorer, with the primary key behind it: a page of any one of them is one short
+        # range of an index. Time needs none: it is a range of the primary key.
+        indexes = [
+            models.Index(fields=["key_id", "call_id"], name="request_log_key"),
+            models.Index(fields=["model", "call_id"], name="request_log_model"),
+            models.Index(fields=["upstream_id", "call_id"], name="request_log_upstream"),
+            models.Index(fields=["status", "call_id"], name="request_log_status"),
+            models.Index(fields=["outcome", "call_id"], name="request_log_outcome"),
+            models.Index(fields=["request_id"], name="request_log_request"),
+        ]
+
+    def __str__(self) -> str:
+        return self.request_id
+
+    @property
+    def duration_ms(self) -> float | None:
+        """From receiving the call to its end, in milliseconds; None when the end is not known."""
+        return None if self.ended_at is None else _ms(self.received_at, self.ended_at)
+
+    @property
+    def timeline(self) -> list[Moment]:
+        """What is known of: received, upstream head, first token, end; each with its offset in milliseconds."""
+        moments = [
+            ("received", self.received_at),
+            ("upstream head", self.head_at),
+            ("first token", self.first_token_at),
+            ("end", self.ended_at),
+        ]
+        return [Moment(name, at, _ms(self.received_at, at)) for name, at in moments if at is not None]
+
+    @property
+    def total_tokens(self) -> int | None:
+        """Prompt and completion tokens together; None when neither is known."""
+        if self.prompt_tokens is None and self.completion_tokens is None:
+            return None
+        return (self.prompt_tokens or 0) + (self.completion_tokens or 0)
+
+
+def _ms(start: datetime, end: datetime) -> float:
+    return (end - start).total_seconds() * 1000
+
+
+class Usage(models.Model):
+    """What both roll-ups add up."""
+
+    calls = models.BigIntegerField(default=0)
+    errors = models.BigIntegerField(default=0)
+    prompt_tokens = models.BigIntegerField(default=0)
+    completion_tokens = models.BigIntegerField(default=0)
+    cached_tokens = models.BigIntegerField(default=0)
+    reasoning_tokens = models.BigIntegerField(default=0)
+    cost = models.DecimalField(max_digits=24, decimal_places=10, null=True, help_text="US dollars.")
+
+    class Meta:
+        abstract = True
+
+
+class UsageHourQuerySet(models.QuerySet["UsageHour"]):
+    """Questions about usage."""
+
+    def between(self, start: datetime, end: datetime) -> Self:
+        """The hours from the one that holds `start` up to, and without, `end`."""
+        return self.filter(hour__gte=start.replace(minute=0, second=0, microsecond=0), hour__lt=end)
+
+    def per_key(self, key_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+        """Calls, errors, prompt and completion tokens of each of these keys that has any."""
+        names = ("calls", "errors", "prompt_tokens", "completion_tokens")
+        sums = (
+            self.filter(key_id__in=key_ids).values("key_id").annotate(**{f"sum_{n}": Sum(n) for n in names})
+        )
+        return {row["key_id"]: {n: row[f"sum_{n}"] for n in names} for row in sums.order_by()}
+
+    def percentiles(self, shares: Sequence[float]) -> dict[str, list[float | None]]:
+        """`{"ttft": […], "duration": […]}` in milliseconds, one value for each share (0 to 1)."""
+        columns = (*histogram.TTFT_COLUMNS, *histogram.DURATION_COLUMNS)
+        sums = self.aggregate(**{f"sum_{name}": Sum(name) for name in columns})
+        counts = {name: sums[f"sum_{name}"] or 0 for name in columns}
+
+        def of(bounds: Sequence[float], names: Sequence[str]) -> list[float | None]:
+            return [histogram.percentile(bounds, [counts[n] for n in names], share) for share in shares]
+
+        return {
+            "ttft": of(histogram.TTFT_BOUNDS_MS, histogram.TTFT_COLUMNS),
+            "duration": of(histogram.DURATION_BOUNDS_MS, histogram.DURATION_COLUMNS),
+        }
+
+
+class UsageHour(Usage):
+    """Usage in one hour (UTC, by the time received) of one key, team, user, end user, model and upstream.
+
+    No dimension is NULL, so that the unique constraint holds: "" and 0 mean none. Names are the latest seen.
+    The columns `ttft_bucket_NN` and `duration_bucket_NN` are histograms (`gateway.histogram`).
+    """
+
+    DIMENSIONS = ("hour", "key_id", "team_id", "user_id", "end_user", "model", "upstream_id")
+
+    hour = models.DateTimeField()
+    key_id = models.BigIntegerField(default=0)
+    team_id = models.CharField(max_length=64, default="", blank=True)
+    user_id = models.CharField(max_length=MAX_LENGTHS["user_id"], default="", blank=True)
+    end_user = models.CharField(max_length=MAX_LENGTHS["end_user"], default="", blank=True)
+    model = models.CharField(max_length=MAX_LENGTHS["model"], default="", blank=True)
+    upstream_id = models.BigIntegerField(default=0)
+    key_name = models.CharField(max_length=MAX_LENGTHS["key_name"], default="", blank=True)
+    upstream_name = models.CharField(max_length=MAX_LENGTHS["upstream_name"], default="", blank=True)
+
+    objects = UsageHourQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "usage in an hour"
+        verbose_name_plural = "usage by hour"
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["hour", "key_id", "team_id", "user_id", "end_user", "model", "upstream_id"],
+                name="usage_hour_dimensions",
+            )
+        ]
+        indexes = [models.Index(fields=["key_id", "hour"], name="usage_hour_key")]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H:%M} {self.key_name}"
+
+
+for _column in (*histogram.TTFT_COLUMNS, *histogram.DURATION_COLUMNS):
+    UsageHour.add_to_class(_column, models.IntegerField(default=0))
+
+
+class UsageHourTag(Usage):
+    """Usage in one hour of the calls that carry a tag."""
+
+    DIMENSIONS = ("hour", "tag")
+
+    hour = models.DateTimeField()
+    tag = models.CharField(max_length=MAX_TAG_LENGTH)
+
+    class Meta:
+        verbose_name = "usage of a tag in an hour"
+        verbose_name_plural = "usage by tag and hour"
+        default_permissions = ("view",)
+        constraints = [models.UniqueConstraint(fields=["hour", "tag"], name="usage_hour_tag_dimensions")]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H:%M} {self.tag}"
