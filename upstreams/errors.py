@@ -4,7 +4,7 @@
     ├── NoUpstream                503  nothing is there, or may be called now
     ├── CredentialUnreadable      503  the stored credential was encrypted with other keys
     └── UpstreamError             502  the upstream did not answer as it should
-        ├── UpstreamRefused       502  refused the connection: nothing was sent, the next candidate may be tried
+        ├── UpstreamRefused       502  refused the connection: it has seen nothing of the call
         ├── UpstreamNameUnknown   502  its host name does not resolve
         ├── UpstreamTlsFailed     502  no secure connection (certificate, protocol)
         ├── UpstreamConnectTimeout 504 did not accept the connection in time
@@ -13,7 +13,7 @@
         ├── UpstreamInvalid       502  answered with something that is not HTTP
         └── UpstreamBroken        502  broke off in the middle of its answer
 
-`upstreams.client` translates the HTTP library's errors into these. No message names an address or a credential.
+`upstreams.client` translates the HTTP library's errors into these. No message names an address or credential.
 """
 
 from common.errors import GatewayError
