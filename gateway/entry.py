@@ -37,8 +37,8 @@ class UsageSource(StrEnum):
     NONE = "none"
 
 
-# The greatest length of each text, in characters. The roll-ups' unique index holds user, end user and model at
-# once; PostgreSQL refuses an index entry of more than 2,704 bytes.
+# The greatest length of each text, in characters. The roll-ups' unique index holds user, end user and model
+# together; PostgreSQL refuses an index entry of more than 2,704 bytes.
 MAX_LENGTHS = {
     "call_id": 36,
     "request_id": 128,
@@ -114,7 +114,8 @@ def clean_text(text: str, max_length: int) -> str:
 def clean(entry: Mapping[str, Any]) -> Entry:
     """A copy of the entry that every database accepts.
 
-    Texts are cleaned and cut, numbers out of range become None (not known). Call it once, when the entry is built. Fields that it does not know are kept.
+    Texts are cleaned and cut, numbers out of range become None (not known). Call it once, when the entry is
+    built. Fields that it does not know are kept.
     """
     fit = dict(entry)
     for name, max_length in MAX_LENGTHS.items():

@@ -1,7 +1,7 @@
 """Histograms of times in milliseconds, in fixed buckets, so that they add up.
 
-Each bucket is twice as wide as the one before. Bucket n counts the times up to bound n and above the bound before
-it; the last one counts all that are longer. Pure.
+Each bucket is twice as wide as the one before. Bucket n counts the times up to bound n and above the one before
+it; the last counts all that are longer. Pure.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ def bucket_of(bounds: Sequence[float], milliseconds: float) -> int:
 
 
 def percentile(bounds: Sequence[float], counts: Sequence[int], share: float) -> float | None:
-    """The time in milliseconds that `share` (0 to 1) of the calls did not exceed; None when there were none.
+    """The time in milliseconds that `share` (0 to 1) of the calls did not exceed; None without calls.
 
-    Read off linearly within its bucket, so it is at most a factor of two away; a time in the last, open bucket
-    is reported as that bucket's lower bound.
+    Read off linearly within its bucket, so it is at most a factor of two away; a time in the last bucket,
+    which is open, is reported as its lower bound.
     """
     total = sum(counts)
     if not total:

@@ -118,8 +118,8 @@ class RequestLog(models.Model):
         verbose_name = "request log"
         ordering = ["-call_id"]
         default_permissions = ("view",)
-        # Each filter of the log explorer, with the primary key behind it: a page of any one of them is one short
-        # range of an index. Time needs none: it is a range of the primary key.
+        # Each filter of the log explorer, with the primary key behind it: a page of any one of them is a short
+        # range of one index. Time needs none: it is a range of the primary key.
         indexes = [
             models.Index(fields=["key_id", "call_id"], name="request_log_key"),
             models.Index(fields=["model", "call_id"], name="request_log_model"),
@@ -130,7 +130,7 @@ class RequestLog(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.request_id
+        return str(self.request_id)
 
     @property
     def duration_ms(self) -> float | None:
@@ -139,7 +139,7 @@ class RequestLog(models.Model):
 
     @property
     def timeline(self) -> list[Moment]:
-        """What is known of: received, upstream head, first token, end; each with its offset in milliseconds."""
+        """What is known of received, upstream head, first token and end, with offsets in milliseconds."""
         moments = [
             ("received", self.received_at),
             ("upstream head", self.head_at),
@@ -185,10 +185,11 @@ class UsageHourQuerySet(models.QuerySet["UsageHour"]):
     def per_key(self, key_ids: Sequence[int]) -> dict[int, dict[str, int]]:
         """Calls, errors, prompt and completion tokens of each of these keys that has any."""
         names = ("calls", "errors", "prompt_tokens", "completion_tokens")
-        sums = (
-            self.filter(key_id__in=key_ids).values("key_id").annotate(**{f"sum_{n}": Sum(n) for n in names})
-        )
-        return {row["key_id"]: {n: row[f"sum_{n}"] for n in names} for row in sums.order_by()}
+        sums = {f"sum_{name}": Sum(name) for name in names}
+        rows = self.filter(key_id__in=key_ids).order_by().values("key_id").annotate(**sums)
+        return {
+            key_id: dict(zip(names, values, strict=True)) for key_id, *values in rows.values_list("key_id", *sums)
+        }
 
     def percentiles(self, shares: Sequence[float]) -> dict[str, list[float | None]]:
         """`{"ttft": […], "duration": […]}` in milliseconds, one value for each share (0 to 1)."""
