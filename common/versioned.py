@@ -3,17 +3,24 @@
 Each app that has such tables has one version row. A writer bumps it inside its own transaction, which locks
 the row, so versions become visible in the order in which they were given out. Changed rows carry the version,
 deleted ones leave a tombstone; a copy asks for what is newer than what it has. Knows no app and no process model.
+
+Tombstones are kept for a day: a copy that has not looked for half a day, or that finds a lower version than its
+own (a restored backup), has to load everything again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any, ClassVar, Self, TypeVar
 
 from django.db import connections, models, router, transaction
 from django.db.models import F
+from django.utils import timezone
 
 Row = TypeVar("Row", bound="VersionedModel")
+
+KEEP_TOMBSTONES = timedelta(days=1)
 
 
 class VersionRow(models.Model):
@@ -27,8 +34,8 @@ class VersionRow(models.Model):
 
     @classmethod
     def current(cls) -> int:
-        """The last committed version; one indexed read."""
-        return cls._default_manager.values_list("value", flat=True).get(pk=1)
+        """The last committed version; one indexed read. 0 in a database that was emptied."""
+        return cls._default_manager.filter(pk=1).values_list("value", flat=True).first() or 0
 
     @classmethod
     def bump(cls) -> int:
@@ -36,7 +43,10 @@ class VersionRow(models.Model):
         using = router.db_for_write(cls)
         if not connections[using].in_atomic_block:
             raise transaction.TransactionManagementError("A version is only bumped inside a transaction.")
-        cls._default_manager.filter(pk=1).update(value=F("value") + 1)
+        row = cls._default_manager.filter(pk=1)
+        if not row.update(value=F("value") + 1):  # `manage.py flush` takes away what the migration made
+            cls._default_manager.bulk_create([cls(value=0)], ignore_conflicts=True)
+            row.update(value=F("value") + 1)
         return cls.current()
 
 
@@ -102,13 +112,6 @@ class VersionedModel(models.Model):
     class Meta:
         abstract = True
 
-    @classmethod
-    def bury(cls, ids: Iterable[int], version: int) -> None:
-        """Leaves a tombstone for each id."""
-        cls.tombstone._default_manager.bulk_create(
-            cls.tombstone(row_id=row_id, version=version) for row_id in ids
-        )
-
     def save(self, *args: Any, **kwargs: Any) -> None:
         with transaction.atomic():
             self.version = self.version_row.bump()
@@ -120,3 +123,10 @@ class VersionedModel(models.Model):
         with transaction.atomic():
             self.bury([self.pk], self.version_row.bump())
             return super().delete(*args, **kwargs)
+
+    @classmethod
+    def bury(cls, ids: Iterable[int], version: int) -> None:
+        """Leaves a tombstone for each id, and clears away the old ones."""
+        tombstones = cls.tombstone._default_manager
+        tombstones.filter(deleted_at__lt=timezone.now() - KEEP_TOMBSTONES).delete()
+        tombstones.bulk_create(cls.tombstone(row_id=row_id, version=version) for row_id in ids)

@@ -1,1 +1,327 @@
-"""Tables."""
+"""Virtual keys and their secrets. Every write bumps the version in its own transaction, so no copy can miss it.
+
+Writers lock the version row first: what they then read (is this name taken?) stays true until they commit.
+Knows no HTTP; the plain text of a secret passes through here once and is not kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from hmac import compare_digest
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import (
+    CASCADE,
+    BooleanField,
+    CharField,
+    DateTimeField,
+    ForeignKey,
+    JSONField,
+    Manager,
+    Model,
+    PositiveIntegerField,
+    Q,
+    QuerySet,
+)
+from django.utils import timezone
+
+from common.versioned import Tombstone, VersionedModel, VersionedQuerySet, VersionRow
+from keys import crypto
+from keys.errors import NameTaken, SecretRefused, SecretTaken
+from keys.identity import DEFAULT_ENDPOINT_CLASSES, ENDPOINT_CLASSES
+
+TOUCH_BATCH = 500
+
+
+class KeysVersion(VersionRow):
+    """The number of the last change of any key."""
+
+
+class DeletedKey(Tombstone):
+    """What is left of a deleted key."""
+
+
+def default_endpoint_classes() -> list[str]:
+    """What a key may call unless its admin says otherwise."""
+    return list(DEFAULT_ENDPOINT_CLASSES)
+
+
+def validate_models(value: object) -> None:
+    """A list of model names or patterns. Raises ValidationError."""
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        raise ValidationError('Must be a list of model names such as ["my-model", "qwen-*"]; [] allows all.')
+
+
+def validate_endpoint_classes(value: object) -> None:
+    """A list of endpoint classes. Raises ValidationError."""
+    if not isinstance(value, list) or any(item not in ENDPOINT_CLASSES for item in value):
+        raise ValidationError(f"Must be a list of these: {', '.join(ENDPOINT_CLASSES)}.")
+
+
+def validate_metadata(value: object) -> None:
+    """A JSON object. Raises ValidationError."""
+    if not isinstance(value, dict):
+        raise ValidationError('Must be a JSON object such as {"tags": ["team-a"]}.')
+
+
+class VirtualKeyQuerySet(VersionedQuerySet["VirtualKey"]):
+    """Questions about keys, and their bulk writes."""
+
+    def update(self, **values: Any) -> int:
+        """As VersionedQuerySet.update; `updated_at` follows."""
+        return super().update(**{"updated_at": timezone.now(), **values})
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    def mark_changed(self) -> int:
+        """Gives the keys a new version because something that belongs to them changed."""
+        return self.update()
+
+    mark_changed.alters_data = True  # type: ignore[attr-defined]
+
+    def with_secret(self, secret_or_digest: str) -> VirtualKeyQuerySet:
+        """The key that has this secret, given in plain or as its digest."""
+        known = crypto.is_digest(secret_or_digest)
+        digest = secret_or_digest if known else crypto.digest(secret_or_digest)
+        return self.filter(secrets__digest=digest)
+
+    def touch(self, ids: Iterable[int], at: datetime) -> None:
+        """Notes the last use of the keys with these ids; quiet, never backwards."""
+        for batch in _batches(ids):
+            unused = Q(last_used_at=None) | Q(last_used_at__lt=at)
+            self.filter(unused, pk__in=batch).update_quietly(last_used_at=at)
+
+    touch.alters_data = True  # type: ignore[attr-defined]
+
+
+class VirtualKeyManager(Manager.from_queryset(VirtualKeyQuerySet)):  # type: ignore[misc]
+    """The only place where a key is born."""
+
+    def issue(self, *, secret: str | None = None, **fields: Any) -> tuple[VirtualKey, str]:
+        """Makes a key with one secret and returns both; the plain secret is not kept anywhere.
+
+        `secret` is the admin's own text. Raises SecretRefused, SecretTaken and NameTaken.
+        """
+        plain = crypto.generate() if secret is None else secret
+        if not crypto.is_well_formed(plain):
+            raise SecretRefused
+        with transaction.atomic():
+            KeysVersion.bump()
+            Secret.objects.ensure_free(plain)
+            key = VirtualKey(**fields)
+            key.ensure_name_is_free()
+            key.save(force_insert=True)
+            key.add_secret(plain)
+        return key, plain
+
+
+class VirtualKey(VersionedModel):
+    """The identity that a developer calls with: what it may call, and how much."""
+
+    version_row = KeysVersion
+    tombstone = DeletedKey
+
+    name = CharField(
+        max_length=255, null=True, blank=True, unique=True, help_text="Unique. LiteLLM calls it key_alias."
+    )
+    user_id = CharField(
+        "owner", max_length=255, null=True, blank=True, db_index=True, help_text="Who holds the key."
+    )
+    models = JSONField(
+        default=list,
+        blank=True,
+        validators=[validate_models],
+        help_text='Allowed models, such as ["my-model", "qwen-*"]; [] allows all.',
+    )
+    metadata = JSONField(
+        default=dict,
+        blank=True,
+        validators=[validate_metadata],
+        help_text='A JSON object; its list "tags" is copied to the request log.',
+    )
+    endpoint_classes = JSONField(
+        default=default_endpoint_classes,
+        blank=True,
+        validators=[validate_endpoint_classes],
+        help_text="Which kinds of endpoint the key may call: inference, monitoring, server_control.",
+    )
+    max_parallel_requests = PositiveIntegerField(
+        null=True, blank=True, help_text="How many calls may be open at once; empty means no limit."
+    )
+    expires_at = DateTimeField(null=True, blank=True, help_text="Empty means never.")
+    blocked = BooleanField(default=False)
+    created_at = DateTimeField(default=timezone.now, editable=False, db_index=True)
+    created_by = CharField(max_length=255, default="", blank=True, editable=False)
+    updated_at = DateTimeField(default=timezone.now, editable=False)
+    last_used_at = DateTimeField(null=True, blank=True, editable=False)
+
+    objects = VirtualKeyManager()
+
+    class Meta:
+        ordering = ["-created_at", "-pk"]
+        verbose_name = "virtual key"
+
+    def __str__(self) -> str:
+        return self.name or self.masked
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.name = self.name or None  # "" would be a name that only one key may have
+        self.updated_at = timezone.now()
+        if kwargs.get("update_fields") is not None:
+            kwargs["update_fields"] = {*kwargs["update_fields"], "updated_at"}
+        super().save(*args, **kwargs)
+
+    @property
+    def secret(self) -> Secret | None:
+        """The newest secret, which stands for the key in lists."""
+        return max(self.secrets.all(), key=lambda secret: secret.pk, default=None)
+
+    @property
+    def masked(self) -> str:
+        """`sk-...abcd` of the newest secret."""
+        secret = self.secret if self.pk else None
+        return crypto.mask(secret.last_four if secret else "")
+
+    @property
+    def state(self) -> str:
+        """`active`, `blocked` or `expired`."""
+        if self.blocked:
+            return "blocked"
+        return "expired" if self.expires_at and self.expires_at <= timezone.now() else "active"
+
+    def block(self) -> None:
+        """Refuses the key everywhere; its open calls are cut."""
+        self.blocked = True
+        self.save(update_fields=["blocked"])
+
+    def unblock(self) -> None:
+        """Lets the key call again."""
+        self.blocked = False
+        self.save(update_fields=["blocked"])
+
+    def rotate(self, overlap: timedelta) -> str:
+        """Gives the key a new secret and returns its plain text. Old ones die after `overlap`, at once for zero."""
+        plain = crypto.generate()
+        with transaction.atomic():
+            self.save(update_fields=[])
+            now = timezone.now()
+            old = self.secrets.all()
+            if overlap > timedelta(0):
+                old.filter(Q(expires_at=None) | Q(expires_at__gt=now + overlap)).update(expires_at=now + overlap)
+                old = old.filter(expires_at__lte=now)
+            old.delete()
+            self.add_secret(plain)
+        return plain
+
+    def add_secret(self, plain: str) -> Secret:
+        """Lets the key be shown by this secret too. Of the text only digest, prefix and last four are kept."""
+        return Secret.objects.create(
+            key=self,
+            digest=crypto.digest(plain),
+            prefix=crypto.visible_prefix(plain),
+            last_four=plain[-4:],
+        )
+
+    def ensure_name_is_free(self) -> None:
+        """Raises NameTaken when another key has the name. Exact in a transaction that has bumped the version."""
+        if self.name and VirtualKey.objects.filter(name=self.name).exclude(pk=self.pk).exists():
+            raise NameTaken(self.name)
+
+
+class SecretQuerySet(QuerySet["Secret"]):
+    """Secrets whose writes mark their keys as changed."""
+
+    def _mark_keys(self) -> None:
+        # The version's lock comes first, so that the ids cannot change under us.
+        KeysVersion.bump()
+        VirtualKey.objects.filter(pk__in=list(self.values_list("key_id", flat=True))).mark_changed()
+
+    def update(self, **values: Any) -> int:
+        """Updates the secrets and marks their keys, in one transaction."""
+        with transaction.atomic():
+            self._mark_keys()
+            return super().update(**values)
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Deletes the secrets and marks their keys, in one transaction."""
+        with transaction.atomic():
+            self._mark_keys()
+            return super().delete()
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
+    def bulk_create(self, objs: Iterable[Secret], *args: Any, **kwargs: Any) -> list[Secret]:
+        """Inserts the secrets and marks their keys, in one transaction."""
+        secrets = list(objs)
+        with transaction.atomic():
+            VirtualKey.objects.filter(pk__in={secret.key_id for secret in secrets}).mark_changed()
+            return super().bulk_create(secrets, *args, **kwargs)
+
+    def touch(self, ids: Iterable[int], at: datetime) -> None:
+        """Notes the last use of the secrets with these ids; quiet, never backwards."""
+        for batch in _batches(ids):
+            unused = Q(last_used_at=None) | Q(last_used_at__lt=at)
+            QuerySet.update(self.filter(unused, pk__in=batch), last_used_at=at)
+
+    touch.alters_data = True  # type: ignore[attr-defined]
+
+    def ensure_free(self, plain: str) -> None:
+        """Raises SecretTaken when a key, or the master key, is this text. Exact after a bump in a transaction."""
+        digest = crypto.digest(plain)
+        is_master = compare_digest(digest, crypto.digest(settings.MASTER_KEY))
+        if is_master or self.filter(digest=digest).exists():
+            raise SecretTaken
+
+
+class Secret(Model):
+    """What the client holds, without its plain text. A key has several while a rotation overlaps."""
+
+    key = ForeignKey(VirtualKey, on_delete=CASCADE, related_name="secrets")
+    digest = CharField(max_length=64, unique=True, editable=False)
+    prefix = CharField(max_length=16, editable=False)
+    last_four = CharField(max_length=4, editable=False)
+    created_at = DateTimeField(default=timezone.now, editable=False)
+    expires_at = DateTimeField(null=True, blank=True, help_text="The end of a rotation's overlap.")
+    last_used_at = DateTimeField(null=True, blank=True, editable=False)
+
+    objects = SecretQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return crypto.mask(self.last_four)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        with transaction.atomic():
+            VirtualKey.objects.filter(pk=self.key_id).mark_changed()
+            super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        with transaction.atomic():
+            VirtualKey.objects.filter(pk=self.key_id).mark_changed()
+            return super().delete(*args, **kwargs)
+
+
+class Lease(Model):
+    """Places that an open call holds of a counter, in PostgreSQL. A killed holder's run out by themselves."""
+
+    lease_id = CharField(max_length=64, db_index=True)
+    counter = CharField(max_length=200, db_index=True)
+    amount = PositiveIntegerField()
+    expires_at = DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.amount} of {self.counter}"
+
+
+def _batches(ids: Iterable[int]) -> Iterable[list[int]]:
+    every = sorted(set(ids))
+    return (every[start : start + TOUCH_BATCH] for start in range(0, len(every), TOUCH_BATCH))

@@ -1,0 +1,115 @@
+"""Who is calling: from headers to an Identity, or a refusal with one sentence.
+
+Asks a directory (the registry's memory in the relay, the database in the control plane), and never a table itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from hmac import compare_digest
+
+from django.conf import settings
+from django.db import Error as DatabaseError
+
+from keys import crypto
+from keys.errors import (
+    AuthorizationMalformed,
+    DatabaseAway,
+    KeyBlocked,
+    KeyExpired,
+    KeyMalformed,
+    KeyMissing,
+    KeyUnknown,
+)
+from keys.identity import ANONYMOUS, MASTER, Identity
+from keys.registry import Directory
+
+Look = Callable[[], object]
+
+
+def presented_key(environ: Mapping[str, str]) -> str | None:
+    """The key among a WSGI environ's headers, by LiteLLM's precedence; None when there is none.
+
+    `x-litellm-api-key`, `Authorization: Bearer`, `api-key`, `x-api-key`; an empty header counts as absent. Raises
+    AuthorizationMalformed when all there is is an Authorization header of another scheme.
+    """
+    authorization = environ.get("HTTP_AUTHORIZATION", "").strip()
+    bearer = _without_bearer(authorization)
+    is_bearer = bearer != authorization or authorization.lower() == "bearer"
+    key = (
+        _without_bearer(environ.get("HTTP_X_LITELLM_API_KEY", "").strip())
+        or (bearer if is_bearer and bearer.lower() != "bearer" else "")
+        or environ.get("HTTP_API_KEY", "").strip()
+        or environ.get("HTTP_X_API_KEY", "").strip()
+    )
+    if not key and authorization and not is_bearer:
+        raise AuthorizationMalformed
+    return key or None
+
+
+def _without_bearer(value: str) -> str:
+    return value[7:].strip() if value[:7].lower() == "bearer " else value
+
+
+def identify(environ: Mapping[str, str], directory: Directory, now: float, look: Look) -> Identity:
+    """Who calls, from a WSGI environ: `presented_key`, then `authenticate`."""
+    try:
+        secret = presented_key(environ)
+    except AuthorizationMalformed:
+        if settings.REQUIRE_KEYS:
+            raise
+        secret = None
+    return authenticate(secret, directory, now, look)
+
+
+def authenticate(secret: str | None, directory: Directory, now: float, look: Look) -> Identity:
+    """Whose secret this is. `now` is in unix seconds.
+
+    `look` is called once when a well-formed key is not known; it brings the directory up to date, or raises
+    django.db.Error. Raises AuthenticationRefused and DatabaseAway. Where keys are not required, a caller without a
+    known key is ANONYMOUS; a known key keeps its own rules, refusals included.
+    """
+    try:
+        return _known(secret, directory, now, look)
+    except (KeyMissing, KeyMalformed, KeyUnknown):
+        if settings.REQUIRE_KEYS:
+            raise
+        return ANONYMOUS
+
+
+def _known(secret: str | None, directory: Directory, now: float, look: Look) -> Identity:
+    if not secret:
+        raise KeyMissing
+    digest = crypto.digest(secret)
+    if compare_digest(digest, crypto.digest(settings.MASTER_KEY)):
+        return MASTER
+    if not secret.startswith("sk-"):
+        raise KeyMalformed
+    if not crypto.is_well_formed(secret):
+        raise KeyUnknown
+    identity = _find(digest, directory, look)
+    _refuse_unusable(identity, now)
+    return identity
+
+
+def _find(digest: str, directory: Directory, look: Look) -> Identity:
+    try:
+        identity = directory.find(digest)
+        if identity is None:
+            look()
+            identity = directory.find(digest)
+    except DatabaseError as error:
+        if settings.REQUIRE_KEYS or not directory.is_loaded:
+            raise DatabaseAway from error
+        raise KeyUnknown from error  # keyless: what memory does not know is anonymous, and calls go on
+    if identity is None:
+        raise KeyUnknown
+    return identity
+
+
+def _refuse_unusable(identity: Identity, now: float) -> None:
+    if identity.blocked:
+        raise KeyBlocked
+    for expires_at in (identity.expires_at, identity.secret_expires_at):
+        if expires_at is not None and expires_at <= now:
+            raise KeyExpired(masked=identity.masked, expired_at=expires_at, now=now)

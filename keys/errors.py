@@ -1,0 +1,220 @@
+"""Why a key, or what is done with one, is refused. Statuses, types and sentences are LiteLLM's where it has them.
+
+    GatewayError
+    ├── AuthenticationRefused     401 auth_error
+    │   ├── KeyMissing                no key at all
+    │   ├── AuthorizationMalformed    an Authorization header that is not `Bearer …`
+    │   ├── KeyMalformed              not `sk-…`
+    │   ├── KeyUnknown                token_not_found_in_db; a typo reads the same
+    │   ├── KeyExpired                expired_key
+    │   ├── KeyBlocked
+    │   └── ManagementRefused         a key API route without the master key
+    ├── DatabaseAway              503 no_db_connection
+    ├── PermissionRefused         403
+    │   ├── EndpointClassDenied       key_route_access_denied
+    │   ├── ModelDenied               key_model_access_denied
+    │   └── KeyInfoDenied             key_info_access_denied
+    ├── LimitExceeded             429 throttling_error
+    ├── KeyNotFound               404 not_found_error
+    ├── NameTaken                 400 bad_request_error
+    ├── SecretRefused             400 bad_request_error
+    ├── SecretTaken               409 bad_request_error
+    ├── BodyTooLarge              413
+    └── FieldMissing              422
+
+No message holds a secret or its digest.
+"""
+
+from datetime import UTC, datetime
+
+from common.errors import GatewayError, InvalidRequest
+
+
+class AuthenticationRefused(GatewayError):
+    """401."""
+
+    status_code = 401
+    type = "auth_error"
+    default_detail = "Authentication Error, Invalid API key provided."
+
+
+class KeyMissing(AuthenticationRefused):
+    """The request carries no key."""
+
+    default_detail = "Authentication Error, No api key passed in."
+
+
+class AuthorizationMalformed(AuthenticationRefused):
+    """The only place for a key that is filled is an Authorization header of another scheme."""
+
+    default_detail = "Authentication Error, Malformed API Key passed in. Ensure Key has `Bearer ` prefix."
+
+
+class KeyMalformed(AuthenticationRefused):
+    """What was sent is not a virtual key."""
+
+    default_detail = "Authentication Error, a virtual key is expected, which starts with 'sk-'."
+
+
+class KeyUnknown(AuthenticationRefused):
+    """No such key, or a typo in one."""
+
+    type = "token_not_found_in_db"
+    param = "key"
+
+
+class KeyExpired(AuthenticationRefused):
+    """The key, or the secret that a rotation replaced, is past its time."""
+
+    type = "expired_key"
+
+    def __init__(self, *, masked: str, expired_at: float, now: float) -> None:
+        super().__init__(
+            f"Authentication Error - Expired Key. Key Expiry time {_time(expired_at)} "
+            f"and current time {_time(now)}",
+            param=masked,
+        )
+
+
+class KeyBlocked(AuthenticationRefused):
+    """An admin has blocked the key."""
+
+    default_detail = "Authentication Error, Key is blocked. Update via `/key/unblock` if you're an admin."
+
+
+class ManagementRefused(AuthenticationRefused):
+    """Someone without the master key asked for a management route."""
+
+    default_detail = (
+        "Authentication Error, Only proxy admin can be used to generate, delete, update info for new keys. "
+        "Use the master key."
+    )
+
+
+class DatabaseAway(GatewayError):
+    """The key is not known from memory and the database cannot be asked."""
+
+    status_code = 503
+    type = "no_db_connection"
+    default_detail = "Service Unavailable, the key database is temporarily unreachable. Please retry shortly."
+    retry_after = 5
+
+
+class PermissionRefused(GatewayError):
+    """403."""
+
+    status_code = 403
+
+
+class EndpointClassDenied(PermissionRefused):
+    """The key lacks the class of the endpoint."""
+
+    type = "key_route_access_denied"
+
+    def __init__(self, endpoint_class: str) -> None:
+        words = endpoint_class.replace("_", " ")
+        super().__init__(
+            f"This API key may not call {words} endpoints. Ask your admin to grant {words} to this key."
+        )
+
+
+class ModelDenied(PermissionRefused):
+    """The key's list of models does not hold the call's model."""
+
+    type = "key_model_access_denied"
+    param = "model"
+
+    def __init__(self, model: str | None) -> None:
+        if model is None:
+            super().__init__(
+                "This API key is limited to certain models, and the model of this call cannot be told. "
+                "Name a model that you may use."
+            )
+            return
+        shown = model[:200].encode("utf-8", "replace").decode()
+        super().__init__(
+            f"The requested model '{shown}' is not available for this API key, or the model name is invalid. "
+            "Check the models available to you and try again."
+        )
+
+
+class KeyInfoDenied(PermissionRefused):
+    """A virtual key asked for the info of another key. The same answer whether that exists or not."""
+
+    type = "key_info_access_denied"
+    param = "key"
+    default_detail = "A virtual key can only read its own info."
+
+
+class LimitExceeded(GatewayError):
+    """A limit has no room for the call. `retry_after` is in seconds."""
+
+    status_code = 429
+    type = "throttling_error"
+
+    def __init__(self, *, subject: str, limit: str, ceiling: int, remaining: int, retry_after: int) -> None:
+        super().__init__(
+            f"Rate limit exceeded for api_key: {subject}. Limit type: {limit}. "
+            f"Current limit: {ceiling}, Remaining: {remaining}.",
+            retry_after=retry_after,
+        )
+
+
+class KeyNotFound(GatewayError):
+    """No such key in the database."""
+
+    status_code = 404
+    type = "not_found_error"
+    param = "key"
+    default_detail = "Key not found."
+
+
+class NameTaken(GatewayError):
+    """Another key has this name."""
+
+    status_code = 400
+    type = "bad_request_error"
+    param = "key_alias"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"Key with alias '{name}' already exists. Unique key aliases across all keys are required."
+        )
+
+
+class SecretRefused(GatewayError):
+    """A secret of the admin's own that cannot be a key."""
+
+    status_code = 400
+    type = "bad_request_error"
+    param = "key"
+    default_detail = (
+        "Invalid key format. A virtual key must start with 'sk-' and have 16 to 512 visible ASCII characters; "
+        "one that starts with 'sk-vgw-' needs a valid checksum."
+    )
+
+
+class SecretTaken(GatewayError):
+    """The secret exists already."""
+
+    status_code = 409
+    type = "bad_request_error"
+    param = "key"
+    default_detail = "This key exists already."
+
+
+class BodyTooLarge(InvalidRequest):
+    """A request body of the key API is over its limit."""
+
+    status_code = 413
+    default_detail = "The request body is too large."
+
+
+class FieldMissing(InvalidRequest):
+    """A field that the request cannot do without is missing or out of range: 422, as FastAPI answers."""
+
+    status_code = 422
+
+
+def _time(unix: float) -> str:
+    return datetime.fromtimestamp(unix, UTC).isoformat(sep=" ", timespec="seconds")

@@ -1,0 +1,43 @@
+"""Who calls, as a value: what authentication finds and permissions and limits read. Knows no table and no HTTP."""
+
+from dataclasses import dataclass
+
+INFERENCE = "inference"
+MONITORING = "monitoring"
+SERVER_CONTROL = "server_control"
+ENDPOINT_CLASSES = (INFERENCE, MONITORING, SERVER_CONTROL)
+DEFAULT_ENDPOINT_CLASSES = (INFERENCE, MONITORING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """A virtual key as one of its secrets shows it. Times are unix seconds; None means never.
+
+    An empty `models` allows every model. `masked` is the secret's `sk-...abcd`.
+    """
+
+    key_id: int | None
+    name: str | None
+    user_id: str | None = None
+    models: tuple[str, ...] = ()
+    endpoint_classes: frozenset[str] = frozenset(DEFAULT_ENDPOINT_CLASSES)
+    max_parallel_requests: int | None = None
+    expires_at: float | None = None
+    blocked: bool = False
+    tags: tuple[str, ...] = ()
+    secret_id: int | None = None
+    secret_expires_at: float | None = None
+    masked: str = ""
+
+    @property
+    def label(self) -> str:
+        """What the key may be called in a message: its name, else its masked secret."""
+        return self.name or self.masked
+
+    def is_refused(self, now: float) -> bool:
+        """Whether the key, whichever secret is shown, is blocked or expired."""
+        return self.blocked or (self.expires_at is not None and self.expires_at <= now)
+
+
+MASTER = Identity(key_id=None, name="master key", endpoint_classes=frozenset(ENDPOINT_CLASSES))
+ANONYMOUS = Identity(key_id=None, name="anonymous")

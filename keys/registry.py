@@ -1,0 +1,184 @@
+"""The keys in memory, which authentication reads instead of the database.
+
+Readers take no lock: a refresh builds a new view and puts it in the old one's place. The version is read before the
+rows, so rows that are newer than it may come along, and come again with the next refresh; nothing can be missed.
+Knows no HTTP and no process model; whoever owns the process calls `refresh`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from django.db.models import F, QuerySet
+
+from common.versioned import KEEP_TOMBSTONES
+from keys import crypto
+from keys.identity import Identity
+from keys.models import DeletedKey, KeysVersion, VirtualKey
+
+CHUNK_ROWS = 5000
+LONGEST_GAP = KEEP_TOMBSTONES.total_seconds() / 2
+
+# A damaged row allows nothing, instead of stopping the refresh or allowing everything.
+_NO_MODELS = ("",)
+
+
+class Directory(Protocol):
+    """Where authentication looks keys up."""
+
+    def find(self, digest: str) -> Identity | None:
+        """The identity behind a secret's digest."""
+        ...
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether an unknown key is really unknown, rather than not read yet."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    version: int = -1
+    read_at: float = 0.0
+    identities: dict[str, Identity] = field(default_factory=dict)
+    digests: dict[int, tuple[str, ...]] = field(default_factory=dict)
+
+
+class KeyRegistry:
+    """All keys by the digests of their secrets. `clock` gives unix seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._view = _View()
+
+    def find(self, digest: str) -> Identity | None:
+        """The identity behind a secret's digest, as of the last refresh."""
+        return self._view.identities.get(digest)
+
+    @property
+    def version(self) -> int:
+        """The version of the last refresh; -1 before the first."""
+        return self._view.version
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether there was a refresh."""
+        return self.version >= 0
+
+    def __len__(self) -> int:
+        return len(self._view.digests)
+
+    def refresh(self) -> frozenset[int]:
+        """Reads what has changed: in the steady state one row, the version.
+
+        Returns the ids of keys that were usable and are now blocked, expired or gone, so that their open calls can
+        be cut. Raises django.db.Error when the database is away; the old view then stays.
+        """
+        old, now = self._view, self._clock()
+        version = KeysVersion.current()
+        is_recent = now - old.read_at < LONGEST_GAP
+        if version == old.version and is_recent:
+            self._replace(old, _View(version, now, old.identities, old.digests))
+            return frozenset()
+        if 0 <= old.version < version and is_recent:
+            new, touched = _changed(old, version, now)
+        else:
+            new, touched = _View(version, now, *_read(VirtualKey.objects.all())), frozenset(old.digests)
+        self._replace(old, new)
+        return frozenset(
+            key_id for key_id in touched if _is_usable(old, key_id, now) and not _is_usable(new, key_id, now)
+        )
+
+    def _replace(self, old: _View, new: _View) -> None:
+        # Of two refreshes at the same time, the one that knows less must not win: it would revive a blocked key.
+        if self._view is old or new.version >= self._view.version:
+            self._view = new
+
+
+class DatabaseDirectory:
+    """Looks each key up in the database: for the control plane, which keeps no copy."""
+
+    is_loaded = True
+
+    def find(self, digest: str) -> Identity | None:
+        """The identity behind a secret's digest; one query. Raises django.db.Error."""
+        rows = _rows(VirtualKey.objects.filter(secrets__digest=digest))
+        return next((_identity(row) for row in rows if row["digest"] == digest), None)
+
+
+def _rows(keys: QuerySet[VirtualKey]) -> Iterable[Mapping[str, Any]]:
+    """One row for each secret; a key without secrets has one whose digest is None."""
+    return (
+        keys.order_by("pk")
+        .values(
+            "pk",
+            "name",
+            "user_id",
+            "models",
+            "endpoint_classes",
+            "metadata",
+            "max_parallel_requests",
+            "expires_at",
+            "blocked",
+            digest=F("secrets__digest"),
+            last_four=F("secrets__last_four"),
+            secret_id=F("secrets__pk"),
+            secret_expires_at=F("secrets__expires_at"),
+        )
+        .iterator(chunk_size=CHUNK_ROWS)
+    )
+
+
+def _identity(row: Mapping[str, Any]) -> Identity:
+    models, metadata = row["models"], row["metadata"]
+    tags = metadata.get("tags") if isinstance(metadata, dict) else None
+    return Identity(
+        key_id=row["pk"],
+        name=row["name"],
+        user_id=row["user_id"],
+        models=tuple(map(str, models)) if isinstance(models, list) else _NO_MODELS,
+        endpoint_classes=frozenset(map(str, row["endpoint_classes"] or ())),
+        max_parallel_requests=row["max_parallel_requests"],
+        expires_at=row["expires_at"] and row["expires_at"].timestamp(),
+        blocked=row["blocked"],
+        tags=tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else (),
+        secret_id=row["secret_id"],
+        secret_expires_at=row["secret_expires_at"] and row["secret_expires_at"].timestamp(),
+        masked=crypto.mask(row["last_four"]),
+    )
+
+
+def _read(keys: QuerySet[VirtualKey]) -> tuple[dict[str, Identity], dict[int, tuple[str, ...]]]:
+    identities: dict[str, Identity] = {}
+    digests: dict[int, tuple[str, ...]] = {}
+    for row in _rows(keys):
+        known = digests.setdefault(row["pk"], ())
+        if row["digest"] is not None:
+            identities[row["digest"]] = _identity(row)
+            digests[row["pk"]] = (*known, row["digest"])
+    return identities, digests
+
+
+def _changed(old: _View, version: int, now: float) -> tuple[_View, frozenset[int]]:
+    """The old view with the rows and tombstones that are newer than it, and the ids of the keys they concern."""
+    changed, changed_digests = _read(VirtualKey.objects.newer_than(old.version))
+    gone = DeletedKey._default_manager.filter(version__gt=old.version).values_list("row_id", flat=True)
+    touched = frozenset(changed_digests).union(gone)
+    identities, digests = dict(old.identities), dict(old.digests)
+    for key_id in touched:
+        for digest in digests.pop(key_id, ()):
+            identities.pop(digest, None)
+    # A key that was deleted between the two queries comes back here, until its tombstone is read next time.
+    identities.update(changed)
+    digests.update(changed_digests)
+    return _View(version, now, identities, digests), touched
+
+
+def _is_usable(view: _View, key_id: int, now: float) -> bool:
+    return any(not view.identities[digest].is_refused(now) for digest in view.digests.get(key_id, ()))
+
+
+registry = KeyRegistry()
