@@ -19,6 +19,11 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended(counters[place], 0));
     DELETE FROM keys_lease WHERE counter = counters[place] AND expires_at <= clock_timestamp();
     SELECT coalesce(sum(amount), 0) INTO used FROM keys_lease WHERE counter = counters[place];
+    FOR earlier IN 1 .. place - 1 LOOP
+      IF counters[earlier] = counters[place] THEN
+        used := used + amounts[earlier];
+      END IF;
+    END LOOP;
     IF used + amounts[place] > ceilings[place] THEN
       refused := place;
       RETURN NEXT;

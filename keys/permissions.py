@@ -1,0 +1,59 @@
+"""What a known caller may use: classes of endpoints, and models. Knows no request and no route.
+
+The endpoint classes are inference, monitoring (health, metrics, versions, models) and server control (sleep, LoRA,
+weights, caches …); which route has which class is the gateway's business.
+"""
+
+from collections.abc import Iterable
+
+from keys.errors import EndpointClassDenied, ModelDenied
+from keys.identity import ENDPOINT_CLASSES, INFERENCE, MONITORING, SERVER_CONTROL, Identity
+
+__all__ = [
+    "ENDPOINT_CLASSES",
+    "INFERENCE",
+    "MONITORING",
+    "SERVER_CONTROL",
+    "check_class",
+    "check_model",
+    "may_use_any",
+    "may_use_model",
+]
+
+
+def check_class(identity: Identity, endpoint_class: str) -> None:
+    """Raises EndpointClassDenied unless the key has the class."""
+    if endpoint_class not in identity.endpoint_classes:
+        raise EndpointClassDenied(endpoint_class)
+
+
+def check_model(identity: Identity, model: str | None) -> None:
+    """Raises ModelDenied unless the key may use the model. None is a call whose model cannot be told."""
+    if identity.models and (model is None or not may_use_model(identity, model)):
+        raise ModelDenied(model)
+
+
+def may_use_model(identity: Identity, model: str) -> bool:
+    """Whether the key may use the model. A key without a list may use all."""
+    return not identity.models or any(_matches(pattern, model) for pattern in identity.models)
+
+
+def may_use_any(identity: Identity, models: Iterable[str]) -> bool:
+    """Whether the key may use at least one of the models."""
+    return any(may_use_model(identity, model) for model in models)
+
+
+def _matches(pattern: str, text: str) -> bool:
+    """Whether the text fits a pattern in which `*` is any characters. Linear in the text, unlike a regex."""
+    first, *rest = pattern.split("*")
+    if not rest:
+        return pattern == text
+    if not text.startswith(first):
+        return False
+    place = len(first)
+    for part in rest[:-1]:
+        found = text.find(part, place)
+        if found < 0:
+            return False
+        place = found + len(part)
+    return len(text) - place >= len(rest[-1]) and text.endswith(rest[-1])
