@@ -1,4 +1,4 @@
-"""The one place that writes error bodies: `{"error": {"message", "type", "param", "code"}}`, the shape vLLM uses."""
+"""The one place that writes error bodies: `{"error": {"message", "type", "param", "code"}}`, as vLLM does."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from django.http import HttpRequest, JsonResponse
-from rest_framework.exceptions import APIException, MethodNotAllowed, ParseError, UnsupportedMediaType
+from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 
 from common.errors import GatewayError, InvalidRequest
@@ -18,16 +18,15 @@ def translate(error: Exception) -> GatewayError:
     """Any exception as one of ours. What is not expected becomes a 500 that says nothing of itself."""
     if isinstance(error, GatewayError):
         return error
-    if isinstance(error, MethodNotAllowed | ParseError | UnsupportedMediaType):
-        refusal = InvalidRequest(str(error.detail))
-        refusal.status_code = error.status_code
-        return refusal
     if isinstance(error, APIException):
-        refusal = GatewayError(str(error.detail))
-        refusal.status_code, refusal.type = error.status_code, "invalid_request_error"
-        return refusal
+        return _with_status(InvalidRequest(str(error.detail)), error.status_code)
     logger.error("Unexpected error", exc_info=error)
     return GatewayError()
+
+
+def _with_status(error: GatewayError, status: int) -> GatewayError:
+    error.status_code = status
+    return error
 
 
 def headers(error: GatewayError) -> dict[str, str]:

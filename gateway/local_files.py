@@ -1,5 +1,6 @@
 """Secrets that the gateway makes for itself at the first start, as files that only their owner can read."""
 
+import contextlib
 import os
 import secrets
 from collections.abc import Callable
@@ -25,10 +26,8 @@ def read_or_create(path: Path, make: Callable[[], str]) -> str:
         try:
             with os.fdopen(descriptor, "w") as file:
                 file.write(make() + "\n")
-            try:
+            with contextlib.suppress(FileExistsError):
                 os.link(draft, path)
-            except FileExistsError:
-                pass
         finally:
             draft.unlink()
     return path.read_text().strip()

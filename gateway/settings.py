@@ -66,9 +66,7 @@ def new_master_key() -> str:
 
 _RANDOM = "python -c 'import secrets; print(secrets.token_urlsafe(50))'"
 _RANDOM_MASTER = """python -c 'import secrets; print("sk-master-" + secrets.token_urlsafe(32))'"""
-_RANDOM_FERNET = (
-    "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
-)
+_RANDOM_FERNET = "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
 
 SECRET_KEY = _secret("SECRET_KEY", "secret_key", _RANDOM)
 ENCRYPTION_KEYS = [
@@ -81,12 +79,11 @@ for _key in ENCRYPTION_KEYS:
         Fernet(_key)
     except ValueError as _error:
         raise ImproperlyConfigured(
-            f"GATEWAY_ENCRYPTION_KEYS must be Fernet keys separated by commas, newest first; make one with: {_RANDOM_FERNET}"
+            "GATEWAY_ENCRYPTION_KEYS must be Fernet keys separated by commas, newest first; "
+            f"make one with: {_RANDOM_FERNET}"
         ) from _error
 
-MASTER_KEY = _secret(
-    "GATEWAY_MASTER_KEY", "master_key", _RANDOM_MASTER, "LITELLM_MASTER_KEY", "DHEERA_AI_MASTER_KEY"
-)
+MASTER_KEY = _secret("GATEWAY_MASTER_KEY", "master_key", _RANDOM_MASTER, "LITELLM_MASTER_KEY", "DHEERA_AI_MASTER_KEY")
 ALLOW_WEAK_MASTER_KEY = env.flag("GATEWAY_ALLOW_WEAK_MASTER_KEY", default=False)
 if not ALLOW_WEAK_MASTER_KEY and (len(MASTER_KEY) < 20 or len(set(MASTER_KEY)) < 8):
     raise ImproperlyConfigured(

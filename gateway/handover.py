@@ -1,0 +1,110 @@
+"""Hands the control plane's paths over: the relay owns the public port, the admin and the key API live behind it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import gevent
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+
+from common.errors import GatewayError
+from gateway.body import announced_length, receive
+from gateway.client_address import origin
+from gateway.cuts import CallCut
+from gateway.error_handler import answer, translate
+from gateway.errors import BodyTooSlow, ControlPlaneAway
+from gateway.headers import HOP_BY_HOP
+from gateway.plane import plane
+from gateway.server import ClientConnection
+from upstreams.client import Outgoing, UpstreamClient, UpstreamResponse
+from upstreams.errors import UpstreamBroken, UpstreamError
+
+logger = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 10_000_000
+READ_SECONDS = 300.0
+_OURS = {"HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED"}
+
+_client = UpstreamClient(connect_timeout=5, read_timeout=READ_SECONDS)
+
+
+def hand_over(request: HttpRequest) -> HttpResponseBase:
+    """Passes a request on to the control plane and its answer back."""
+    environ = request.META
+    connection = ClientConnection(environ)
+    try:
+        return _passed_on(request.method or "GET", environ, connection)
+    except CallCut:
+        connection.abort()
+        return HttpResponse(status=499)
+    except GatewayError as error:
+        connection.close_after()
+        return answer(translate(error))
+
+
+def _passed_on(method: str, environ: Mapping[str, Any], connection: ClientConnection) -> HttpResponseBase:
+    length = announced_length(environ)
+    with gevent.Timeout(settings.BODY_TIMEOUT, BodyTooSlow()):
+        body = receive(
+            environ["wsgi.input"], length=length, limit=MAX_BODY_BYTES, spool=plane.spool, on_bytes=lambda _: None
+        )
+    outgoing = Outgoing(_request_headers(environ), str(environ.get("RAW_URI", "/")))
+    if length != 0:
+        outgoing["Content-Length"] = str(body.length)
+    try:
+        response = _client.open(plane.control_url, method, outgoing, body.whole())
+    except UpstreamError as error:
+        logger.warning("The control plane does not answer (%s).", type(error).__name__)
+        raise ControlPlaneAway from error
+    finally:
+        body.close()
+    connection.set_server_name(None)
+    return _answer(response, connection)
+
+
+def _request_headers(environ: Mapping[str, Any]) -> dict[str, str]:
+    """All end-to-end headers, cookies and credentials included: the control plane is ourselves."""
+    headers = {
+        name[5:].replace("_", "-").title(): str(value)
+        for name, value in environ.items()
+        if name.startswith("HTTP_") and name not in _OURS and name[5:].replace("_", "-").lower() not in HOP_BY_HOP
+    }
+    if environ.get("CONTENT_TYPE"):
+        headers["Content-Type"] = str(environ["CONTENT_TYPE"])
+    headers.setdefault("Accept-Encoding", "identity")
+    headers.setdefault("Host", "localhost")
+    client = origin(environ, settings.TRUSTED_PROXIES)
+    headers["X-Forwarded-For"], headers["X-Forwarded-Proto"] = client.forwarded_for, client.scheme
+    return headers
+
+
+def _answer(response: UpstreamResponse, connection: ClientConnection) -> StreamingHttpResponse:
+    relayed = StreamingHttpResponse(_Body(response, connection), status=response.status, reason=response.reason)
+    del relayed.headers["Content-Type"]
+    for name, value in response.headers:
+        lower = name.lower()
+        if lower == "set-cookie":
+            relayed.cookies.load(value)
+        elif lower not in HOP_BY_HOP and lower not in {"date", "server"}:
+            relayed.headers[name] = value
+    return relayed
+
+
+class _Body:
+    """The answer's body; the connection is given back, or closed, when the server is done with it."""
+
+    def __init__(self, response: UpstreamResponse, connection: ClientConnection) -> None:
+        self._response = response
+        self._connection = connection
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._response.chunks()
+        except UpstreamBroken:
+            self._connection.cut()
+
+    def close(self) -> None:
+        self._response.close()

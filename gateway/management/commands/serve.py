@@ -1,0 +1,101 @@
+"""`manage.py serve`: the one command that starts the gateway."""
+
+import socket
+import sys
+import threading
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import ERROR, run_checks
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import connections
+
+from gateway.first_start import FirstStart, prepare
+from gateway.processes import allow_many_files
+from gateway.recorder import Recorder
+from gateway.supervisor import CONTROL, RELAY, Supervisor
+
+
+class Command(BaseCommand):
+    """Checks the settings, migrates, makes what is missing, then runs the planes until it is told to stop."""
+
+    help = "Starts the gateway: the relay on HOST:PORT and the control plane (admin, key API) behind it."
+    requires_system_checks: list[str] = []  # run below, with one sentence each instead of a traceback
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        group = parser.add_mutually_exclusive_group()
+        group.add_argument("--relay", action="store_true", help="only the relay plane")
+        group.add_argument("--control", action="store_true", help="only the control plane")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        planes = [RELAY] if options["relay"] else [CONTROL] if options["control"] else [CONTROL, RELAY]
+        self._check()
+        if RELAY in planes:
+            _check_port(settings.HOST, settings.PORT)
+        self._welcome(prepare(), planes)
+        connections.close_all()
+        allow_many_files()
+        account = _account if RELAY in planes else None
+        sys.exit(Supervisor(planes, grace=settings.GRACE_SECONDS, account=account).run())
+
+    def _check(self) -> None:
+        errors = [message for message in run_checks() if message.level >= ERROR]
+        if errors:
+            raise ImproperlyConfigured(" ".join(f"{e.msg} {e.hint or ''}".strip() for e in errors))
+
+    def _welcome(self, start: FirstStart, planes: list[str]) -> None:
+        address = settings.PUBLIC_URL or f"http://{_reachable(settings.HOST)}:{settings.PORT}"
+        lines = [
+            f"vLLM Gateway: {address}",
+            f"  admin        {address}/admin/   user {start.username}",
+            f"  calls        {address}/vllm/…",
+            f"  master key   {_master_key_place()}",
+        ]
+        if start.password:
+            lines.insert(2, f"  password     {start.password}   (shown only now; change it in the admin)")
+        if not settings.REQUIRE_KEYS:
+            lines.append("  WARNING      GATEWAY_REQUIRE_KEYS is false: anyone who reaches this address may call.")
+        if RELAY in planes:
+            lines += ["  make a key:", f"    {_example(address)}"]
+        self.stdout.write("\n".join(lines))
+        self.stdout.flush()
+
+
+def _account(calls_over: threading.Event) -> None:
+    """Moves the journal into the database while calls run, and what is left when they are over."""
+    Recorder(settings.DATA_DIR / "journal").run(calls_over)
+
+
+def _check_port(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ImproperlyConfigured(
+                f"The gateway cannot listen on HOST {host}, PORT {port}: {error.strerror}."
+            ) from error
+
+
+def _reachable(host: str) -> str:
+    """How a person on this machine gets there."""
+    if host in {"0.0.0.0", "::"}:  # noqa: S104
+        return "localhost"
+    return f"[{host}]" if ":" in host else host
+
+
+def _master_key_place() -> str:
+    path = settings.DATA_DIR / "master_key"
+    given = settings.env.text("GATEWAY_MASTER_KEY", "LITELLM_MASTER_KEY", "DHEERA_AI_MASTER_KEY")
+    return "from the environment" if given else f"in {path}"
+
+
+def _example(address: str) -> str:
+    given = settings.env.text("GATEWAY_MASTER_KEY", "LITELLM_MASTER_KEY", "DHEERA_AI_MASTER_KEY")
+    key = "$GATEWAY_MASTER_KEY" if given else f"$(cat {settings.DATA_DIR / 'master_key'})"
+    return (
+        f'curl -X POST {address}/key/generate -H "Authorization: Bearer {key}" '
+        "-H 'Content-Type: application/json' -d '{}'"
+    )

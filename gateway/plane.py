@@ -1,0 +1,178 @@
+"""What one relay process has besides its calls: registries, counters, journal, and what runs beside the calls."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import gevent
+from django.conf import settings
+from django.db import OperationalError, connections
+from gevent.threadpool import ThreadPool
+
+from gateway.control_address import base_url
+from gateway.cuts import CallCut
+from gateway.entry import Outcome, clean
+from gateway.errors import KeyRevoked, NotServing
+from gateway.journal import Journal
+from gateway.local_files import private_directory
+from gateway.open_call import OpenCall, OpenCalls
+from gateway.refresher import Refresher
+from gateway.sweeper import INTERVAL_SECONDS, Sweeper, TimeLimits
+from keys.counters import Counters, make_counters
+from keys.registry import KeyRegistry
+from keys.registry import registry as key_registry
+from upstreams.client import UpstreamClient
+from upstreams.pool import UpstreamPool
+from upstreams.pool import pool as upstream_pool
+
+logger = logging.getLogger(__name__)
+
+RENEW_SECONDS = 30.0
+DRAIN_MARGIN_SECONDS = 2.0
+
+
+class RelayPlane:
+    """The relay process. One per process: `plane`."""
+
+    def __init__(self) -> None:
+        self.keys: KeyRegistry = key_registry
+        self.pool: UpstreamPool = upstream_pool
+        self.open_calls = OpenCalls()
+        self.client = UpstreamClient(connect_timeout=settings.CONNECT_TIMEOUT)
+        self.counters: Counters = make_counters()
+        self.journal = Journal(private_directory(settings.DATA_DIR / "journal"))
+        self.spool = private_directory(settings.DATA_DIR / "spool")
+        self.control_url = base_url(settings)
+        self.run_in_store = _runner()
+        self.refresher = Refresher(self.refresh, run=self.run_in_store, then=self.cut_revoked)
+        self.draining = False
+        self.unknown_keys = 0
+        self._revoked: frozenset[int] = frozenset()
+        self._worker: Any = None
+        self._greenlets: list[Any] = []
+
+    # --- Life of the process
+
+    def start(self, worker: Any) -> None:
+        """Starts what runs beside the calls; `worker` is gunicorn's."""
+        self._worker = worker
+        limits = TimeLimits(
+            settings.BODY_TIMEOUT, settings.FIRST_BYTE_TIMEOUT, settings.IDLE_TIMEOUT, settings.TOTAL_TIMEOUT
+        )
+        self._greenlets = [
+            gevent.spawn(self.refresher.loop),
+            gevent.spawn(self._every, INTERVAL_SECONDS, partial(self._sweep, Sweeper(limits))),
+            gevent.spawn(self._every, RENEW_SECONDS, self._renew_leases),
+        ]
+
+    def stop(self) -> None:
+        """At the end of the process."""
+        self.refresher.stop()
+        gevent.killall(self._greenlets, block=False)
+        self.journal.close()
+
+    @staticmethod
+    def _every(seconds: float, act: Callable[[], None]) -> None:
+        while True:
+            gevent.sleep(seconds)
+            try:
+                act()
+            except Exception:
+                logger.exception("A background step of the relay failed; it is tried again.")
+
+    def _sweep(self, sweeper: Sweeper) -> None:
+        if not self.draining and not self._worker.alive:
+            self.draining = True
+            self._worker.hang_up_waiting()
+            grace = max(0.0, settings.GRACE_SECONDS - DRAIN_MARGIN_SECONDS)
+            self._greenlets.append(gevent.spawn_later(grace, self._end_last_calls))
+        if self.draining:
+            self._worker.hang_up_waiting()
+        sweeper.sweep(self.open_calls)
+
+    def _end_last_calls(self) -> None:
+        for call in self.open_calls:
+            call.cut(CallCut(Outcome.DRAINED, NotServing("The gateway is stopping.")))
+
+    def _renew_leases(self) -> None:
+        held = [call.call_id for call in self.open_calls]
+        if held:
+            self.counters.renew(held)
+
+    # --- What is known of keys and upstreams
+
+    def refresh(self) -> None:
+        """Brings the registries up to date. It may run in another thread, so it cuts no call itself."""
+        self._revoked |= self.keys.refresh()
+        self.pool.refresh()
+
+    def cut_revoked(self) -> None:
+        """Cuts the open calls of keys that are refused since the last refresh."""
+        revoked, self._revoked = self._revoked, frozenset()
+        for call in self.open_calls.of_keys(revoked) if revoked else ():
+            call.cut(CallCut(Outcome.REVOKED, KeyRevoked()))
+
+    def look(self) -> None:
+        """One look at the database for a key that is not known here, shared by all who wait.
+
+        Raises django.db.Error when the database is away.
+        """
+        if self._worker is None:  # no background loop: tests, commands
+            self.refresh()
+        elif not self.refresher.look():
+            raise OperationalError("The registries could not be refreshed.")
+
+    def check_serving(self) -> None:
+        """Raises NotServing while the registries are empty or the process is about to end."""
+        if self.draining or (self._worker is not None and not self.refresher.ready):
+            raise NotServing
+
+    @property
+    def ready(self) -> bool:
+        """Whether calls are taken."""
+        return not self.draining and (self._worker is None or self.refresher.ready)
+
+    # --- The account of calls
+
+    def admitted(self, call: OpenCall) -> None:
+        """The call is open from now on."""
+        self.open_calls.add(call)
+        self.journal.admitted(clean(call.entry()))
+
+    def ended(self, call: OpenCall) -> None:
+        """The call has ended: its entry goes to the journal, its places are given back."""
+        self.open_calls.discard(call)
+        self.journal.ended(clean(call.entry()))
+        if call.holds_lease:
+            self._release(call.call_id)
+
+    def _release(self, call_id: str) -> None:
+        if settings.EMBEDDED:
+            self.counters.release(call_id)
+        else:
+            gevent.spawn(self.counters.release, call_id)  # a round trip that no client waits for
+
+
+def _runner() -> Callable[[Callable[[], None]], None]:
+    """Where the registries' queries run: SQLite's locks would stop gevent's loop, so they wait in a native thread."""
+    if not settings.EMBEDDED or settings.PLANE != "relay":
+
+        def run(act: Callable[[], None]) -> None:
+            try:
+                act()
+            finally:
+                connections.close_all()
+
+        return run
+    pool = ThreadPool(1)
+
+    def run_in_thread(act: Callable[[], None]) -> None:
+        pool.apply(act)
+
+    return run_in_thread
+
+
+plane = RelayPlane()

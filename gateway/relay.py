@@ -1,0 +1,185 @@
+"""Passes calls on: opens one on an upstream, and pumps the answer back. Bytes move here and nowhere else.
+
+Knows no table, no recorder and no admin.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from common.errors import GatewayError
+from gateway.cuts import CallCut
+from gateway.entry import Outcome, UsageSource
+from gateway.meters import Meter
+from gateway.open_call import OpenCall, Phase
+from gateway.server import ClientConnection
+from upstreams.client import Body, Outgoing, UpstreamClient, UpstreamResponse
+from upstreams.errors import NoUpstream, UpstreamBroken, UpstreamError
+from upstreams.selection import Candidate
+
+logger = logging.getLogger(__name__)
+
+
+class InFlightCounts(Protocol):
+    """Who counts the calls that are open on each upstream."""
+
+    def enter(self, upstream_id: int | None) -> None: ...
+    def leave(self, upstream_id: int | None) -> None: ...
+
+
+Prepare = Callable[[Candidate], tuple[Outgoing, Body]]
+
+
+class Relay:
+    """Opens calls on upstreams."""
+
+    def __init__(self, client: UpstreamClient, counts: InFlightCounts) -> None:
+        self._client = client
+        self._counts = counts
+
+    def open(self, call: OpenCall, candidates: Sequence[Candidate], prepare: Prepare) -> RelayedAnswer:
+        """Sends the call to the first candidate that can be reached, and waits for the response head.
+
+        `prepare` gives what is sent to a candidate. Only an upstream that cannot have seen the call (refused, no
+        connection) makes way for the next one. Raises UpstreamError, NoUpstream.
+        """
+        failure: GatewayError = NoUpstream()
+        for candidate in candidates:
+            try:
+                return self._open_on(call, candidate, prepare)
+            except UpstreamError as error:
+                if not error.before_sent:
+                    raise
+                failure = error
+        raise failure
+
+    def _open_on(self, call: OpenCall, candidate: Candidate, prepare: Prepare) -> RelayedAnswer:
+        upstream = candidate.upstream
+        call.upstream_id, call.upstream_name = upstream.id, upstream.name
+        call.served_model = candidate.served_name or call.model
+        outgoing, body = prepare(candidate)
+        call.enter(Phase.ANSWER)
+        self._counts.enter(upstream.id)
+        try:
+            response = self._client.open(upstream.base_url, call.method, outgoing, body)
+        except BaseException:
+            self._counts.leave(upstream.id)
+            raise
+        call.head_at = time.time()
+        call.status = response.status
+        return RelayedAnswer(candidate, response, lambda: self._counts.leave(upstream.id))
+
+
+class RelayedAnswer:
+    """An upstream's answer whose head has come. `close` it once, whatever happens."""
+
+    def __init__(self, candidate: Candidate, response: UpstreamResponse, on_close: Callable[[], None]) -> None:
+        self.candidate = candidate
+        self.response = response
+        self._on_close: Callable[[], None] | None = on_close
+
+    def close(self) -> None:
+        """Frees the upstream's connection: for the next call after a clean end, else by closing it."""
+        if self._on_close is not None:
+            on_close, self._on_close = self._on_close, None
+            self.response.close()
+            on_close()
+
+
+class RelayedBody:
+    """The body on its way to the client: what a StreamingHttpResponse iterates over and closes."""
+
+    def __init__(
+        self,
+        call: OpenCall,
+        answer: RelayedAnswer,
+        meter: Meter,
+        connection: ClientConnection,
+    ) -> None:
+        self._call = call
+        self._answer = answer
+        self._meter = meter
+        self._connection = connection
+
+    def __iter__(self) -> Iterator[bytes]:
+        call, meter, read1, feed = self._call, self._meter, self._answer.response.read1, self._meter.feed
+        passed = b""
+        try:
+            # The hot loop: one turn for each chunk of each stream, so it stays whole.
+            while chunk := read1():
+                passed = feed(chunk)
+                if call.first_token_at is None and meter.started:
+                    call.first_token_at = time.time()
+                if passed:
+                    if not call.bytes_out:
+                        call.phase = Phase.STREAM
+                    call.bytes_out += len(passed)
+                    call.writing = True
+                    yield passed
+                    call.writing = False
+            if rest := meter.end():
+                call.bytes_out += len(rest)
+                yield rest
+            self._finish(Outcome.UPSTREAM_FAILED if meter.failure else Outcome.COMPLETED)
+        except UpstreamBroken as error:
+            yield from self._break_off(Outcome.UPSTREAM_FAILED, error)
+        except CallCut as cut:
+            if cut.error is not None:
+                yield from self._break_off(cut.outcome, cut.error)
+            # A client that left is not written to: `close` sees that nothing was finished.
+        except Exception:
+            logger.exception("The relay itself failed in the middle of an answer.")
+            yield from self._break_off(Outcome.GATEWAY_FAILED, GatewayError())
+
+    def _break_off(self, outcome: Outcome, error: GatewayError) -> Iterator[bytes]:
+        """Ends the body so that the client can tell; a stream of events says why, in an event of its own."""
+        call = self._call
+        self._account(completed=False)
+        call.fail(outcome, error)
+        if call.streaming:
+            held = self._meter.end()
+            yield held + error_event(call.route, error, mid_event=self._meter.mid_event)
+        self._connection.cut()
+
+    def _account(self, *, completed: bool) -> None:
+        usage = self._meter.usage(completed=completed, request_bytes=self._call.bytes_in)
+        call = self._call
+        call.prompt_tokens, call.completion_tokens = usage.prompt_tokens, usage.completion_tokens
+        call.cached_tokens, call.reasoning_tokens = usage.cached_tokens, usage.reasoning_tokens
+        call.usage_source = UsageSource(usage.source)
+
+    def _finish(self, outcome: Outcome) -> None:
+        if self._call.outcome is None:
+            if self._meter.failure:
+                self._call.error_type, self._call.error_text = self._meter.failure, self._meter.failure_text
+            self._account(completed=outcome is Outcome.COMPLETED)
+            self._call.finish(outcome)
+
+    def close(self) -> None:
+        """Called by the server in every case, also when the client left in the middle of a write."""
+        if self._call.outcome is None:
+            self._account(completed=False)
+            cut = self._call.pending_cut
+            self._call.fail(cut.outcome if cut else Outcome.CLIENT_DISCONNECTED, cut.error if cut else None)
+            self._connection.abort()
+        self._answer.close()
+
+
+def error_event(route: str, error: GatewayError, *, mid_event: bool) -> bytes:
+    """The event that ends a broken stream, in the shape that the route's own errors have (vLLM, Anthropic, OpenAI).
+
+    `mid_event`: the event before it was cut in its middle, and a blank line must end that one first.
+    """
+    start = b"\n\n" if mid_event else b""
+    body = error.body()
+    if route.startswith("/v1/messages"):
+        shape: dict[str, object] = {"type": "error", "error": {"type": error.type, "message": error.message}}
+    elif route.startswith("/v1/responses"):
+        shape = {"type": "error", "code": error.type, "message": error.message, "param": error.param}
+    else:
+        return start + b"data: " + json.dumps(body).encode() + b"\n\n"
+    return start + b"event: error\ndata: " + json.dumps(shape).encode() + b"\n\n"

@@ -1,0 +1,54 @@
+"""Thin views: parse, ask one object, answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from gateway.passthrough import PassThrough
+from gateway.plane import plane
+
+
+class FirstRenderer(BaseContentNegotiation):
+    """Takes the first renderer, whatever the client accepts: `Accept: text/event-stream` must not become a 406."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        return parsers[0]
+
+    def select_renderer(
+        self, request: Request, renderers: Any, format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        return renderers[0], renderers[0].media_type
+
+
+class PassThroughView(APIView):
+    """`/vllm/<anything>`: every vLLM endpoint in native format, streaming included."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    throttle_classes = ()
+    renderer_classes = (JSONRenderer,)
+    content_negotiation_class = FirstRenderer
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Nothing yet: who may do what is decided in `PassThrough`, from the raw request."""
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        return {}
+
+    def relay(self, request: Request) -> HttpResponseBase:
+        """Any method."""
+        return PassThrough(request.META, plane).answer()
+
+    get = head = post = put = patch = delete = options = relay  # type: ignore[assignment]
+
+
+def front_page(request: HttpRequest) -> HttpResponseRedirect:
+    """Someone opened the bare address in a browser."""
+    return HttpResponseRedirect("/admin/")

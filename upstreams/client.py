@@ -1,0 +1,371 @@
+"""Sends requests to upstreams: the only file that imports requests and urllib3.
+
+A prepared request goes straight to an adapter (a Session would merge cookies, read `.netrc` and proxy variables,
+and follow redirects). Paths leave byte for byte. What urllib3 raises is translated here, once, into
+`upstreams.errors`. Knows no Django view and no key.
+"""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import socket
+import ssl
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from queue import Empty
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import SSLError as Urllib3SSLError
+from urllib3.exceptions import TimeoutError as Urllib3Timeout
+from urllib3.util.connection import is_connection_dropped
+
+from upstreams.errors import (
+    UpstreamBroken,
+    UpstreamConnectTimeout,
+    UpstreamError,
+    UpstreamInvalid,
+    UpstreamNameUnknown,
+    UpstreamRefused,
+    UpstreamReset,
+    UpstreamTimeout,
+    UpstreamTlsFailed,
+)
+
+CHUNK_BYTES = 65_536
+# vLLM (uvicorn) closes an idle connection after 5 s without saying so.
+KEEP_IDLE_SECONDS = 4.0
+# A kept-alive connection that the other side had closed fails at once; later than this the call may be at work.
+STALE_SECONDS = 1.0
+MAX_IDLE_CONNECTIONS = 4096
+UNREACHABLE = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOENT, errno.EADDRNOTAVAIL}
+
+Body = bytes | Iterable[bytes] | None
+
+
+class Outgoing(dict[str, str]):
+    """The headers of one request, with the request target that urllib3 would otherwise rewrite.
+
+    It travels through requests and urllib3 as the headers, so that it reaches the connection, which notes here
+    what the error handling must know: whether the connection was reused and when the request was on its way.
+    """
+
+    __slots__ = ("raw_target", "reused", "sent_at")
+
+    def __init__(self, headers: Iterable[tuple[str, str]] | Mapping[str, str], raw_target: str) -> None:
+        super().__init__(headers)
+        self.raw_target = raw_target
+        self.reused = False
+        self.sent_at: float | None = None
+
+    def copy(self) -> Outgoing:
+        return self
+
+
+class _IdleConnections:
+    """The pool's queue: last in, first out, without locks (append and pop are atomic) and without a filling."""
+
+    def __init__(self, maxsize: int) -> None:
+        self._idle: list[Any] = []
+
+    def get(self, block: bool = False, timeout: float | None = None) -> Any:  # noqa: FBT001, FBT002
+        try:
+            return self._idle.pop()
+        except IndexError:
+            raise Empty from None
+
+    def put(self, connection: Any, block: bool = False) -> None:  # noqa: FBT001, FBT002
+        if connection is not None:
+            connection.idle_since = time.monotonic()
+            self._idle.append(connection)
+
+    def qsize(self) -> int:
+        return len(self._idle)
+
+
+class _Response(http.client.HTTPResponse):
+    """Skips interim answers (RFC 9110, 15.2); Python 3.11 takes 102 and 103 for the answer itself."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        read_status = super()._read_status  # type: ignore[misc]
+        version, status, reason = read_status()
+        while 100 < status < 200 and status != 101:
+            while self.fp.readline(65_537).strip():
+                pass
+            version, status, reason = read_status()
+        return version, status, reason
+
+
+class _RawTarget:
+    """What plain, TLS and unix-socket connections have in common."""
+
+    response_class: Any = _Response
+    idle_since = 0.0
+
+    def _encode_request(self, request: str) -> bytes:
+        return request.encode("latin-1")
+
+
+class _PlainConnection(_RawTarget, HTTPConnection):
+    pass
+
+
+class _TlsConnection(_RawTarget, HTTPSConnection):
+    pass
+
+
+class _UnixConnection(_RawTarget, HTTPConnection):
+    """Speaks HTTP over a unix socket: the way to the control plane."""
+
+    path = ""
+
+    def _new_conn(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(self.timeout)
+        try:
+            connection.connect(self.path)
+        except OSError as error:
+            connection.close()
+            raise NewConnectionError(self, str(error)) from error
+        return connection
+
+
+class _RawTargetPool:
+    """Sends the target as it is, and drops idle connections before the upstream does."""
+
+    QueueCls: Any = _IdleConnections
+    pool: Any
+
+    def _make_request(self, conn: Any, method: str, url: str, **options: Any) -> Any:
+        outgoing: Outgoing = options["headers"]
+        outgoing.reused = conn.sock is not None
+        outgoing.sent_at = time.monotonic()
+        return super()._make_request(conn, method, outgoing.raw_target, **options)  # type: ignore[misc]
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        oldest = time.monotonic() - KEEP_IDLE_SECONDS
+        while self.pool is not None and self.pool.qsize():
+            connection = self.pool.get()
+            if connection.idle_since > oldest and not is_connection_dropped(connection):
+                return connection
+            connection.close()
+        return self._new_conn()  # type: ignore[attr-defined]
+
+
+class _PlainPool(_RawTargetPool, HTTPConnectionPool):  # type: ignore[misc]
+    ConnectionCls = _PlainConnection
+
+
+class _TlsPool(_RawTargetPool, HTTPSConnectionPool):  # type: ignore[misc]
+    ConnectionCls = _TlsConnection
+
+
+class _UnixPool(_PlainPool):
+    """All its connections go to one unix socket."""
+
+    def __init__(self, path: str, **options: Any) -> None:
+        self.ConnectionCls: Any = type("_UnixConnectionTo", (_UnixConnection,), {"path": path})
+        super().__init__("localhost", **options)
+
+
+class _UpstreamAdapter(HTTPAdapter):
+    """requests' adapter with the one pool of one upstream."""
+
+    def __init__(self, base_url: str) -> None:
+        super().__init__(pool_connections=1, pool_maxsize=MAX_IDLE_CONNECTIONS, max_retries=0)
+        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
+        path = base_url.removeprefix("unix:")
+        self.unix_pool = None if path == base_url else _UnixPool(path, maxsize=MAX_IDLE_CONNECTIONS)
+
+    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
+        if self.unix_pool is not None:
+            return self.unix_pool
+        return super().get_connection_with_tls_context(request, verify, proxies, cert)
+
+    def request_url(self, request: Any, proxies: Any) -> str:
+        return "/"  # never sent: `_make_request` takes the target from the headers
+
+    def build_response(self, req: Any, resp: Any) -> requests.Response:
+        """The response without cookies, encoding detection and redirects, none of which a relay wants."""
+        response = requests.Response()
+        response.status_code = resp.status
+        response.raw = resp
+        return response
+
+    def close(self) -> None:
+        super().close()
+        if self.unix_pool is not None:
+            self.unix_pool.close()
+
+
+class UpstreamResponse:
+    """An upstream's answer, whose body is still to be read."""
+
+    __slots__ = ("_raw", "headers", "reason", "status")
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self.status: int = raw.status
+        self.reason: str = raw.reason or ""
+        self.headers: list[tuple[str, str]] = list(raw.headers.iteritems())
+
+    def header(self, name: str) -> str:
+        """The value of a header, "" without it."""
+        return self._raw.headers.get(name) or ""
+
+    def read1(self) -> bytes:
+        """The bytes that are there, at most 64 kB, waiting for the first; `b""` at the clean end.
+
+        Raises UpstreamBroken when the body ends before its framing says so.
+        """
+        try:
+            return self._raw.read1(CHUNK_BYTES, decode_content=False) or b""
+        except (HTTPError, http.client.HTTPException, OSError) as error:
+            raise UpstreamBroken from error
+
+    def chunks(self) -> Iterator[bytes]:
+        """The rest of the body. Raises UpstreamBroken."""
+        while chunk := self.read1():
+            yield chunk
+
+    def close(self) -> None:
+        """Gives the connection back if the body was read to its clean end, else closes it."""
+        self._raw.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A whole small answer: headers by lower-case name, time in seconds."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    seconds: float
+
+
+class UpstreamClient:
+    """Opens calls on upstreams; keeps one pool of connections for each."""
+
+    def __init__(self, *, connect_timeout: float, read_timeout: float | None = None) -> None:
+        """Times in seconds. The relay passes no read time-out: its sweeper watches all open calls at once."""
+        self._timeout: Any = (connect_timeout, read_timeout)
+        self._adapters: dict[str, _UpstreamAdapter] = {}
+
+    def open(self, base_url: str, method: str, outgoing: Outgoing, body: Body = None) -> UpstreamResponse:
+        """Sends the request and waits for the response head.
+
+        `base_url` is `http(s)://host:port/prefix` or `unix:/path`; `outgoing.raw_target` is what stands in the
+        request line after the base's own path. The body goes out once more only on a kept-alive connection that
+        turns out to have been closed before. Raises UpstreamError.
+        """
+        try:
+            return self._send(base_url, method, outgoing, body)
+        except UpstreamReset:
+            if not _was_stale(outgoing):
+                raise
+        self._drop_idle(base_url)
+        return self._send(base_url, method, outgoing, body)
+
+    def forget(self, base_url: str) -> None:
+        """Closes the idle connections of an upstream that is gone."""
+        adapter = self._adapters.pop(base_url, None)
+        if adapter is not None:
+            adapter.close()
+
+    def _drop_idle(self, base_url: str) -> None:
+        # An upstream that closed one idle connection has most likely closed all of them.
+        self.forget(base_url)
+
+    def _send(self, base_url: str, method: str, outgoing: Outgoing, body: Body) -> UpstreamResponse:
+        adapter = self._adapters.get(base_url)
+        if adapter is None:
+            adapter = self._adapters[base_url] = _UpstreamAdapter(base_url)
+        request = requests.PreparedRequest()
+        request.method = method
+        request.url = "http://localhost/" if base_url.startswith("unix:") else base_url
+        request.headers = outgoing  # type: ignore[assignment]
+        request.body = body  # type: ignore[assignment]
+        try:
+            response = adapter.send(request, stream=True, timeout=self._timeout)
+        except (requests.RequestException, HTTPError, http.client.HTTPException, OSError) as error:
+            raise _translated(error) from error
+        return UpstreamResponse(response.raw)
+
+
+def fetch(base_url: str, credential: str, path: str, *, timeout: float, limit: int = 1_000_000) -> Fetched:
+    """A GET for probes: whole answer of at most `limit` bytes within `timeout` seconds. Raises UpstreamError."""
+    client = UpstreamClient(connect_timeout=timeout, read_timeout=timeout)
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close"}
+    if credential:
+        headers["Authorization"] = f"Bearer {credential}"
+    started = time.monotonic()
+    response = client.open(base_url, "GET", Outgoing(headers, target_below(base_url, path)))
+    seconds = time.monotonic() - started
+    body = bytearray()
+    try:
+        for chunk in response.chunks():
+            body += chunk
+            if len(body) > limit:
+                raise UpstreamInvalid("The upstream's answer is too large for what was asked.")
+            if time.monotonic() - started > timeout:
+                raise UpstreamTimeout
+    finally:
+        response.close()
+        client.forget(base_url)
+    return Fetched(response.status, {n.lower(): v for n, v in response.headers}, bytes(body), seconds)
+
+
+def target_below(base_url: str, raw_target: str) -> str:
+    """The request target for an upstream whose base URL may have a path of its own."""
+    if base_url.startswith("unix:"):
+        return raw_target
+    _, _, rest = base_url.partition("://")
+    slash = rest.find("/")
+    return raw_target if slash < 0 else rest[slash:].rstrip("/") + raw_target
+
+
+def _was_stale(outgoing: Outgoing) -> bool:
+    sent_at = outgoing.sent_at
+    return outgoing.reused and sent_at is not None and time.monotonic() - sent_at < STALE_SECONDS
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what it wraps and what caused it, outermost first."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        current = waiting.pop(0)
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        inner = [a for a in (*current.args, getattr(current, "reason", None)) if isinstance(a, BaseException)]
+        waiting += [*inner, current.__cause__, current.__context__]
+
+
+def _translated(error: Exception) -> UpstreamError:
+    """What requests, urllib3, ssl and the sockets raise, as one of our errors."""
+    causes = list(_causes(error))
+
+    def has(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(cause, kinds) for cause in causes)
+
+    if has(NameResolutionError, socket.gaierror):
+        return UpstreamNameUnknown()
+    if has(ssl.SSLError, Urllib3SSLError):
+        return UpstreamTlsFailed()
+    if has(requests.ConnectTimeout):
+        return UpstreamConnectTimeout()
+    if has(NewConnectionError) or any(getattr(cause, "errno", None) in UNREACHABLE for cause in causes):
+        return UpstreamRefused()
+    if has(requests.Timeout, Urllib3Timeout, TimeoutError):
+        return UpstreamTimeout()
+    if has(http.client.RemoteDisconnected, ConnectionError, BrokenPipeError):
+        return UpstreamReset()
+    return UpstreamInvalid() if has(http.client.HTTPException) else UpstreamReset()
