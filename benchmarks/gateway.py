@@ -93,10 +93,14 @@ class Gateway:
         assert self._process
         deadline = time.monotonic() + _READY_WITHIN
         while not self._is_ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-30:])
-                raise RuntimeError(f"The gateway was not ready within {_READY_WITHIN:.0f} s. Its last lines:\n{tail}")
+            if (status := self._process.poll()) is not None:
+                raise RuntimeError(f"the gateway ended with status {status}. {self._last_lines()}")
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the gateway was not ready within {_READY_WITHIN:.0f} s. {self._last_lines()}")
             time.sleep(0.05)
+
+    def _last_lines(self) -> str:
+        return "Its last lines:\n" + "\n".join(self._log.read_text(errors="replace").splitlines()[-30:])
 
     def _is_ready(self) -> bool:
         try:

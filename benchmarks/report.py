@@ -26,10 +26,11 @@ def machine() -> dict[str, Any]:
 
 
 def heading(facts: dict[str, Any]) -> str:
-    """One line about the machine."""
+    """What was measured on, in two lines."""
     return (
         f"{facts['cores']} cores, Python {facts['python']}, Linux {facts['kernel']}, "
-        f"load before {facts['load_before']:.1f}. The upstream and the load generator share the cores. CPU and memory of a role: all its processes."
+        f"load before {facts['load_before']:.1f}.\n"
+        "The upstream and the load generator share the cores. CPU of a role: all its processes."
     )
 
 
