@@ -5,14 +5,15 @@ Knows the tables, not where the entries come from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db import DataError, Error, IntegrityError, connections, router, transaction
+from django.db import DataError, Error, IntegrityError, router, transaction
 
+from gateway.bulk_insert import BulkInsert
 from gateway.entry import Entry
 from gateway.models import RequestLog
 from gateway.rollups import Cap, add_usage
@@ -54,7 +55,7 @@ class LogStore:
         if not entries:
             return []
         with transaction.atomic(using=router.db_for_write(RequestLog)):
-            inserted = set(_insert(entries))
+            inserted = {_uuid(call_id) for call_id in _INSERT.execute([_row(entry) for entry in entries])}
             new = [entry for entry in entries if _taken(inserted, UUID(entry["call_id"]))]
             add_usage(new, self._cap)
         return new
@@ -74,23 +75,11 @@ def _taken(ids: set[UUID], call_id: UUID) -> bool:
     return True
 
 
-def _insert(entries: Sequence[Entry]) -> Iterator[UUID]:
-    connection = connections[router.db_for_write(RequestLog)]
-    quote = connection.ops.quote_name
-    columns = ", ".join(quote(field.name) for field, _ in _COLUMNS)
-    one = f"({', '.join(['%s'] * len(_COLUMNS))})"
-    statement = (  # our own names only; values are parameters
-        f"INSERT INTO {quote(RequestLog._meta.db_table)} ({columns}) VALUES {', '.join([one] * len(entries))}"  # noqa: S608
-        " ON CONFLICT DO NOTHING RETURNING call_id"
-    )
-    values = [
-        field.get_db_prep_save(convert(entry.get(field.name)), connection)
-        for entry in entries
-        for field, convert in _COLUMNS
-    ]
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return iter([_uuid(row[0]) for row in cursor.fetchall()])
+def _row(entry: Entry) -> list[Any]:
+    values: list[Any] = list(map(entry.get, _COLUMNS))
+    for place, convert in _CONVERSIONS:
+        values[place] = convert(values[place])
+    return values
 
 
 def _uuid(value: str | UUID) -> UUID:
@@ -101,22 +90,24 @@ def _moment(value: float | None) -> datetime | None:
     return None if value is None else datetime.fromtimestamp(value, tz=UTC)
 
 
-def _same(value: Any) -> Any:
-    return value
+def _text(value: str | None) -> str:
+    return value or ""
 
 
-_CONVERSIONS: Mapping[str, Callable[[Any], Any]] = {
+_BY_NAME: dict[str, Callable[[Any], Any]] = {
     "call_id": _uuid,
     "received_at": _moment,
     "head_at": _moment,
     "first_token_at": _moment,
     "ended_at": _moment,
-    "request_id": lambda value: value or "",
-    "key_name": lambda value: value or "",
-    "method": lambda value: value or "",
-    "route": lambda value: value or "",
+    "request_id": _text,
+    "key_name": _text,
+    "method": _text,
+    "route": _text,
     "streaming": bool,
     "cost": lambda value: None if value is None else Decimal(value),
     "tags": lambda value: value or [],
 }
-_COLUMNS = [(field, _CONVERSIONS.get(field.name, _same)) for field in RequestLog._meta.concrete_fields]
+_COLUMNS = [field.name for field in RequestLog._meta.concrete_fields]
+_CONVERSIONS = [(_COLUMNS.index(name), convert) for name, convert in _BY_NAME.items()]
+_INSERT = BulkInsert(RequestLog, _COLUMNS, "ON CONFLICT DO NOTHING RETURNING call_id")

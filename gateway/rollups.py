@@ -5,16 +5,16 @@ Knows neither journals nor batches: it is told which calls are new, and adds eac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import islice
+from operator import itemgetter
 from typing import Any
 
-from django.db import connections, models, router
 from django.db.models import Q
 
 from gateway import histogram
+from gateway.bulk_insert import BulkInsert
 from gateway.entry import Outcome
 from gateway.models import Usage, UsageHour, UsageHourTag
 
@@ -115,17 +115,17 @@ def add_usage(entries: Iterable[Mapping[str, Any]], cap: Cap) -> None:
         sums.names = [entry.get(name) or "" for name in _NAMES]
         for tag in entry.get("tags") or ():
             _of(tags, (hour, cap.of(UsageHourTag, "tag", hour, tag))).add(entry, failed=failed)
-    _upsert(
-        UsageHour,
-        (*_MEASURES, *_BUCKETS),
-        _NAMES,
-        ([*key, *s.measures, *s.buckets, s.cost, *s.names] for key, s in sorted(hours.items(), key=_key)),
-    )
-    _upsert(UsageHourTag, _MEASURES, (), ([*key, *s.measures, s.cost] for key, s in sorted(tags.items(), key=_key)))
+    _execute(_ADD_HOURS, [[*key, *s.measures, *s.buckets, s.cost, *s.names] for key, s in _sorted(hours)])
+    _execute(_ADD_TAGS, [[*key, *s.measures, s.cost] for key, s in _sorted(tags)])
 
 
-def _key(item: tuple[tuple[Any, ...], Sums]) -> tuple[Any, ...]:
-    return item[0]
+def _execute(statement: BulkInsert, rows: list[list[Any]]) -> None:
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        statement.execute(rows[start : start + _ROWS_AT_ONCE])
+
+
+def _sorted(sums: dict[tuple[Any, ...], Sums]) -> list[tuple[tuple[Any, ...], Sums]]:
+    return sorted(sums.items(), key=itemgetter(0))
 
 
 def _of(sums: dict[tuple[Any, ...], Sums], key: tuple[Any, ...]) -> Sums:
@@ -152,30 +152,20 @@ def _dimensions(entry: Mapping[str, Any], hour: datetime, cap: Cap) -> tuple[Any
     )
 
 
-def _upsert(
-    table: type[UsageHour] | type[UsageHourTag],
-    summed: Sequence[str],
-    replaced: Sequence[str],
-    rows: Iterator[list[Any]],
-) -> None:
-    """Inserts the rows, or adds them to those that stand. Columns: dimensions, summed, cost, replaced."""
-    connection = connections[router.db_for_write(table)]
-    columns = (*table.DIMENSIONS, *summed, "cost", *replaced)
-    fields: list[models.Field[Any, Any]] = [table._meta.get_field(name) for name in columns]  # type: ignore[misc]
-    name = connection.ops.quote_name(table._meta.db_table)
-    updates = ", ".join(
-        [f"{column} = {name}.{column} + excluded.{column}" for column in summed]
-        + [f"cost = COALESCE({name}.cost + excluded.cost, excluded.cost, {name}.cost)"]
-        + [f"{column} = excluded.{column}" for column in replaced]
+def _adding(table: type[UsageHour] | type[UsageHourTag], summed: Iterable[str], replaced: Iterable[str]) -> BulkInsert:
+    """Inserts rows, or adds them to those that stand. Columns: dimensions, summed, cost, replaced."""
+    name, dimensions = table._meta.db_table, table.DIMENSIONS
+    updates = [
+        *(f"{column} = {name}.{column} + excluded.{column}" for column in summed),
+        f"cost = COALESCE({name}.cost + excluded.cost, excluded.cost, {name}.cost)",
+        *(f"{column} = excluded.{column}" for column in replaced),
+    ]
+    return BulkInsert(
+        table,
+        (*dimensions, *summed, "cost", *replaced),
+        f"ON CONFLICT ({', '.join(dimensions)}) DO UPDATE SET {', '.join(updates)}",
     )
-    one = f"({', '.join(['%s'] * len(columns))})"
-    while batch := list(islice(rows, _ROWS_AT_ONCE)):
-        statement = (  # our own names only; values are parameters
-            f"INSERT INTO {name} ({', '.join(columns)}) VALUES {', '.join([one] * len(batch))}"  # noqa: S608
-            f" ON CONFLICT ({', '.join(table.DIMENSIONS)}) DO UPDATE SET {updates}"
-        )
-        values = [
-            field.get_db_prep_save(value, connection) for row in batch for field, value in zip(fields, row, strict=True)
-        ]
-        with connection.cursor() as cursor:
-            cursor.execute(statement, values)
+
+
+_ADD_HOURS = _adding(UsageHour, (*_MEASURES, *_BUCKETS), _NAMES)
+_ADD_TAGS = _adding(UsageHourTag, _MEASURES, ())
