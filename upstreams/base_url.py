@@ -61,7 +61,7 @@ def _host(parts: SplitResult) -> str:
 
 def _ip6(host: str) -> str:
     try:
-        return ipaddress.IPv6Address(host).compressed
+        return ipaddress.IPv6Address(host.replace("%", "no zones")).compressed
     except ValueError as error:
         raise ValidationError("The URL's host is not valid.") from error
 

@@ -31,9 +31,10 @@ def rotate() -> int:
     Returns the number of credentials. Raises CredentialUnreadable, naming the upstream, when no key fits one.
     """
     with transaction.atomic():
-        UpstreamsVersion.bump()  # keeps writers out until the commit; nothing that copies hold changes
+        UpstreamsVersion.lock()
         rows = list(Upstream.objects.exclude(credential=""))
         for row in rows:
+            # Quietly: the plain text, which is what copies hold, stays as it is.
             Upstream.objects.filter(pk=row.pk).update_quietly(credential=_again(row))
         check_canary()
         canary = EncryptionCanary.objects.get(pk=1)

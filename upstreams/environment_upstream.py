@@ -29,7 +29,9 @@ def sync_environment_upstream() -> Upstream | None:
     Safe when several nodes start at once. Raises ImproperlyConfigured when URL or credential cannot be used.
     """
     if not settings.UPSTREAM_BASE:
-        Upstream.objects.filter(source=ENVIRONMENT).update(source=ADMIN)
+        for upstream in Upstream.objects.filter(source=ENVIRONMENT):
+            upstream.source = ADMIN
+            upstream.save(update_fields=["source"])
         return None
     try:
         url = base_url.normalised(settings.UPSTREAM_BASE)
@@ -43,7 +45,7 @@ def sync_environment_upstream() -> Upstream | None:
 
 def _sync(url: str, credential: str) -> Upstream | None:
     with transaction.atomic():
-        UpstreamsVersion.bump()  # one node after the other
+        UpstreamsVersion.lock()  # one node after the other
         upstream = Upstream.objects.filter(source=ENVIRONMENT).first()
         if upstream is None:
             upstream = _new(url)

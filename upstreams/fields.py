@@ -86,14 +86,12 @@ class EncryptedTextField(_TextField):
     def get_prep_value(self, value: object) -> str:
         return self.to_python(value).stored
 
-    def validate(self, value: Any, model_instance: models.Model | None) -> None:  # noqa: ARG002 - Django's signature
+    def validate(self, value: Any, model_instance: models.Model | None) -> None:
         self.to_python(value).check()
 
-    def value_to_string(self, obj: models.Model) -> str:  # noqa: ARG002 - Django's signature
+    def value_to_string(self, obj: models.Model) -> str:
         """Nothing: a dump of the database holds no credential."""
         return ""
 
     def formfield(self, **kwargs: Any) -> FormField | None:
-        return super().formfield(
-            **{"widget": PasswordInput(attrs={"autocomplete": "off"}), "strip": True, **kwargs}
-        )
+        return super().formfield(**{"widget": PasswordInput(attrs={"autocomplete": "off"}), "strip": True, **kwargs})

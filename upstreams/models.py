@@ -46,6 +46,14 @@ def sources() -> list[tuple[str, str]]:
 class UpstreamsVersion(VersionRow):
     """The number of the last change to upstreams and deployments."""
 
+    @classmethod
+    def lock(cls) -> None:
+        """Keeps other writers out until the transaction ends, so that what is read now holds until then.
+
+        (SQLite has no row locks and needs none: its transactions are opened for writing.)
+        """
+        cls._default_manager.select_for_update().get(pk=1)
+
 
 class DeletedUpstream(Tombstone):
     """What is left of a deleted upstream."""
@@ -142,7 +150,7 @@ class Upstream(VersionedModel):
             kwargs["update_fields"] = set(kwargs["update_fields"])
         self.url = base_url.normalised(self.url)
         with transaction.atomic():
-            self.version_row.bump()  # keeps other writers out until the commit, so that what is read here holds
+            UpstreamsVersion.lock()
             self._leave_old_server(kwargs.get("update_fields"))
             self._take_default(kwargs.get("update_fields"))
             super().save(*args, **kwargs)
@@ -180,7 +188,9 @@ class Upstream(VersionedModel):
         if self._state.adding and not Upstream.objects.exists():
             self.is_default = True
         if self.is_default and "is_default" in (update_fields or {"is_default"}):
-            Upstream.objects.filter(is_default=True).exclude(pk=self.pk).update(is_default=False)
+            others = Upstream.objects.filter(is_default=True).exclude(pk=self.pk)
+            if others.exists():
+                others.update(is_default=False)
 
 
 class DeploymentQuerySet(models.QuerySet["Deployment"]):
@@ -225,9 +235,7 @@ class Deployment(models.Model):
 
     class Meta:
         ordering = ["alias"]
-        constraints = [
-            models.UniqueConstraint(fields=["upstream", "alias"], name="upstreams_one_alias_per_upstream")
-        ]
+        constraints = [models.UniqueConstraint(fields=["upstream", "alias"], name="upstreams_one_alias_per_upstream")]
 
     def __str__(self) -> str:
         return self.alias

@@ -64,7 +64,7 @@ class Check:
     latency_ms: float | None = None
 
 
-class _Finding(Exception):  # noqa: N818 - a finding is the expected end of a check, not an error
+class _Finding(Exception):
     """What is wrong, in words."""
 
 

@@ -15,7 +15,7 @@ class Command(BaseCommand):
         "Afterwards the older keys can be removed from the list."
     )
 
-    def handle(self, **options: Any) -> None:  # noqa: ARG002 - Django's signature
+    def handle(self, **options: Any) -> None:
         try:
             count = encryption.rotate()
         except (CredentialUnreadable, ImproperlyConfigured) as error:
