@@ -263,6 +263,7 @@ class Generator:
         self._slots: dict[int, Slot] = {}
         self._poll = select.epoll()
         self._lifeline = lifeline
+        self.abandoned = False  # the lifeline has ended: nobody waits for the result
         if lifeline is not None:
             self._poll.register(lifeline, select.EPOLLIN)
 
@@ -272,25 +273,24 @@ class Generator:
         ramp = plan.window_from - plan.start_at if plan.kind == "streams" else 0.0
         starts = deque(plan.start_at + ramp * number / plan.slots for number in range(plan.slots))
         deadline = plan.window_to + plan.patience
-        while starts or self._slots:
+        while (starts or self._slots) and not self.abandoned:
             now = time.monotonic()
             if now > deadline:
                 break
             while starts and starts[0] <= now:
                 starts.popleft()
                 self._connect()
-            if not self._turn((starts[0] if starts else deadline) - now):
-                break
+            self._turn((starts[0] if starts else deadline) - now)
         for slot in list(self._slots.values()):
             slot.fail("not ended in time")
         self._poll.close()
         return self.result
 
-    def _turn(self, seconds: float) -> bool:
-        """One turn of the loop; false when the lifeline has ended."""
+    def _turn(self, seconds: float) -> None:
         for number, events in self._poll.poll(max(0.0, seconds), 512):
             if number == self._lifeline:
-                return False
+                self.abandoned = True
+                return
             slot = self._slots.get(number)
             if slot is None:
                 continue
@@ -304,7 +304,6 @@ class Generator:
                 continue
             except OSError as error:
                 slot.fail(errno.errorcode.get(error.errno or 0, "OSError"))
-        return True
 
     def _connect(self) -> None:
         slot = CallSlot(self) if self.plan.kind == "calls" else StreamSlot(self)
@@ -323,8 +322,10 @@ class Generator:
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process by ending its input
     raise_open_files()
-    result = Generator(Plan(**json.loads(sys.argv[1])), sys.stdin.fileno()).run()
-    print(result.dump(), flush=True)
+    generator = Generator(Plan(**json.loads(sys.argv[1])), sys.stdin.fileno())
+    result = generator.run()
+    if not generator.abandoned:
+        print(result.dump(), flush=True)
 
 
 def arguments(plan: Plan) -> list[str]:
