@@ -42,7 +42,7 @@ class ParsedCall:
     @property
     def streams(self) -> bool:
         """Whether the body asks for a stream."""
-        return self.fields is not None and self.fields.readable and bool(self.fields.stream)
+        return self.fields is not None and self.fields.readable and self.fields.streaming
 
     def edits(self, served_name: str | None) -> tuple[list[Edit], bool]:
         """What is changed for an upstream that knows the model as `served_name` (None: by the name in the body),
@@ -53,7 +53,7 @@ class ParsedCall:
         edits = []
         if served_name is not None and fields.model is not None:
             edits.append(replace_model(fields, served_name))
-        wish = ask_for_usage(fields) if self.match.meter in _USAGE_ON_REQUEST and fields.stream else None
+        wish = ask_for_usage(fields) if self.match.meter in _USAGE_ON_REQUEST and fields.streaming else None
         if wish is not None:
             edits.append(wish)
         return edits, wish is not None

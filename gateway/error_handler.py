@@ -42,7 +42,9 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
 
 def answer(error: GatewayError) -> JsonResponse:
     """The same body where there is no DRF view."""
-    return JsonResponse(error.body(), status=error.status_code, headers=headers(error))
+    response = JsonResponse(error.body(), status=error.status_code, headers=headers(error))
+    response.headers["Content-Length"] = str(len(response.content))
+    return response
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:

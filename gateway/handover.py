@@ -61,7 +61,6 @@ def _passed_on(method: str, environ: Mapping[str, Any], connection: ClientConnec
         raise ControlPlaneAway from error
     finally:
         body.close()
-    connection.set_server_name(None)
     return _answer(response, connection)
 
 

@@ -264,7 +264,6 @@ class PassThrough:
         return self._error_response(error)
 
     def _error_response(self, error: GatewayError) -> HttpResponseBase:
-        self._connection.set_server_name(None)
         response = answer(error)
         if self._unread:
             self._connection.close_after()

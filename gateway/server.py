@@ -15,7 +15,6 @@ from typing import Any
 
 from gunicorn.workers.ggevent import GeventWorker
 
-SERVER_NAME = "vllm-gateway"
 LINGER_SECONDS = 1.0
 LINGER_BYTES = 1_000_000
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -59,10 +58,10 @@ class ClientConnection:
         self.socket = environ.get("gunicorn.socket")
         self._response = environ.get("gateway.server_response")
 
-    def set_server_name(self, name: str | None) -> None:
-        """What the answer's `Server` header says (an origin's own name is the origin's to give)."""
+    def set_server_name(self, name: str) -> None:
+        """What the answer's `Server` header says: the origin's own name (RFC 9110, 10.2.4), where it gave one."""
         if self._response is not None:
-            self._response.version = name or SERVER_NAME
+            self._response.version = name
 
     def close_after(self) -> None:
         """No further request is taken from this connection."""

@@ -84,6 +84,7 @@ for _key in ENCRYPTION_KEYS:
         ) from _error
 
 MASTER_KEY = _secret("GATEWAY_MASTER_KEY", "master_key", _RANDOM_MASTER, "LITELLM_MASTER_KEY", "DHEERA_AI_MASTER_KEY")
+MASTER_KEY_FILE = None if env.text("GATEWAY_MASTER_KEY", "LITELLM_MASTER_KEY", "DHEERA_AI_MASTER_KEY") else DATA_DIR / "master_key"
 ALLOW_WEAK_MASTER_KEY = env.flag("GATEWAY_ALLOW_WEAK_MASTER_KEY", default=False)
 if not ALLOW_WEAK_MASTER_KEY and (len(MASTER_KEY) < 20 or len(set(MASTER_KEY)) < 8):
     raise ImproperlyConfigured(
@@ -178,7 +179,6 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 STATIC_URL = "/static/"
-STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "gateway" / "assets"]
 WHITENOISE_USE_FINDERS = True  # served from where they are: nothing to collect, nothing that can be stale
 

@@ -12,5 +12,7 @@ _django = get_wsgi_application()
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     """Django, with the web server's response object at hand (`gateway.server` says what for)."""
-    environ["gateway.server_response"] = getattr(start_response, "__self__", None)
+    response = environ["gateway.server_response"] = getattr(start_response, "__self__", None)
+    if response is not None:
+        response.version = "vllm-gateway"
     return _django(environ, start_response)

@@ -1,5 +1,6 @@
 """`manage.py serve`: the one command that starts the gateway."""
 
+import shlex
 import socket
 import sys
 import threading
@@ -87,14 +88,12 @@ def _reachable(host: str) -> str:
 
 
 def _master_key_place() -> str:
-    path = settings.DATA_DIR / "master_key"
-    given = settings.env.text("GATEWAY_MASTER_KEY", "LITELLM_MASTER_KEY", "DHEERA_AI_MASTER_KEY")
-    return "from the environment" if given else f"in {path}"
+    return "from the environment" if settings.MASTER_KEY_FILE is None else f"in {settings.MASTER_KEY_FILE}"
 
 
 def _example(address: str) -> str:
-    given = settings.env.text("GATEWAY_MASTER_KEY", "LITELLM_MASTER_KEY", "DHEERA_AI_MASTER_KEY")
-    key = "$GATEWAY_MASTER_KEY" if given else f"$(cat {settings.DATA_DIR / 'master_key'})"
+    file = settings.MASTER_KEY_FILE
+    key = "$GATEWAY_MASTER_KEY" if file is None else f"$(cat {shlex.quote(str(file))})"
     return (
         f'curl -X POST {address}/key/generate -H "Authorization: Bearer {key}" '
         "-H 'Content-Type: application/json' -d '{}'"
