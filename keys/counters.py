@@ -163,9 +163,7 @@ class PostgresCounters:
 
     def renew(self, lease_ids: Iterable[str]) -> None:
         """As Counters.renew. Also clears away what killed processes left on counters that nobody asks for."""
-        self._ask(
-            "DELETE FROM keys_lease WHERE expires_at < clock_timestamp() - interval '1 hour' RETURNING id", []
-        )
+        self._ask("DELETE FROM keys_lease WHERE expires_at < clock_timestamp() - interval '1 hour' RETURNING id", [])
         held = sorted(self._held.intersection(lease_ids))
         if held:
             self._ask(

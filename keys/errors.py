@@ -70,8 +70,7 @@ class KeyExpired(AuthenticationRefused):
 
     def __init__(self, *, masked: str, expired_at: float, now: float) -> None:
         super().__init__(
-            f"Authentication Error - Expired Key. Key Expiry time {_time(expired_at)} "
-            f"and current time {_time(now)}",
+            f"Authentication Error - Expired Key. Key Expiry time {_time(expired_at)} and current time {_time(now)}",
             param=masked,
         )
 
@@ -113,9 +112,7 @@ class EndpointClassDenied(PermissionRefused):
 
     def __init__(self, endpoint_class: str) -> None:
         words = endpoint_class.replace("_", " ")
-        super().__init__(
-            f"This API key may not call {words} endpoints. Ask your admin to grant {words} to this key."
-        )
+        super().__init__(f"This API key may not call {words} endpoints. Ask your admin to grant {words} to this key.")
 
 
 class ModelDenied(PermissionRefused):
@@ -177,9 +174,7 @@ class NameTaken(GatewayError):
     param = "key_alias"
 
     def __init__(self, name: str) -> None:
-        super().__init__(
-            f"Key with alias '{name}' already exists. Unique key aliases across all keys are required."
-        )
+        super().__init__(f"Key with alias '{name}' already exists. Unique key aliases across all keys are required.")
 
 
 class SecretRefused(GatewayError):

@@ -128,9 +128,7 @@ class VirtualKey(VersionedModel):
     name = CharField(
         max_length=255, null=True, blank=True, unique=True, help_text="Unique. LiteLLM calls it key_alias."
     )
-    user_id = CharField(
-        "owner", max_length=255, null=True, blank=True, db_index=True, help_text="Who holds the key."
-    )
+    user_id = CharField("owner", max_length=255, null=True, blank=True, db_index=True, help_text="Who holds the key.")
     models = JSONField(
         default=list,
         blank=True,

@@ -39,9 +39,7 @@ def test_an_own_secret_is_accepted():
     assert key.secrets.get().prefix == "sk-"
 
 
-@pytest.mark.parametrize(
-    "secret", ["sk-short", "no-prefix-at-all-here", "sk-vgw-" + "a" * 36, "sk-with a blank in it"]
-)
+@pytest.mark.parametrize("secret", ["sk-short", "no-prefix-at-all-here", "sk-vgw-" + "a" * 36, "sk-with a blank in it"])
 def test_an_own_secret_that_cannot_be_a_key_is_refused(secret):
     with pytest.raises(SecretRefused):
         VirtualKey.objects.issue(secret=secret)

@@ -1,0 +1,92 @@
+"""Fields of the key API that take exactly the JSON type they name, where DRF's would convert."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from rest_framework import serializers
+
+from keys.durations import expiry
+
+LONGEST_METADATA = 65_536  # characters of JSON
+NEVER = "-1"
+
+# LiteLLM's words for lists of models that are kept elsewhere.
+_MODEL_WORDS = {"all-team-models", "all-proxy-models", "no-default-models"}
+
+
+class StrictText(serializers.CharField):
+    """A JSON string; DRF would take numbers too."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"trim_whitespace": False, "max_length": 255, **kwargs})
+
+    def to_internal_value(self, data: object) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class StrictInteger(serializers.IntegerField):
+    """A JSON integer; DRF would take strings, fractions and booleans too."""
+
+    def to_internal_value(self, data: object) -> int:
+        if not isinstance(data, int) or isinstance(data, bool):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class StrictBoolean(serializers.BooleanField):
+    """A JSON boolean; DRF would take "yes" and 1 too."""
+
+    def to_internal_value(self, data: object) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=type(data).__name__)
+        return data
+
+
+class Lifetime(serializers.Field[datetime | None, str, Any, Any]):
+    """A duration, read as the time at which it ends. `-1` means never where `can_be_never`."""
+
+    default_error_messages = {
+        "invalid": "Not a duration; write a number with s, m, h, d, w or mo, such as 30d, or a word such as monthly."
+    }
+
+    def __init__(self, *, can_be_never: bool = False, **kwargs: Any) -> None:
+        self.can_be_never = can_be_never
+        super().__init__(**kwargs)
+
+    def to_internal_value(self, data: object) -> datetime | None:
+        if self.can_be_never and data == NEVER:
+            return None
+        try:
+            return expiry(data if isinstance(data, str) else "", timezone.now())
+        except ValueError:
+            self.fail("invalid")
+
+
+class ModelName(StrictText):
+    """The name of a model, or a pattern with `*`."""
+
+    def to_internal_value(self, data: object) -> str:
+        name = super().to_internal_value(data)
+        if name in _MODEL_WORDS:
+            raise serializers.ValidationError(f"'{name}' has no meaning here; name the models, or give [] for all.")
+        return name
+
+
+class Metadata(serializers.DictField):
+    """A JSON object. Its `tags`, copied to every row of the request log, are texts."""
+
+    def to_internal_value(self, data: object) -> dict[str, Any]:
+        if not isinstance(data, dict):
+            self.fail("not_a_dict", input_type=type(data).__name__)
+        tags = data.get("tags")
+        if tags is not None and not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
+            raise serializers.ValidationError("'tags' must be a list of strings.")
+        if len(json.dumps(data)) > LONGEST_METADATA:
+            raise serializers.ValidationError(f"Longer than {LONGEST_METADATA} characters of JSON.")
+        return data

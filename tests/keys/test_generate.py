@@ -1,0 +1,198 @@
+"""Tests of POST /key/generate."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.utils import timezone
+
+from keys import crypto
+from keys.models import VirtualKey
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.keys.urls")]
+
+ALL_FIELDS = {
+    "key_alias": "laptop",
+    "duration": "30d",
+    "models": ["my-model", "qwen-*"],
+    "user_id": "ann",
+    "metadata": {"tags": ["a"], "n": 1},
+    "key": "sk-brought-along-1",
+    "blocked": True,
+    "max_parallel_requests": 5,
+    "endpoint_classes": ["inference", "server_control"],
+}
+
+
+def test_it_works(api):
+    answer = api.post("generate", {})
+    body = answer.json()
+    assert answer.status_code == 200
+    assert answer["Cache-Control"] == "no-store"
+    assert crypto.is_well_formed(body["key"])
+    assert body["token"] == body["token_id"] == crypto.digest(body["key"])
+    assert body["key_name"] == crypto.redact(body["key"])
+    assert VirtualKey.objects.get().created_by == "master key"
+
+
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "text/plain", ""])
+@pytest.mark.parametrize("body", [b"", b"  ", b"{}"])
+def test_an_empty_body_of_any_type_will_do(api, body, content_type):
+    assert api.post("generate", body, content_type=content_type, accept="text/event-stream").status_code == 200
+
+
+def test_every_field_is_kept(api):
+    body = api.generate(**ALL_FIELDS)
+    same = ALL_FIELDS.keys() - {"duration"}
+    assert {name: body[name] for name in same} == {name: ALL_FIELDS[name] for name in same}
+    assert body["duration"] is None
+    lifetime = datetime.fromisoformat(body["expires"]) - timezone.now()
+    assert timedelta(days=29, hours=23) < lifetime <= timedelta(days=30)
+
+
+@pytest.mark.parametrize(
+    ("field", "empty"),
+    [("spend", 0.0), ("max_budget", None), ("models", []), ("team_id", None), ("aliases", {}), ("tags", None)],
+)
+def test_what_is_not_kept_is_answered_as_empty(api, field, empty):
+    assert api.generate()[field] == empty
+
+
+def test_null_means_the_default(api):
+    body = api.generate(**dict.fromkeys(ALL_FIELDS))
+    assert (body["models"], body["metadata"], body["blocked"], body["expires"]) == ([], {}, False, None)
+    assert body["endpoint_classes"] == ["inference", "monitoring"]
+
+
+@pytest.mark.parametrize("value", [None, [], {}, "", False])
+def test_an_empty_field_without_effect_is_accepted(api, value):
+    api.generate(max_budget=value, tags=value, key_type="default", spend=0)
+
+
+@pytest.mark.parametrize(
+    "field", [{"max_budget": 0}, {"max_budget": 5.0}, {"rpm_limit": 0}, {"key_type": "management"}, {"spend": 1}]
+)
+def test_a_field_without_effect_is_refused_by_name(api, field):
+    answer = api.post("generate", field)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == next(iter(field))
+
+
+def test_an_unknown_field_is_refused_by_name(api):
+    answer = api.post("generate", {"max_bugdet": 5})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == "Unknown field: max_bugdet."
+
+
+def test_a_name_that_is_taken_is_refused_in_litellms_words(api):
+    api.generate(key_alias="a")
+    error = api.post("generate", {"key_alias": "a"}).json()["error"]
+    assert error == {
+        "message": "Key with alias 'a' already exists. Unique key aliases across all keys are required.",
+        "type": "bad_request_error",
+        "param": "key_alias",
+        "code": "400",
+    }
+
+
+def test_a_key_that_exists_is_a_conflict(api):
+    api.generate(key="sk-brought-along-1")
+    assert api.post("generate", {"key": "sk-brought-along-1"}).status_code == 409
+
+
+def test_a_malformed_own_key_is_refused_without_echo(api):
+    answer = api.post("generate", {"key": "hunter2-hunter2-hunter2"})
+    assert answer.status_code == 400
+    assert b"hunter2" not in answer.content
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"key_alias": 5},
+        {"key_alias": "x" * 256},
+        {"key_alias": "a\0b"},
+        {"user_id": ["ann"]},
+        {"duration": 30},
+        {"duration": "30"},
+        {"duration": "1d and more"},
+        {"duration": "-1"},
+        {"models": "m"},
+        {"models": {"m": 1}},
+        {"models": [1]},
+        {"models": [""]},
+        {"models": ["all-team-models"]},
+        {"metadata": []},
+        {"metadata": {"tags": "a"}},
+        {"metadata": {"a": "x" * 70_000}},
+        {"metadata": {"a": {"b": "\0"}}},
+        {"metadata": {"\0": 1}},
+        {"key": 5},
+        {"key": "sk-" + "x" * 600},
+        {"blocked": "yes"},
+        {"blocked": 1},
+        {"max_parallel_requests": "5"},
+        {"max_parallel_requests": True},
+        {"max_parallel_requests": 1.0},
+        {"max_parallel_requests": -1},
+        {"max_parallel_requests": 10**40},
+        {"endpoint_classes": ["root"]},
+        {"endpoint_classes": [[]]},
+    ],
+)
+def test_a_wrong_value_is_one_sentence_that_names_the_field(api, fields):
+    answer = api.post("generate", fields)
+    (name,) = fields
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == name
+    assert "\n" not in answer.json()["error"]["message"]
+    assert not VirtualKey.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[]",
+        b'"text"',
+        b"\xff",
+        b"\xef\xbb\xbf{}",
+        b'{"key_alias": "\\ud800"}',
+        b'{"metadata": {"a": 1e999}}',
+        b'{"metadata": {"a": NaN}}',
+        b'{"metadata": ' + b"[" * 100_000,
+        b'{"metadata": {"a": ' + b"[" * 100 + b"]" * 100 + b"}}",
+        b'{"max_parallel_requests": ' + b"9" * 5_000 + b"}",
+        b'{"\\ud800": 1}',
+        b'{"\\u0000": 1}',
+    ],
+)
+def test_a_body_that_cannot_be_understood_or_kept_is_refused(api, body):
+    answer = api.post("generate", body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("field", [{}, {"metadata": {"a": [[1.5e300, 10**60, "ü\U0001f600"]]}}])
+def test_odd_but_sound_metadata_is_kept(api, field):
+    assert api.generate(**field)["metadata"] == field.get("metadata", {})
+
+
+def test_a_huge_body_is_refused(api):
+    assert api.post("generate", b"{" + b" " * 1_000_001).status_code == 413
+
+
+def test_the_history_tells_who_and_never_the_secret(api):
+    body = api.post("generate", {}, **{"litellm-changed-by": "ann"}).json()
+    entry = LogEntry.objects.get()
+    assert str(entry.user) == "master key"
+    assert not entry.user.is_active
+    assert entry.get_change_message() == "Issued through the key API. litellm-changed-by: ann"
+    assert entry.object_id == str(VirtualKey.objects.get().pk)
+    assert body["key"] not in entry.object_repr + entry.change_message
+
+
+def test_a_failed_write_leaves_nothing(api):
+    api.generate(key_alias="a")
+    api.post("generate", {"key_alias": "a"})
+    assert (VirtualKey.objects.count(), LogEntry.objects.count()) == (1, 1)

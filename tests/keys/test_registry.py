@@ -1,0 +1,199 @@
+"""Tests of keys.registry: what memory knows after a refresh, and what the refresh costs."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError, connection
+from django.utils import timezone
+
+from keys import crypto
+from keys.models import DeletedKey, KeysVersion, Secret, VirtualKey
+from keys.registry import DatabaseDirectory, KeyRegistry
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def registry():
+    loaded = KeyRegistry()
+    loaded.refresh()
+    return loaded
+
+
+def issue(**fields):
+    key, secret = VirtualKey.objects.issue(**fields)
+    return key, crypto.digest(secret)
+
+
+def test_the_first_refresh_loads_all():
+    digests = [issue()[1] for _ in range(3)]
+    registry = KeyRegistry()
+    assert not registry.is_loaded
+    assert registry.refresh() == frozenset()
+    assert all(registry.find(digest) for digest in digests)
+    assert registry.is_loaded
+    assert (len(registry), registry.version) == (3, KeysVersion.current())
+
+
+def test_an_identity_has_what_decisions_need(registry):
+    ends = timezone.now() + timedelta(hours=1)
+    key, digest = issue(
+        name="laptop",
+        user_id="ann",
+        models=["m", "n-*"],
+        endpoint_classes=["inference"],
+        max_parallel_requests=2,
+        expires_at=ends,
+        metadata={"tags": ["a", 5, "b"]},
+    )
+    registry.refresh()
+    identity = registry.find(digest)
+    assert (identity.key_id, identity.name, identity.user_id, identity.label) == (key.pk, "laptop", "ann", "laptop")
+    assert (identity.models, identity.endpoint_classes) == (("m", "n-*"), {"inference"})
+    assert (identity.max_parallel_requests, identity.expires_at) == (2, ends.timestamp())
+    assert (identity.tags, identity.blocked) == (("a", "b"), False)
+    assert (identity.secret_id, identity.masked) == (key.secrets.get().pk, key.masked)
+
+
+def test_both_directories_find_the_same_identity(registry):
+    key, first = issue(metadata={"tags": ["a"]})
+    second = crypto.digest(key.rotate(timedelta(hours=1)))
+    registry.refresh()
+    for digest in (first, second):
+        assert registry.find(digest) == DatabaseDirectory().find(digest) is not None
+    assert DatabaseDirectory().find("0" * 64) is None
+
+
+@pytest.mark.parametrize("metadata", [[], "text", {"tags": "a"}, {"tags": None}])
+def test_a_damaged_row_stops_no_refresh_and_allows_no_model(registry, metadata):
+    _, digest = issue(models={"m": 1}, metadata=metadata, endpoint_classes=None or [])
+    registry.refresh()
+    identity = registry.find(digest)
+    assert (identity.models, identity.tags, identity.endpoint_classes) == (("",), (), frozenset())
+
+
+def test_the_steady_state_costs_one_query(registry, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        registry.refresh()
+
+
+def test_a_change_costs_three_queries_and_reads_only_what_changed(registry, django_assert_num_queries):
+    issue()
+    with django_assert_num_queries(3):
+        registry.refresh()
+    assert len(registry) == 1
+
+
+@pytest.mark.parametrize(
+    "refuse",
+    [
+        lambda key: key.block(),
+        lambda key: key.delete(),
+        lambda key: VirtualKey.objects.all().delete(),
+        lambda key: VirtualKey.objects.update(blocked=True),
+        lambda key: VirtualKey.objects.update(expires_at=timezone.now()),
+        lambda key: Secret.objects.all().delete(),
+    ],
+)
+def test_a_refresh_tells_once_which_keys_are_refused_now(registry, refuse):
+    key, _ = issue()
+    issue()
+    registry.refresh()
+    key_id = key.pk
+    refuse(key)
+    assert key_id in registry.refresh()
+    assert registry.refresh() == frozenset()
+
+
+def test_a_deleted_key_is_forgotten(registry):
+    key, digest = issue()
+    registry.refresh()
+    key.delete()
+    registry.refresh()
+    assert registry.find(digest) is None
+    assert len(registry) == 0
+
+
+def test_other_changes_refuse_nobody(registry):
+    key, digest = issue()
+    registry.refresh()
+    key.user_id = "ann"
+    key.save()
+    key.rotate(timedelta(hours=1))
+    assert registry.refresh() == frozenset()
+    assert registry.find(digest).user_id == "ann"
+
+
+def test_a_key_that_was_refused_already_is_not_told_again(registry):
+    key, _ = issue(blocked=True)
+    registry.refresh()
+    key.delete()
+    assert registry.refresh() == frozenset()
+
+
+def test_a_rotated_secret_is_forgotten_and_an_overlapping_one_gets_its_end(registry):
+    key, first = issue()
+    second = crypto.digest(key.rotate(timedelta(hours=1)))
+    registry.refresh()
+    assert registry.find(first).secret_expires_at == pytest.approx(timezone.now().timestamp() + 3600, abs=60)
+    assert registry.find(second).secret_expires_at is None
+    key.rotate(timedelta(0))
+    registry.refresh()
+    assert registry.find(first) is registry.find(second) is None
+
+
+def test_a_registry_that_slept_longer_than_tombstones_live_loads_all():
+    now = [0.0]
+    registry = KeyRegistry(clock=lambda: now[0])
+    key, digest = issue()
+    registry.refresh()
+    key_id = key.pk
+    key.delete()
+    DeletedKey.objects.all().delete()
+    now[0] = 13 * 3600
+    assert registry.refresh() == {key_id}
+    assert registry.find(digest) is None
+
+
+def test_a_database_that_went_back_in_time_is_loaded_again(registry):
+    _, digest = issue()
+    registry.refresh()
+    KeysVersion.objects.update(value=0)
+    VirtualKey.objects.all().update_quietly(version=0)
+    Secret.objects.all()._raw_delete("default")
+    registry.refresh()
+    assert registry.find(digest) is None
+    assert registry.version == 0
+
+
+def test_without_the_database_the_old_view_stays(registry, monkeypatch):
+    _, digest = issue()
+    registry.refresh()
+
+    def refuse():
+        raise OperationalError("away")
+
+    monkeypatch.setattr(connection, "cursor", refuse)
+    with pytest.raises(OperationalError):
+        registry.refresh()
+    assert registry.find(digest)
+
+
+def test_a_slow_refresh_does_not_undo_a_newer_one(registry, monkeypatch):
+    key, _ = issue()
+    registry.refresh()
+    older = registry._view
+    key.block()
+    registry.refresh()
+    newer = registry._view
+    registry._replace(older, older)
+    assert registry._view is newer
+
+
+def test_a_key_changed_many_times_is_read_once(registry):
+    key, digest = issue()
+    for name in "abc":
+        key.name = name
+        key.save()
+    registry.refresh()
+    assert registry.find(digest).name == "c"
