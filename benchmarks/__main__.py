@@ -86,6 +86,8 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
             direct = _measure(scenario, direct_target, options.generators)
             through = _measure(scenario, target, options.generators) if target else None
             print(report.table(scenario, direct, through), flush=True)
+            if through and through.failed:
+                print(gateway.last_lines(), flush=True)
             results.append(report.as_dict(scenario, direct, through))
         if target and options.profile:
             print("\n" + profile.table(gateway.profile_dir))

@@ -77,6 +77,10 @@ class Gateway:
         planes = {pid: processes.environment(pid).get("GATEWAY_PLANE", "") for pid in parents}
         return {pid: _role(planes[pid], planes.get(parent, "")) for pid, parent in parents.items()}
 
+    def last_lines(self, count: int = 30) -> str:
+        """The end of what it wrote."""
+        return "Its last lines:\n" + "\n".join(self._log.read_text(errors="replace").splitlines()[-count:])
+
     def _start(self) -> None:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -94,13 +98,10 @@ class Gateway:
         deadline = time.monotonic() + _READY_WITHIN
         while not self._is_ready():
             if (status := self._process.poll()) is not None:
-                raise RuntimeError(f"the gateway ended with status {status}. {self._last_lines()}")
+                raise RuntimeError(f"the gateway ended with status {status}. {self.last_lines()}")
             if time.monotonic() > deadline:
-                raise RuntimeError(f"the gateway was not ready within {_READY_WITHIN:.0f} s. {self._last_lines()}")
+                raise RuntimeError(f"the gateway was not ready within {_READY_WITHIN:.0f} s. {self.last_lines()}")
             time.sleep(0.05)
-
-    def _last_lines(self) -> str:
-        return "Its last lines:\n" + "\n".join(self._log.read_text(errors="replace").splitlines()[-30:])
 
     def _is_ready(self) -> bool:
         try:
