@@ -96,6 +96,10 @@ class OpenCall:
         """Why the call is being ended from outside, None when it is not."""
         return self._pending
 
+    def cut_is_handled(self) -> None:
+        """The cut has been raised and taken; a later one may end what is still being said."""
+        self._pending = None
+
     def watch(self, watch: Any) -> None:
         """Hands over what watches the client, so that the end of the call can stop it."""
         self._watch = watch

@@ -23,8 +23,9 @@ from gateway.client_watch import ClientWatch
 from gateway.cuts import CallCut, client_gone
 from gateway.entry import Outcome
 from gateway.error_handler import answer
+from gateway.error_meter import ErrorMeter
 from gateway.errors import UnsafeTarget
-from gateway.meters import make_meter
+from gateway.meters import Meter, make_meter
 from gateway.open_call import OpenCall, Phase
 from gateway.plane import RelayPlane
 from gateway.relay import Relay, RelayedAnswer, RelayedBody
@@ -34,7 +35,7 @@ from keys.errors import KeyUnknown
 from keys.identity import INFERENCE, Identity
 from keys.limits import charges_for
 from keys.permissions import check_class, check_model
-from upstreams.client import Body, Outgoing, target_below
+from upstreams.client import Body, Outgoing, UpstreamResponse, target_below
 from upstreams.errors import CredentialUnreadable, NoUpstream, UpstreamError
 from upstreams.selection import Candidate
 
@@ -215,16 +216,8 @@ class PassThrough:
         self, call: OpenCall, relayed: RelayedAnswer, parsed: calls.ParsedCall, *, hide_usage: bool
     ) -> StreamingHttpResponse:
         response = relayed.response
-        content_type = response.header("content-type")
-        call.streaming = content_type.startswith("text/event-stream")
-        meter = make_meter(
-            parsed.match.meter,
-            streaming=call.streaming,
-            hide_usage=hide_usage,
-            status=response.status,
-            content_type=content_type,
-            headers=dict(response.headers),
-        )
+        call.streaming = response.header("content-type").startswith("text/event-stream")
+        meter = self._meter(call, response, parsed.match.meter, hide_usage=hide_usage)
         body = RelayedBody(call, relayed, meter, self._connection)
         answered = StreamingHttpResponse(body, status=response.status, reason=response.reason)
         del answered.headers["Content-Type"]
@@ -244,6 +237,18 @@ class PassThrough:
             else:
                 answered.headers[name] = value
         return answered
+
+    def _meter(self, call: OpenCall, response: UpstreamResponse, name: str | None, *, hide_usage: bool) -> Meter:
+        if response.status >= 400:
+            return ErrorMeter(response.status)
+        return make_meter(
+            name,
+            streaming=call.streaming,
+            hide_usage=hide_usage,
+            status=response.status,
+            content_type=response.header("content-type"),
+            headers=dict(response.headers),
+        )
 
     # --- When it goes otherwise
 

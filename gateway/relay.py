@@ -93,17 +93,12 @@ class RelayedAnswer:
 class RelayedBody:
     """The body on its way to the client: what a StreamingHttpResponse iterates over and closes."""
 
-    def __init__(
-        self,
-        call: OpenCall,
-        answer: RelayedAnswer,
-        meter: Meter,
-        connection: ClientConnection,
-    ) -> None:
+    def __init__(self, call: OpenCall, answer: RelayedAnswer, meter: Meter, connection: ClientConnection) -> None:
         self._call = call
         self._answer = answer
         self._meter = meter
         self._connection = connection
+        self._ending: tuple[Outcome, GatewayError | None] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         call, meter, read1, feed = self._call, self._meter, self._answer.response.read1, self._meter.feed
@@ -124,49 +119,60 @@ class RelayedBody:
             if rest := meter.end():
                 call.bytes_out += len(rest)
                 yield rest
-            self._finish(Outcome.UPSTREAM_FAILED if meter.failure else Outcome.COMPLETED)
+            self._complete()
         except UpstreamBroken as error:
-            yield from self._break_off(Outcome.UPSTREAM_FAILED, error)
+            yield from self._break_off(Outcome.UPSTREAM_FAILED, error, passed)
         except CallCut as cut:
             if cut.error is not None:
-                yield from self._break_off(cut.outcome, cut.error)
-            # A client that left is not written to: `close` sees that nothing was finished.
+                yield from self._break_off(cut.outcome, cut.error, passed)
+            # A client that left is not written to: `close` sees that the call has not ended.
         except Exception:
             logger.exception("The relay itself failed in the middle of an answer.")
-            yield from self._break_off(Outcome.GATEWAY_FAILED, GatewayError())
+            yield from self._break_off(Outcome.GATEWAY_FAILED, GatewayError(), passed)
 
-    def _break_off(self, outcome: Outcome, error: GatewayError) -> Iterator[bytes]:
-        """Ends the body so that the client can tell; a stream of events says why, in an event of its own."""
+    def _complete(self) -> None:
+        """The upstream's body came to its clean end; the client gets the end after this."""
+        call, meter = self._call, self._meter
+        if meter.failure:
+            call.error_type, call.error_text = meter.failure, meter.failure_text
+        failed = meter.failure and (call.status is None or not 400 <= call.status < 500)
+        self._end(Outcome.UPSTREAM_FAILED if failed else Outcome.COMPLETED)
+
+    def _break_off(self, outcome: Outcome, error: GatewayError, passed: bytes) -> Iterator[bytes]:
+        """Ends the body so that the client can tell; a stream of events says why, in an event of its own.
+
+        `passed` is what went out last. The call stays open until the event is written: a client that does not
+        read must still be cut.
+        """
         call = self._call
-        self._account(completed=False)
-        call.fail(outcome, error)
+        self._ending = (outcome, error)
+        call.cut_is_handled()
         if call.streaming:
             held = self._meter.end()
-            yield held + error_event(call.route, error, mid_event=self._meter.mid_event)
+            before = held or passed
+            mid_event = bool(before) and not before.endswith((b"\n\n", b"\r\n\r\n"))
+            call.writing = True
+            yield held + error_event(call.route, error, mid_event=mid_event)
+        self._end(outcome, error)
         self._connection.cut()
-
-    def _account(self, *, completed: bool) -> None:
-        usage = self._meter.usage(completed=completed, request_bytes=self._call.bytes_in)
-        call = self._call
-        call.prompt_tokens, call.completion_tokens = usage.prompt_tokens, usage.completion_tokens
-        call.cached_tokens, call.reasoning_tokens = usage.cached_tokens, usage.reasoning_tokens
-        call.usage_source = UsageSource(usage.source)
-
-    def _finish(self, outcome: Outcome) -> None:
-        if self._call.outcome is None:
-            if self._meter.failure:
-                self._call.error_type, self._call.error_text = self._meter.failure, self._meter.failure_text
-            self._account(completed=outcome is Outcome.COMPLETED)
-            self._call.finish(outcome)
 
     def close(self) -> None:
         """Called by the server in every case, also when the client left in the middle of a write."""
-        if self._call.outcome is None:
-            self._account(completed=False)
-            cut = self._call.pending_cut
-            self._call.fail(cut.outcome if cut else Outcome.CLIENT_DISCONNECTED, cut.error if cut else None)
+        call = self._call
+        if call.outcome is None:
+            self._meter.end()
+            cut = call.pending_cut
+            outcome, error = self._ending or ((cut.outcome, cut.error) if cut else (Outcome.CLIENT_DISCONNECTED, None))
+            self._end(outcome, error)
             self._connection.abort()
         self._answer.close()
+
+    def _end(self, outcome: Outcome, error: GatewayError | None = None) -> None:
+        call, usage = self._call, self._meter.usage(self._call.bytes_in)
+        call.prompt_tokens, call.completion_tokens = usage.prompt_tokens, usage.completion_tokens
+        call.cached_tokens, call.reasoning_tokens = usage.cached_tokens, usage.reasoning_tokens
+        call.usage_source = UsageSource(usage.source)
+        call.fail(outcome, error)
 
 
 def error_event(route: str, error: GatewayError, *, mid_event: bool) -> bytes:

@@ -8,11 +8,14 @@ import os
 import secrets
 from pathlib import Path
 
+import django_stubs_ext
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 
 from gateway.environment import Environment
 from gateway.local_files import read_or_create
+
+django_stubs_ext.monkeypatch()  # so that `ModelAdmin[Upstream]` means at run time what it means to the type checker
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Environment()
@@ -83,8 +86,9 @@ for _key in ENCRYPTION_KEYS:
             f"make one with: {_RANDOM_FERNET}"
         ) from _error
 
-MASTER_KEY = _secret("GATEWAY_MASTER_KEY", "master_key", _RANDOM_MASTER, "LITELLM_MASTER_KEY", "DHEERA_AI_MASTER_KEY")
-MASTER_KEY_FILE = None if env.text("GATEWAY_MASTER_KEY", "LITELLM_MASTER_KEY", "DHEERA_AI_MASTER_KEY") else DATA_DIR / "master_key"
+_MASTER_KEY_NAMES = ("GATEWAY_MASTER_KEY", "LITELLM_MASTER_KEY", "DHEERA_AI_MASTER_KEY")
+MASTER_KEY = _secret(_MASTER_KEY_NAMES[0], "master_key", _RANDOM_MASTER, *_MASTER_KEY_NAMES[1:])
+MASTER_KEY_FILE = None if env.text(*_MASTER_KEY_NAMES) else DATA_DIR / "master_key"
 ALLOW_WEAK_MASTER_KEY = env.flag("GATEWAY_ALLOW_WEAK_MASTER_KEY", default=False)
 if not ALLOW_WEAK_MASTER_KEY and (len(MASTER_KEY) < 20 or len(set(MASTER_KEY)) < 8):
     raise ImproperlyConfigured(
