@@ -133,8 +133,8 @@ class JournalStatus:
     """What a page or a probe tells of the journal.
 
     `lost`: calls that could not be written (disk full), the last week's included. `quarantined`: lines that cannot
-    become rows. `backlog_bytes`: written, not yet in the database. `oldest`: when the first call of the backlog
-    was received (Unix seconds).
+    become rows, as long as the file that keeps them is there. `backlog_bytes`: written, not yet in the database.
+    `oldest`: when the first call of the backlog was received (Unix seconds).
     """
 
     lost: int = 0
@@ -150,7 +150,7 @@ def journal_status(directory: Path) -> JournalStatus:
     times = [at for _, at in waiting if at is not None]
     return JournalStatus(
         lost=sum(lost_calls(directory / name) for name in _names(directory) if name.endswith(STATUS)),
-        quarantined=progress.quarantined,
+        quarantined=progress.quarantined if (directory / QUARANTINE).exists() else 0,
         backlog_bytes=sum(size for size, _ in waiting),
         oldest=min(times, default=None),
     )

@@ -19,6 +19,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
+from django.conf import settings
 from django.db import Error, connection
 
 from gateway.entry import Entry
@@ -66,7 +67,8 @@ class _Work(NamedTuple):
 class Recorder:
     """Records the journals in `directory`; while another recorder is at work there, does nothing.
 
-    `clock` gives Unix seconds. `pruner` gets a turn after each pass of `run`.
+    `clock` gives Unix seconds. `pruner` gets a turn after each pass of `run`; without one, rows are kept for
+    `settings.LOG_RETENTION_DAYS`.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class Recorder:
     ) -> None:
         self._directory = directory
         self._clock = clock
-        self._pruner = pruner
+        self._pruner = pruner or Pruner(settings.LOG_RETENTION_DAYS)
         self._store = LogStore()
         self._leadership: int | None = None
         self._progress = Progress()
@@ -97,8 +99,7 @@ class Recorder:
         """One pass. Returns how long to wait before the next: twice as long after each failure."""
         try:
             rows = self.run_once()
-            if self._pruner is not None:
-                self._pruner.turn()
+            self._pruner.turn()
         except Exception as error:  # noqa: BLE001 - a recorder that has ended records nothing
             logger.warning("The journal cannot be recorded now: %s", error)
             with contextlib.suppress(Error):
@@ -205,10 +206,11 @@ class Recorder:
         self._quarantine(json.dumps(entry, default=str), f"{type(error).__name__}: {error}")
 
     def _quarantine(self, line: str, reason: str) -> None:
-        """Keeps a line that cannot become a row, while the file is small enough; counts it in any case."""
-        self._progress.quarantined += 1
+        """Keeps a line that cannot become a row, while the file is small enough, and counts it until somebody has
+        taken the file away."""
         logger.error("A line of the journal cannot become a row: %s", reason)
         path = self._directory / QUARANTINE
+        self._progress.quarantined = (self._progress.quarantined if path.exists() else 0) + 1
         record = json.dumps({"at": self._clock(), "reason": reason, "line": line})
         with contextlib.suppress(OSError), open(path, "a", opener=_private) as file:
             if file.tell() < _MOST_QUARANTINED_BYTES:

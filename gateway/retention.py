@@ -32,12 +32,14 @@ def prune(
     stop = stop or threading.Event()
     end = first_kept(older_than_days, now or datetime.now(UTC))
     deleted = 0
-    while (some := prune_batch(end, batch)) and not stop.is_set():
+    while not stop.is_set():
+        some = prune_batch(end, batch)
         deleted += some
-        if progress is not None:
+        if some and progress is not None:
             progress(deleted)
-        if some < batch or stop.wait(_PAUSE_SECONDS):
+        if some < batch:
             break
+        stop.wait(_PAUSE_SECONDS)
     return deleted
 
 

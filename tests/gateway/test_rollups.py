@@ -1,0 +1,131 @@
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from gateway.log_store import LogStore
+from gateway.models import UsageHour, UsageHourTag
+from gateway.rollups import OTHER, Cap, is_error
+from tests.support.entries import NOON, an_entry
+
+pytestmark = pytest.mark.django_db
+HOUR = datetime.fromtimestamp(NOON, tz=UTC).replace(minute=0)
+
+
+def store(*entries: dict[str, object], cap: Cap | None = None) -> None:
+    LogStore(cap).store(list(entries), pytest.fail)
+
+
+def test_it_works() -> None:
+    store(an_entry(), an_entry(status=500))
+    row = UsageHour.objects.get()
+    assert (row.hour, row.key_id, row.user_id, row.end_user, row.model) == (HOUR, 7, "ann", "bob", "qwen")
+    assert (row.calls, row.errors, row.prompt_tokens, row.completion_tokens, row.cached_tokens) == (2, 1, 6, 10, 2)
+    assert (row.upstream_id, row.upstream_name, row.key_name, row.team_id) == (2, "gpu-1", "dev", "")
+    assert str(row) == "2026-05-04 12:00 dev"
+
+
+def test_later_calls_are_added() -> None:
+    store(an_entry())
+    store(an_entry(key_name="renamed"))
+    row = UsageHour.objects.get()
+    assert (row.calls, row.key_name) == (2, "renamed")
+
+
+def test_a_call_without_key_model_or_upstream_is_counted_too() -> None:
+    unknown = dict.fromkeys(["key_id", "user_id", "end_user", "model", "upstream_id", "upstream_name"])
+    store(an_entry(**unknown))
+    store(an_entry(**unknown))
+    assert UsageHour.objects.get(key_id=0, user_id="", end_user="", model="", upstream_id=0).calls == 2
+
+
+def test_each_hour_has_its_own_row() -> None:
+    store(an_entry(at=NOON), an_entry(at=NOON + 3600))
+    assert [row.hour for row in UsageHour.objects.order_by("hour")] == [HOUR, HOUR + timedelta(hours=1)]
+
+
+def test_each_team_has_its_own_row() -> None:
+    store(an_entry(team_id="a"), an_entry(team_id="b"))
+    assert set(UsageHour.objects.values_list("team_id", flat=True)) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("costs", "total"), [([None, None], None), ([None, "0.5"], "0.5"), (["0.5", None], "0.5"), (["0.5", "1"], "1.5")]
+)
+def test_cost_is_unknown_until_one_is_known(costs: list[str | None], total: str | None) -> None:
+    for cost in costs:
+        store(an_entry(cost=cost))
+    assert UsageHour.objects.get().cost == (None if total is None else Decimal(total))
+
+
+def test_costs_of_one_batch_are_added() -> None:
+    store(an_entry(cost="0.25"), an_entry(cost="0.5"), an_entry())
+    assert UsageHour.objects.get().cost == Decimal("0.75")
+
+
+def test_times_are_read_off_as_percentiles() -> None:
+    store(*[an_entry(ttft_ms=ttft) for ttft in (15, 15, 15, 1000)], an_entry(ttft_ms=None, ended_at=None))
+    read = UsageHour.objects.percentiles([0.5, 1.0])
+    assert 10 <= read["ttft"][0] <= 20  # type: ignore[operator]
+    assert 640 <= read["ttft"][1] <= 1280  # type: ignore[operator]
+    assert 800 <= read["duration"][1] <= 1600  # type: ignore[operator]
+
+
+def test_nothing_has_no_percentiles() -> None:
+    assert UsageHour.objects.percentiles([0.5]) == {"ttft": [None], "duration": [None]}
+
+
+def test_each_tag_has_a_row() -> None:
+    store(an_entry(tags=["a", "b"]), an_entry(tags=["b"]))
+    assert dict(UsageHourTag.objects.values_list("tag", "calls")) == {"a": 1, "b": 2}
+    assert str(UsageHourTag.objects.get(tag="a")) == "2026-05-04 12:00 a"
+
+
+def test_end_users_beyond_the_cap_are_others() -> None:
+    store(*[an_entry(end_user=f"u{n}") for n in range(4)], cap=Cap(2))
+    assert dict(UsageHour.objects.values_list("end_user", "calls")) == {"u0": 1, "u1": 1, OTHER: 2}
+
+
+def test_the_cap_is_remembered_by_the_table() -> None:
+    store(an_entry(end_user="u0"), an_entry(end_user="u1"))
+    store(an_entry(end_user="u1"), an_entry(end_user="u2"), cap=Cap(2))
+    assert dict(UsageHour.objects.values_list("end_user", "calls")) == {"u0": 1, "u1": 2, OTHER: 1}
+
+
+def test_models_and_tags_are_capped_too() -> None:
+    store(*[an_entry(model=f"m{n}", tags=[f"t{n}"]) for n in range(3)], cap=Cap(1))
+    assert dict(UsageHour.objects.values_list("model", "calls")) == {"m0": 1, OTHER: 2}
+    assert dict(UsageHourTag.objects.values_list("tag", "calls")) == {"t0": 1, OTHER: 2}
+
+
+def test_the_cap_forgets_the_hours_of_long_ago() -> None:
+    cap = Cap()
+    for hour in range(200):
+        cap.of(UsageHour, "model", HOUR + timedelta(hours=hour), "m")
+    assert len(cap._seen) < 150
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "error"),
+    [
+        (200, "completed", False),
+        (None, "client_disconnected", False),
+        (200, "client_disconnected", False),
+        (404, "completed", True),
+        (403, "refused", True),
+        (200, "upstream_failed", True),
+        (None, "lost", True),
+    ],
+)
+def test_what_counts_as_an_error(status: int | None, outcome: str, error: bool) -> None:
+    assert is_error({"status": status, "outcome": outcome}) is error
+
+
+def test_usage_per_key_in_a_range_of_hours() -> None:
+    store(an_entry(), an_entry(key_id=8, status=400), an_entry(key_id=9), an_entry(at=NOON - 7200))
+    moment = datetime.fromtimestamp(NOON, tz=UTC)
+    rows = UsageHour.objects.between(moment, moment + timedelta(hours=1)).per_key([7, 8])
+    assert rows == {
+        7: {"calls": 1, "errors": 0, "prompt_tokens": 3, "completion_tokens": 5},
+        8: {"calls": 1, "errors": 1, "prompt_tokens": 3, "completion_tokens": 5},
+    }
