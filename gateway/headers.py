@@ -104,10 +104,10 @@ def for_upstream(
 ) -> Headers:
     """The headers for vLLM out of a WSGI environ; without Host and Content-Length, which the client sets.
 
-    `credential` is the upstream's own ("" = none). `client_address` and `scheme` are what the gateway itself saw, or
-    what a trusted proxy vouched for; `forwarded_for` is the whole chain where trusted proxies stand in front; `host`
-    is told as X-Forwarded-Host when given. A caller's `x-pass-NAME: v` is sent as `NAME: v`, as LiteLLM does, except
-    for names that no caller may set.
+    `credential` is the upstream's own ("" = none). `client_address` and `scheme` are what the gateway itself saw,
+    or what a trusted proxy vouched for; `forwarded_for` is the whole chain where trusted proxies stand in front;
+    `host` is told as X-Forwarded-Host when given. A caller's `x-pass-NAME: v` is sent as `NAME: v`, as LiteLLM
+    does, except for names that no caller may set.
     """
     named = _named_in_connection(environ.get("HTTP_CONNECTION"))
     kept: Headers = []

@@ -28,7 +28,7 @@ _WIDE = re.compile(rb"%[uU]([0-9a-fA-F]{4})")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 
 
-class UnsafePath(ValueError):  # noqa: N818 - a refusal, named by its reason
+class UnsafePath(ValueError):
     """The request target could be read as another path than the one it shows: 400."""
 
 
