@@ -44,7 +44,7 @@ class Scenario:
 
     def shortened(self) -> Scenario:
         """The quick form: it shows that everything works; its figures are rough."""
-        ramp = self.slots / 400 if self.kind == "streams" else 0.3
+        ramp = min(5.0, self.slots / 200) if self.kind == "streams" else 0.3
         return replace(self, ramp=ramp, seconds=1.5 if self.kind == "calls" else 2.0)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 _INTERVAL = 0.001
-_SAMPLES_BETWEEN_WRITES = 500
+_SAMPLES_BETWEEN_WRITES = 50
 _counts: Counter[tuple[str, ...]] = Counter()
 
 

@@ -43,9 +43,7 @@ def version(text: str = "0.32.0") -> Behaviour:
 
 def models(*names: str) -> Behaviour:
     """The list of models."""
-    rows = [
-        {"id": name, "object": "model", "created": CREATED, "owned_by": "vllm", **_MODEL_REST} for name in names
-    ]
+    rows = [{"id": name, "object": "model", "created": CREATED, "owned_by": "vllm", **_MODEL_REST} for name in names]
     return answers.json(200, {"object": "list", "data": rows})
 
 
@@ -67,9 +65,7 @@ def error(status: int, message: str, kind: str = "BadRequestError", param: str |
     return answers.json(status, {"error": {"message": message, "type": kind, "param": param, "code": status}})
 
 
-def chat(
-    *, model: str = "tiny-chat", words: Sequence[str] = WORDS, gap: float = 0.0, before: float = 0.0
-) -> Behaviour:
+def chat(*, model: str = "tiny-chat", words: Sequence[str] = WORDS, gap: float = 0.0, before: float = 0.0) -> Behaviour:
     """Chat completions; streams when the request says `stream`, the first event `before` seconds after the head."""
     return lambda exchange: _generate(exchange, _Chat(exchange, model, words), gap, before)
 
@@ -81,9 +77,7 @@ def completions(
     return lambda exchange: _generate(exchange, _Completion(exchange, model, words), gap, before)
 
 
-def chat_events(
-    words: Sequence[str] = WORDS, *, include_usage: bool = False, model: str = "tiny-chat"
-) -> list[bytes]:
+def chat_events(words: Sequence[str] = WORDS, *, include_usage: bool = False, model: str = "tiny-chat") -> list[bytes]:
     """The events of a chat stream, [DONE] included."""
     return _Chat(None, model, words).events({"include_usage": include_usage})
 
@@ -95,9 +89,7 @@ class _Chat:
     """Builds the bodies of one chat completion."""
 
     kind, stream_kind, prefix = "chat.completion", "chat.completion.chunk", "chatcmpl"
-    cached: Json = {
-        "prompt_tokens_details": {"cached_tokens": 0, "created_cache_tokens": 0, "multimodal_tokens": None}
-    }
+    cached: Json = {"prompt_tokens_details": {"cached_tokens": 0, "created_cache_tokens": 0, "multimodal_tokens": None}}
     cached_streamed: Json = {"prompt_tokens_details": {"cached_tokens": 0, "created_cache_tokens": 0}}
     continuous: Json = {"completion_tokens_details": None}
     first_rest: Json = {"prompt_token_ids": None, "prompt_text": None}
