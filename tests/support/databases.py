@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import os
 import sqlite3
-import subprocess
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self

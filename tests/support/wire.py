@@ -15,7 +15,7 @@ Headers = list[tuple[str, str]]
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 
 
-class PeerClosed(Exception):  # noqa: N818 - it is often no error
+class PeerClosed(Exception):
     """The other side has closed (FIN), or reset, before what was awaited had arrived."""
 
 
@@ -23,7 +23,7 @@ class PeerReset(PeerClosed):
     """The other side has reset the connection (RST)."""
 
 
-class Malformed(Exception):  # noqa: N818 - as PeerClosed
+class Malformed(Exception):
     """What arrived is not HTTP/1.1."""
 
 
