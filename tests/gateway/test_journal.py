@@ -15,6 +15,7 @@ from gateway.journal_files import (
     ENDED,
     Progress,
     living,
+    lost_calls,
     processes_in,
     read_line,
     segments_in,
@@ -186,6 +187,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
 for _ in range(7):
     journal.ended(an_entry())
 print(journal_status(directory).lost)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 """
 
 
@@ -218,6 +220,23 @@ os.wait()
 def test_a_forked_child_writes_a_journal_of_its_own(directory: Path) -> None:
     run(FORK, directory)
     assert len(processes_in(directory)) == len(lines_in(directory)) == 2
+
+
+def test_what_is_forgotten_in_a_child_is_not_given_up_by_the_parent(journal: Journal, directory: Path) -> None:
+    journal.ended(an_entry())
+    journal_module._forget_in_child()
+    journal.ended(an_entry())
+    assert len(processes_in(directory)) == 2
+
+
+def test_a_status_that_cannot_be_made_is_made_later(journal: Journal, directory: Path) -> None:
+    journal.ended(an_entry())
+    status = directory / "later" / "x.status"
+    journal._lost.show_in(status)
+    assert lost_calls(status) == 0
+    status.parent.mkdir()
+    journal._lost.add(2)
+    assert lost_calls(status) == 2
 
 
 def test_a_piece_that_cannot_be_cut_off_ends_its_segment(
