@@ -27,8 +27,8 @@ class Failure(NamedTuple):
 
 def carries_token(event: Answer) -> bool:
     """Whether the event holds a piece of the answer. The first chat event, which only names the role, does not."""
-    if isinstance(choices := event.get("choices"), list):
-        return any(_choice_carries_token(choice) for choice in choices if isinstance(choice, dict))
+    if "choices" in event:
+        return any(map(_choice_carries_token, _choices(event)))
     kind = str(event.get("type"))
     if kind == "content_block_start":
         return _object(event, "content_block").get("type") == "tool_use"
@@ -77,10 +77,7 @@ def failure_of(answer: Answer) -> Failure | None:
 
 def finish_reasons(answer: Answer) -> list[str]:
     """Why choices ended, for those of the answer that did."""
-    choices = answer.get("choices")
-    if not isinstance(choices, list):
-        return []
-    reasons = (choice.get("finish_reason") for choice in choices if isinstance(choice, dict))
+    reasons = (choice.get("finish_reason") for choice in _choices(answer))
     return [reason for reason in reasons if isinstance(reason, str)]
 
 
@@ -91,9 +88,13 @@ def is_extra_usage(event: Answer) -> bool:
 
 def count_token_ids(answer: Answer) -> int:
     """The tokens that a plain answer of `/inference/v1/generate` lists."""
-    choices = answer.get("choices")
-    lists = [choice.get("token_ids") for choice in choices or () if isinstance(choice, dict)]
+    lists = [choice.get("token_ids") for choice in _choices(answer)]
     return sum(len(ids) for ids in lists if isinstance(ids, list))
+
+
+def _choices(answer: Answer) -> list[Answer]:
+    choices = answer.get("choices")
+    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
 
 
 def _read_error(error: object) -> Failure:
