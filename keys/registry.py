@@ -1,12 +1,13 @@
 """The keys in memory, which authentication reads instead of the database.
 
-Readers take no lock: a refresh builds a new view and puts it in the old one's place. The version is read before the
-rows, so rows that are newer than it may come along, and come again with the next refresh; nothing can be missed.
+Readers take no lock: each look is one step in a dictionary. The version is read before the rows, so rows that are
+newer than it may come along, and come again with the next refresh; nothing can be missed.
 Knows no HTTP and no process model; whoever owns the process calls `refresh`.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from keys import crypto
 from keys.identity import Identity
 from keys.models import DeletedKey, KeysVersion, VirtualKey
 
-CHUNK_ROWS = 5000
+CHUNK_ROWS = 500  # a few milliseconds of work between two reads
 LONGEST_GAP = KEEP_TOMBSTONES.total_seconds() / 2
 
 # A damaged row allows nothing, instead of stopping the refresh or allowing everything.
@@ -41,10 +42,22 @@ class Directory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _View:
+    """What is known as of a version. `digests` holds those of each key's secrets."""
+
     version: int = -1
     read_at: float = 0.0
     identities: dict[str, Identity] = field(default_factory=dict)
     digests: dict[int, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What a refresh has read: the touched keys as they are now, or all keys."""
+
+    identities: dict[str, Identity] = field(default_factory=dict)
+    digests: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    touched: frozenset[int] = frozenset()
+    is_all: bool = False
 
 
 class KeyRegistry:
@@ -53,6 +66,7 @@ class KeyRegistry:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._view = _View()
+        self._writing = threading.Lock()  # held for steps in memory only, never for a query
 
     def find(self, digest: str) -> Identity | None:
         """The identity behind a secret's digest, as of the last refresh."""
@@ -77,25 +91,35 @@ class KeyRegistry:
         Returns the ids of keys that were usable and are now blocked, expired or gone, so that their open calls can
         be cut. Raises django.db.Error when the database is away; the old view then stays.
         """
-        old, now = self._view, self._clock()
-        version = KeysVersion.current()
-        is_recent = now - old.read_at < LONGEST_GAP
-        if version == old.version and is_recent:
-            self._replace(old, _View(version, now, old.identities, old.digests))
-            return frozenset()
-        if 0 <= old.version < version and is_recent:
-            new, touched = _changed(old, version, now)
-        else:
-            new, touched = _View(version, now, *_read(VirtualKey.objects.all())), frozenset(old.digests)
-        self._replace(old, new)
-        return frozenset(
-            key_id for key_id in touched if _is_usable(old, key_id, now) and not _is_usable(new, key_id, now)
-        )
+        while True:
+            old, now = self._view, self._clock()
+            version = KeysVersion.current()
+            is_recent = now - old.read_at < LONGEST_GAP
+            if version == old.version and is_recent:
+                change = _Change()
+            elif 0 <= old.version < version and is_recent:
+                change = _changes_after(old.version)
+            else:
+                change = _Change(*_read(VirtualKey.objects.all()), touched=frozenset(old.digests), is_all=True)
+            refused = self._apply(old, change, version, now)
+            if refused is not None:
+                return refused
 
-    def _replace(self, old: _View, new: _View) -> None:
-        # Of two refreshes at the same time, the one that knows less must not win: it would revive a blocked key.
-        if self._view is old or new.version >= self._view.version:
-            self._view = new
+    def _apply(self, old: _View, change: _Change, version: int, now: float) -> frozenset[int] | None:
+        """Changes the view that the change was read for. None when another refresh was quicker.
+
+        That one may have known more (then this one would revive a blocked key) or less: only a new read can tell.
+        """
+        with self._writing:
+            if self._view is not old:
+                return None
+            usable = [key_id for key_id in change.touched if _is_usable(old, key_id, now)]
+            if change.is_all:
+                self._view = _View(version, now, change.identities, change.digests)
+            else:
+                _replace(old, change)
+                self._view = _View(version, now, old.identities, old.digests)
+            return frozenset(key_id for key_id in usable if not _is_usable(self._view, key_id, now))
 
 
 class DatabaseDirectory:
@@ -162,19 +186,21 @@ def _read(keys: QuerySet[VirtualKey]) -> tuple[dict[str, Identity], dict[int, tu
     return identities, digests
 
 
-def _changed(old: _View, version: int, now: float) -> tuple[_View, frozenset[int]]:
-    """The old view with the rows and tombstones that are newer than it, and the ids of the keys they concern."""
-    changed, changed_digests = _read(VirtualKey.objects.newer_than(old.version))
-    gone = DeletedKey._default_manager.filter(version__gt=old.version).values_list("row_id", flat=True)
-    touched = frozenset(changed_digests).union(gone)
-    identities, digests = dict(old.identities), dict(old.digests)
-    for key_id in touched:
-        for digest in digests.pop(key_id, ()):
-            identities.pop(digest, None)
-    # A key that was deleted between the two queries comes back here, until its tombstone is read next time.
-    identities.update(changed)
-    digests.update(changed_digests)
-    return _View(version, now, identities, digests), touched
+def _changes_after(version: int) -> _Change:
+    identities, digests = _read(VirtualKey.objects.newer_than(version))
+    gone = DeletedKey._default_manager.filter(version__gt=version).values_list("row_id", flat=True)
+    # A key that was deleted between the two queries is kept, until its tombstone is read next time.
+    return _Change(identities, digests, frozenset(digests).union(gone))
+
+
+def _replace(view: _View, change: _Change) -> None:
+    """Brings the view's dictionaries up to date, in place: a copy of 100,000 keys would delay every stream."""
+    view.identities.update(change.identities)  # first: a key that only changed is known at every moment
+    for key_id in change.touched:
+        for digest in view.digests.pop(key_id, ()):
+            if digest not in change.identities:
+                view.identities.pop(digest, None)
+    view.digests.update(change.digests)
 
 
 def _is_usable(view: _View, key_id: int, now: float) -> bool:

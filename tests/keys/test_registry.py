@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from keys import crypto
 from keys.models import DeletedKey, KeysVersion, Secret, VirtualKey
-from keys.registry import DatabaseDirectory, KeyRegistry
+from keys.registry import DatabaseDirectory, KeyRegistry, _changes_after
 
 pytestmark = pytest.mark.django_db
 
@@ -179,15 +179,23 @@ def test_without_the_database_the_old_view_stays(registry, monkeypatch):
     assert registry.find(digest)
 
 
-def test_a_slow_refresh_does_not_undo_a_newer_one(registry, monkeypatch):
-    key, _ = issue()
+def test_a_slow_refresh_does_not_undo_a_newer_one(registry):
+    key, digest = issue()
     registry.refresh()
-    older = registry._view
+    slow, now = registry._view, timezone.now().timestamp()
+    outdated = _changes_after(slow.version - 1)
     key.block()
     registry.refresh()
-    newer = registry._view
-    registry._replace(older, older)
-    assert registry._view is newer
+    assert registry._apply(slow, outdated, slow.version, now) is None
+    assert registry.find(digest).blocked
+
+
+def test_a_refresh_that_was_overtaken_reads_again(registry, monkeypatch):
+    _, digest = issue()
+    apply, overtaken = registry._apply, iter([True, False])
+    monkeypatch.setattr(registry, "_apply", lambda *args: None if next(overtaken) else apply(*args))
+    registry.refresh()
+    assert registry.find(digest)
 
 
 def test_a_key_changed_many_times_is_read_once(registry):
