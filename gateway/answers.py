@@ -6,6 +6,7 @@ Cohere routes. JSON in, values out; knows no bytes and no streams.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -13,16 +14,22 @@ from gateway.usage import Usage, read_report
 
 Answer = Mapping[str, Any]
 
-_LONGEST_TEXT = 500
+_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9 _.-]{0,63}")
 _CHOICE_CONTENT = ("text", "token_ids")
 _DELTA_CONTENT = ("content", "reasoning", "reasoning_content", "tool_calls", "function_call", "refusal", "audio")
 
 
 class Failure(NamedTuple):
-    """A failure that a 200 answer carries: its type as the upstream names it, and its sentence (may be empty)."""
+    """A failure that a 200 answer carries: its type as the upstream names it, and a sentence of ours.
 
-    type: str
-    text: str = ""
+    The upstream's own sentence is not kept: it may quote the prompt.
+    """
+
+    type: str = "error"
+    text: str = "The upstream's answer ended with an error."
+
+
+ABORTED = Failure("abort", "The upstream broke its answer off.")
 
 
 def carries_token(event: Answer) -> bool:
@@ -64,15 +71,15 @@ def failure_of(answer: Answer) -> Failure | None:
             return _read_error(holder["error"])
     kind = answer.get("type")
     if kind == "error":
-        return Failure("error", _text(answer.get("message")))
+        return Failure()
     if "failed" in (answer.get("status"), _object(answer, "response").get("status")):
         return Failure("failed")
     if delta.get("finish_reason") == "ERROR" or answer.get("finish_reason") == "ERROR":
-        return Failure("error")
+        return Failure()
     ended_without_reason = (kind == "message" and not answer.get("stop_reason")) or (
         kind == "message_delta" and not delta.get("stop_reason")
     )
-    return Failure("abort") if ended_without_reason or "abort" in finish_reasons(answer) else None
+    return ABORTED if ended_without_reason or "abort" in finish_reasons(answer) else None
 
 
 def finish_reasons(answer: Answer) -> list[str]:
@@ -98,15 +105,10 @@ def _choices(answer: Answer) -> list[Answer]:
 
 
 def _read_error(error: object) -> Failure:
-    if not isinstance(error, dict):
-        return Failure("error", _text(error))
-    return Failure(_text(error.get("type")) or "error", _text(error.get("message")))
+    kind = error.get("type") if isinstance(error, dict) else None
+    return Failure(kind) if isinstance(kind, str) and _TYPE.fullmatch(kind) else Failure()
 
 
 def _object(holder: Answer, name: str) -> Answer:
     value = holder.get(name)
     return value if isinstance(value, dict) else {}
-
-
-def _text(value: object) -> str:
-    return value[:_LONGEST_TEXT] if isinstance(value, str) else ""

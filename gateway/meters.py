@@ -17,7 +17,6 @@ from gateway.usage import NONE, UNKNOWN, Usage
 _CHOICES = Shape()
 _POOLING = Shape(generates=False)
 _SPEECH = Shape(text_prompt=False)
-_COUNT = Shape(key="count", generates=False)
 
 METERS: Mapping[str, Shape] = {
     "chat": _CHOICES,
@@ -36,8 +35,7 @@ METERS: Mapping[str, Shape] = {
     "classify": _POOLING,
     "pooling": _POOLING,
     "generative_scoring": _POOLING,
-    "tokenize": _COUNT,
-    "detokenize": _COUNT,
+    "tokenize": Shape(key="count", generates=False),
 }
 
 

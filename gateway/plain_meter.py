@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.answers import Failure, count_token_ids, failure_of, usage_of
+from gateway.answers import ABORTED, Failure, count_token_ids, failure_of, usage_of
 from gateway.excerpt import Excerpt
 from gateway.sse import parse_object
 from gateway.usage import NONE, UNKNOWN, Usage, estimate_prompt, read_count, read_report
@@ -42,7 +42,7 @@ class Meter:
 
     `started` is True once a part of the answer has come: the first token of a stream (the role is none), the
     first byte of anything else. `failure` and `failure_text` are set when an answer with status 200 says that
-    the call failed: the upstream's type for it (`InternalServerError`, `abort` …) and its sentence.
+    the call failed: the upstream's type for it (`InternalServerError`, `abort` …) and a sentence of ours.
     `fingerprint` is the `system_fingerprint` that came with a hidden usage event: worth remembering by upstream.
     """
 
@@ -134,4 +134,4 @@ class PlainMeter(Meter):
             usage = read_report(self._body.find_in_middle())
         self._known = usage or UNKNOWN
         if self._shape.generates and b'"finish_reason":"abort"' in self._body.ends:
-            self._fail(Failure("abort"))
+            self._fail(ABORTED)

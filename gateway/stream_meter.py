@@ -5,6 +5,7 @@ It never breaks a stream: whatever goes wrong in here, the bytes pass. Pure: no 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,8 @@ from gateway.excerpt import KEPT_WHOLE, Excerpt
 from gateway.plain_meter import Meter, Shape
 from gateway.sse import Cutter, add_field, data_of, parse_object
 from gateway.usage import UNKNOWN, Usage, estimate_prompt, read_report, sum_of
+
+_INDEX = re.compile(rb'"choices":\[\{"index":(\d+)')
 
 
 class StreamMeter(Meter):
@@ -237,6 +240,6 @@ def _text_or_none(value: object) -> str | None:
 
 
 def _choice_in(event: bytes) -> bytes:
-    """What tells the choices of a stream apart: the beginning of the first choice, where vLLM writes its index."""
-    start = event.index(b'"choices":[{') + 12
-    return event[start : start + 10]
+    """What tells the choices of a stream apart; empty where there is only one (transcriptions)."""
+    index = _INDEX.search(event)
+    return index[1] if index else b""

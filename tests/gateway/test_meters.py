@@ -1,6 +1,7 @@
 import pytest
 
-from gateway.meters import make_meter
+from gateway.meters import METERS, make_meter
+from gateway.routes import ROUTES
 from gateway.stream_meter import HidingMeter, StreamMeter
 from gateway.usage import NONE, UNKNOWN
 from tests.gateway.metering import REQUEST, meter_for, plain_meter, relay, tokens
@@ -41,3 +42,7 @@ def test_where_nothing_was_used_there_is_no_account(name, status):
 def test_only_a_stream_can_hide_its_usage():
     meter = make_meter("chat", streaming=False, hide_usage=True, status=200, content_type="application/json")
     assert not isinstance(meter, HidingMeter)
+
+
+def test_the_catalogue_of_routes_names_these_meters():
+    assert {route.meter for route in ROUTES if route.meter} == set(METERS)

@@ -36,7 +36,7 @@ def read(file: str, name: str) -> Usage:
         ("invocations_chat.json", "invocations", (13, 12, "reported")),
         ("tokenize.json", "tokenize", (13, 0, "reported")),
         ("messages_count.json", "tokenize", (13, 0, "reported")),
-        ("detokenize.json", "detokenize", (None, None, "unknown")),
+        ("detokenize.json", "tokenize", (None, None, "unknown")),
         ("responses_queued.json", "responses", (None, None, "unknown")),
         ("transcription.json", "transcriptions", (None, None, "unknown")),
         ("transcription_verbose.json", "transcriptions", (None, None, "unknown")),

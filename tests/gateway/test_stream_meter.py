@@ -189,7 +189,7 @@ def test_a_stream_says_that_it_failed(file, failure):
 
 
 def test_a_failure_has_its_sentence():
-    assert stream("chat_engine_died.sse").failure_text.startswith("EngineCore encountered an issue.")
+    assert stream("chat_engine_died.sse").failure_text == "The upstream's answer ended with an error."
 
 
 def test_a_stream_that_failed_in_the_middle_is_estimated():
