@@ -58,6 +58,9 @@ class ClientWatch:
         self._timer.start(self._look)
 
     def _look(self) -> None:
+        if self._socket.fileno() < 0:  # closed on our side meanwhile
+            self.stop()
+            return
         poll = _poll()
         poll.register(self._socket.fileno(), _HUNG_UP)
         if poll.poll(0):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from gateway.meters import Meter
+from gateway.plain_meter import Meter
 
 KEPT_BYTES = 8192
 _TYPE = re.compile(r"[A-Za-z][A-Za-z0-9 _.-]{0,63}")

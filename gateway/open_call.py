@@ -14,7 +14,7 @@ import gevent
 
 from common.errors import GatewayError
 from gateway.cuts import CallCut
-from gateway.entry import Entry, Outcome, UsageSource
+from gateway.entry import ADMITTED_FIELDS, Entry, Outcome, UsageSource
 
 
 class Phase(IntEnum):
@@ -165,6 +165,10 @@ class OpenCall:
         if self.first_token_at is None or self.ended_at is None or not self.streaming or tokens < 2:
             return None
         return round((self.ended_at - self.first_token_at) * 1000 / (tokens - 1), 3)
+
+    def admission(self) -> Entry:
+        """What is known when the call is admitted (`gateway.entry.ADMITTED_FIELDS`)."""
+        return {name: getattr(self, name) for name in ADMITTED_FIELDS}
 
     def entry(self) -> Entry:
         """The finished call as the journal and the request log take it."""

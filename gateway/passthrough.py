@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 from typing import Any
 
 from django.conf import settings
@@ -25,8 +25,9 @@ from gateway.entry import Outcome
 from gateway.error_handler import answer
 from gateway.error_meter import ErrorMeter
 from gateway.errors import UnsafeTarget
-from gateway.meters import Meter, make_meter
+from gateway.meters import make_meter
 from gateway.open_call import OpenCall, Phase
+from gateway.plain_meter import Meter
 from gateway.plane import RelayPlane
 from gateway.relay import Relay, RelayedAnswer, RelayedBody
 from gateway.server import ClientConnection
@@ -41,7 +42,7 @@ from upstreams.selection import Candidate
 
 logger = logging.getLogger(__name__)
 
-Environ = Mapping[str, Any]
+Environ = MutableMapping[str, Any]
 
 
 class RefusedResponse(JsonResponse):
@@ -78,6 +79,10 @@ class PassThrough:
         except Exception as error:
             logger.exception("The relay failed.")
             return self._refuse(GatewayError(), unexpected=error)
+        except BaseException:
+            if self._call is not None:
+                self._call.fail(Outcome.GATEWAY_FAILED, GatewayError())
+            raise
 
     def _answer(self) -> HttpResponseBase:
         try:
@@ -219,6 +224,7 @@ class PassThrough:
         call.streaming = response.header("content-type").startswith("text/event-stream")
         meter = self._meter(call, response, parsed.match.meter, hide_usage=hide_usage)
         body = RelayedBody(call, relayed, meter, self._connection)
+        self._environ["gateway.abandon"] = body.close
         answered = StreamingHttpResponse(body, status=response.status, reason=response.reason)
         del answered.headers["Content-Type"]
         passed = headers.for_client(

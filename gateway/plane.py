@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -9,7 +10,8 @@ from typing import Any
 
 import gevent
 from django.conf import settings
-from django.db import OperationalError, connections
+from django.core.signals import request_finished, request_started
+from django.db import OperationalError, close_old_connections, connections, reset_queries
 from gevent.threadpool import ThreadPool
 
 from gateway.control_address import base_url
@@ -59,6 +61,7 @@ class RelayPlane:
     def start(self, worker: Any) -> None:
         """Starts what runs beside the calls; `worker` is gunicorn's."""
         self._worker = worker
+        _lighten()
         limits = TimeLimits(
             settings.BODY_TIMEOUT, settings.FIRST_BYTE_TIMEOUT, settings.IDLE_TIMEOUT, settings.TOTAL_TIMEOUT
         )
@@ -138,9 +141,8 @@ class RelayPlane:
     # --- The account of calls
 
     def admitted(self, call: OpenCall) -> None:
-        """The call is open from now on."""
-        self.open_calls.add(call)
-        self.journal.admitted(clean(call.entry()))
+        """The call has passed every check and goes upstream: from now on it ends in a row, whatever happens."""
+        self.journal.admitted(clean(call.admission()))
 
     def ended(self, call: OpenCall) -> None:
         """The call has ended: its entry goes to the journal, its places are given back."""
@@ -154,6 +156,17 @@ class RelayPlane:
             self.counters.release(call_id)
         else:
             gevent.spawn(self.counters.release, call_id)  # a round trip that no client waits for
+
+
+def _lighten() -> None:
+    """Takes from each call what the relay does not need: Django's care for connections that no call holds, and the
+    garbage collector's walks over all that was imported."""
+    request_started.disconnect(reset_queries)
+    request_started.disconnect(close_old_connections)
+    request_finished.disconnect(close_old_connections)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _runner() -> Callable[[Callable[[], None]], None]:

@@ -14,8 +14,8 @@ from typing import Protocol
 from common.errors import GatewayError
 from gateway.cuts import CallCut
 from gateway.entry import Outcome, UsageSource
-from gateway.meters import Meter
 from gateway.open_call import OpenCall, Phase
+from gateway.plain_meter import Meter
 from gateway.server import ClientConnection
 from upstreams.client import Body, Outgoing, UpstreamClient, UpstreamResponse
 from upstreams.errors import NoUpstream, UpstreamBroken, UpstreamError

@@ -8,19 +8,20 @@ import os
 import secrets
 from pathlib import Path
 
-import django_stubs_ext
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 
 from gateway.environment import Environment
 from gateway.local_files import read_or_create
 
-django_stubs_ext.monkeypatch()  # so that `ModelAdmin[Upstream]` means at run time what it means to the type checker
-
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Environment()
 
 PLANE = os.environ.get("GATEWAY_PLANE", "")
+if PLANE != "relay":  # `ModelAdmin[Upstream]` shall mean at run time what it means to the type checker
+    import django_stubs_ext
+
+    django_stubs_ext.monkeypatch()
 
 # --- Data and database -------------------------------------------------------------------------------------------
 
@@ -140,7 +141,7 @@ USE_I18N = False
 
 _OWN_APPS = ["rest_framework", "keys.apps.KeysConfig", "upstreams.apps.UpstreamsConfig", "gateway.apps.GatewayConfig"]
 _ADMIN_APPS = [
-    "django.contrib.admin",
+    "gateway.admin_config.GatewayAdminConfig",  # Django's admin, with our own site
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -222,5 +223,6 @@ LOGGING = {
         "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["redact"]},
     },
     "root": {"handlers": ["stderr"], "level": "INFO"},
-    "loggers": {"django.request": {"level": "ERROR"}, "django.security.DisallowedHost": {"level": "ERROR"}},
+    # The relay has its own account of each call; Django would write a line for every 502 of an upstream.
+    "loggers": {"django.request": {"level": "CRITICAL" if PLANE == "relay" else "ERROR"}},
 }

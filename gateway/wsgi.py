@@ -11,8 +11,18 @@ _django = get_wsgi_application()
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Django, with the web server's response object at hand (`gateway.server` says what for)."""
+    """Django, with the web server's response object at hand (`gateway.server` says what for).
+
+    A server closes only a body that it received (PEP 3333): should starting the response fail, what is open is
+    closed here. `gateway.abandon` is where a view leaves the function for that.
+    """
     response = environ["gateway.server_response"] = getattr(start_response, "__self__", None)
     if response is not None:
         response.version = "vllm-gateway"
-    return _django(environ, start_response)
+    try:
+        return _django(environ, start_response)
+    except BaseException:
+        abandon = environ.get("gateway.abandon")
+        if abandon is not None:
+            abandon()
+        raise

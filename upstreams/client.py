@@ -181,12 +181,12 @@ class _UpstreamAdapter(HTTPAdapter):
         super().__init__(pool_connections=1, pool_maxsize=MAX_IDLE_CONNECTIONS, max_retries=0)
         self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
         path = base_url.removeprefix("unix:")
-        self.unix_pool = None if path == base_url else _UnixPool(path, maxsize=MAX_IDLE_CONNECTIONS)
+        self._pool: Any = None if path == base_url else _UnixPool(path, maxsize=MAX_IDLE_CONNECTIONS)
 
     def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
-        if self.unix_pool is not None:
-            return self.unix_pool
-        return super().get_connection_with_tls_context(request, verify, proxies, cert)
+        if self._pool is None:  # found once: the lookup parses the URL each time
+            self._pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+        return self._pool
 
     def request_url(self, request: Any, proxies: Any) -> str:
         return "/"  # never sent: `_make_request` takes the target from the headers
@@ -200,8 +200,8 @@ class _UpstreamAdapter(HTTPAdapter):
 
     def close(self) -> None:
         super().close()
-        if self.unix_pool is not None:
-            self.unix_pool.close()
+        if self._pool is not None:
+            self._pool.close()
 
 
 class UpstreamResponse:
