@@ -7,3 +7,8 @@ class GatewayConfig(AppConfig):
     name = "gateway"
     verbose_name = "Traffic"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from gateway.checks import register_all
+
+        register_all()

@@ -223,7 +223,7 @@ class PassThrough:
         response = relayed.response
         call.streaming = response.header("content-type").startswith("text/event-stream")
         meter = self._meter(call, response, parsed.match.meter, hide_usage=hide_usage)
-        body = RelayedBody(call, relayed, meter, self._connection)
+        body = RelayedBody(call, relayed, meter, self._connection, self._plane.fingerprints)
         self._environ["gateway.abandon"] = body.close
         answered = StreamingHttpResponse(body, status=response.status, reason=response.reason)
         del answered.headers["Content-Type"]
@@ -254,6 +254,7 @@ class PassThrough:
             status=response.status,
             content_type=response.header("content-type"),
             headers=dict(response.headers),
+            fingerprint=self._plane.fingerprints.get(call.upstream_id),
         )
 
     # --- When it goes otherwise

@@ -50,6 +50,7 @@ class RelayPlane:
         self.control_url = base_url(settings)
         self.run_in_store = _runner()
         self.refresher = Refresher(self.refresh, run=self.run_in_store, then=self.cut_revoked)
+        self.fingerprints: dict[int | None, str] = {}  # by upstream: vLLM's system_fingerprint (`gateway.meters`)
         self.draining = False
         self.unknown_keys = 0
         self._revoked: frozenset[int] = frozenset()

@@ -93,7 +93,15 @@ class RelayedAnswer:
 class RelayedBody:
     """The body on its way to the client: what a StreamingHttpResponse iterates over and closes."""
 
-    def __init__(self, call: OpenCall, answer: RelayedAnswer, meter: Meter, connection: ClientConnection) -> None:
+    def __init__(
+        self,
+        call: OpenCall,
+        answer: RelayedAnswer,
+        meter: Meter,
+        connection: ClientConnection,
+        fingerprints: dict[int | None, str],
+    ) -> None:
+        self._fingerprints = fingerprints
         self._call = call
         self._answer = answer
         self._meter = meter
@@ -172,6 +180,8 @@ class RelayedBody:
         call.prompt_tokens, call.completion_tokens = usage.prompt_tokens, usage.completion_tokens
         call.cached_tokens, call.reasoning_tokens = usage.cached_tokens, usage.reasoning_tokens
         call.usage_source = UsageSource(usage.source)
+        if self._meter.fingerprint is not None:
+            self._fingerprints[call.upstream_id] = self._meter.fingerprint
         call.fail(outcome, error)
 
 

@@ -7,10 +7,12 @@ and follow redirects). Paths leave byte for byte. What urllib3 raises is transla
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import http.client
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -56,13 +58,21 @@ class Outgoing(dict[str, str]):
     what the error handling must know: whether the connection was reused and when the request was on its way.
     """
 
-    __slots__ = ("raw_target", "reused", "sent_at")
+    __slots__ = ("connection", "raw_target", "reused", "sent_at")
 
     def __init__(self, headers: Iterable[tuple[str, str]] | Mapping[str, str], raw_target: str) -> None:
         super().__init__(headers)
         self.raw_target = raw_target
         self.reused = False
         self.sent_at: float | None = None
+        self.connection: Any = None
+
+    def break_off(self) -> None:
+        """Ends the wait for the response head, from another thread."""
+        sock = getattr(self.connection, "sock", None)
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def copy(self) -> Outgoing:
         return self
@@ -144,6 +154,7 @@ class _RawTargetPool:
 
     def _make_request(self, conn: Any, method: str, url: str, **options: Any) -> Any:
         outgoing: Outgoing = options["headers"]
+        outgoing.connection = conn
         outgoing.reused = conn.sock is not None
         outgoing.sent_at = time.monotonic()
         return super()._make_request(conn, method, outgoing.raw_target, **options)  # type: ignore[misc]
@@ -305,20 +316,37 @@ def fetch(base_url: str, credential: str, path: str, *, timeout: float, limit: i
     if credential:
         headers["Authorization"] = f"Bearer {credential}"
     started = time.monotonic()
-    response = client.open(base_url, "GET", Outgoing(headers, target_below(base_url, path)))
-    seconds = time.monotonic() - started
-    body = bytearray()
+    outgoing = Outgoing(headers, target_below(base_url, path))
+    # The read time-out is for each read; a head that drips in would stretch it for ever.
+    deadline = threading.Timer(timeout, outgoing.break_off)
+    deadline.start()
     try:
-        for chunk in response.chunks():
-            body += chunk
-            if len(body) > limit:
-                raise UpstreamInvalid("The upstream's answer is too large for what was asked.")
-            if time.monotonic() - started > timeout:
-                raise UpstreamTimeout
+        response = client.open(base_url, "GET", outgoing)
+        seconds = time.monotonic() - started
+        try:
+            body = _limited(response, limit, started + timeout)
+        finally:
+            response.close()
+    except UpstreamError as error:
+        if time.monotonic() - started >= timeout:
+            raise UpstreamTimeout from error
+        raise
     finally:
-        response.close()
+        deadline.cancel()
         client.forget(base_url)
-    return Fetched(response.status, {n.lower(): v for n, v in response.headers}, bytes(body), seconds)
+    return Fetched(response.status, {n.lower(): v for n, v in response.headers}, body, seconds)
+
+
+def _limited(response: UpstreamResponse, limit: int, end: float) -> bytes:
+    """The body, of at most `limit` bytes, read before the monotonic time `end`."""
+    body = bytearray()
+    for chunk in response.chunks():
+        body += chunk
+        if len(body) > limit:
+            raise UpstreamInvalid("The upstream's answer is too large for what was asked.")
+        if time.monotonic() > end:
+            raise UpstreamTimeout
+    return bytes(body)
 
 
 def target_below(base_url: str, raw_target: str) -> str:

@@ -6,19 +6,23 @@ A refresh puts a new `_View` in the place of the old one; readers take whichever
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from django.conf import settings
 
+from common.versioned import KEEP_TOMBSTONES
 from upstreams import selection
 from upstreams.errors import CredentialUnreadable, NoUpstream
 from upstreams.models import ACTIVE, DeletedUpstream, Upstream, UpstreamsVersion
 from upstreams.selection import Candidate, InFlight, Target
 
 __all__ = ["Candidate", "Target", "UpstreamPool", "pool"]
+
+LONGEST_GAP = KEEP_TOMBSTONES.total_seconds() / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,9 @@ def _view(version: int, entries: Mapping[int, _Entry]) -> _View:
 class UpstreamPool:
     """Where calls can go now, and how many are open where."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._read_at = clock()
         self._view = _View()
         self._open: Counter[int | None] = Counter()
         self._open_lock = threading.Lock()
@@ -87,9 +93,11 @@ class UpstreamPool:
         Raises DatabaseError when the database is away; what is in memory then stays in use.
         """
         view, version = self._view, UpstreamsVersion.current()
+        now, gap = self._clock(), self._clock() - self._read_at
+        self._read_at = now
         if version == view.version:
             return False
-        if version < view.version:  # another database, or an older backup of it
+        if version < view.version or gap > LONGEST_GAP:  # another database, an older backup, or graves are gone
             view = _View()
         entries = dict(view.entries)
         # Graves first: whatever is deleted between the two queries has a newer version, and goes next time.

@@ -9,8 +9,8 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from tests.upstreams.test_crypto import new_key
 from upstreams.errors import CredentialUnreadable, NoUpstream
-from upstreams.models import Upstream, UpstreamsVersion
-from upstreams.pool import Candidate, UpstreamPool
+from upstreams.models import DeletedUpstream, Upstream, UpstreamsVersion
+from upstreams.pool import LONGEST_GAP, Candidate, UpstreamPool
 
 pytestmark = pytest.mark.django_db
 
@@ -278,3 +278,16 @@ def test_a_candidate_is_a_value() -> None:
     pool = fresh()
     assert isinstance(pool.candidates(None)[0], Candidate)
     assert pool.candidates(None) == pool.candidates(None)
+
+
+def test_a_pool_that_has_not_looked_for_long_reads_everything_again() -> None:
+    now = [0.0]
+    pool = UpstreamPool(lambda: now[0])
+    make("default")
+    gone = make("two", "chat")
+    pool.refresh()
+    gone.delete()
+    DeletedUpstream.objects.all().delete()  # as after a day
+    now[0] = LONGEST_GAP + 1
+    pool.refresh()
+    assert names(pool.candidates("chat")) == ["default"]

@@ -1,0 +1,61 @@
+"""System checks: what cannot work is an error at every start, what production should tighten is a deploy check.
+
+Each has a stable id and says its remedy.
+"""
+
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+from django.core.checks import CheckMessage, Tags, register
+
+
+def register_all() -> None:
+    """Called once, when the app is ready."""
+    register(check_workers)
+    register(check_deployment, Tags.security, deploy=True)
+
+
+def check_workers(**kwargs: Any) -> list[CheckMessage]:
+    """The counters of limits stand in the one relay worker's memory when the database is SQLite."""
+    if settings.EMBEDDED and settings.RELAY_WORKERS > 1:
+        return [
+            checks.Error(
+                f"WEB_CONCURRENCY is {settings.RELAY_WORKERS}, but with SQLite there can be one relay worker only.",
+                hint="Set WEB_CONCURRENCY=1, or DATABASE_URL to a PostgreSQL database.",
+                id="gateway.E001",
+            )
+        ]
+    return []
+
+
+def check_deployment(**kwargs: Any) -> list[CheckMessage]:
+    """What is fine for a trial and not for production."""
+    found = {
+        "gateway.W001": (
+            "*" in settings.ALLOWED_HOSTS,
+            "The admin answers to any host name.",
+            "Set ALLOWED_HOSTS to the gateway's own names.",
+        ),
+        "gateway.W002": (
+            not settings.PUBLIC_URL.startswith("https://"),
+            "Keys and passwords cross the network in plain text.",
+            "Put TLS in front and set GATEWAY_PUBLIC_URL=https://….",
+        ),
+        "gateway.W003": (
+            not settings.REQUIRE_KEYS,
+            "Anyone who reaches the gateway may use its upstreams.",
+            "Set GATEWAY_REQUIRE_KEYS=true and issue keys.",
+        ),
+        "gateway.W004": (
+            settings.ALLOW_WEAK_MASTER_KEY,
+            "A weak master key is allowed.",
+            "Take GATEWAY_ALLOW_WEAK_MASTER_KEY away and set a strong GATEWAY_MASTER_KEY.",
+        ),
+        "gateway.W005": (
+            settings.EMBEDDED,
+            "The embedded SQLite serves one machine with one relay worker.",
+            "Set DATABASE_URL to a PostgreSQL database to run several.",
+        ),
+    }
+    return [checks.Warning(text, hint=hint, id=code) for code, (is_so, text, hint) in found.items() if is_so]
