@@ -162,9 +162,11 @@ class FormScanner(Scanner):
             raise Irregular
         equals = data.find(b"=", start, end)
         name = _unquoted(data[start : equals if equals >= 0 else end])
-        if name in WANTED:
-            value = equals + 1 if equals >= 0 else end
-            self._take(name, _unquoted(data[value:end]), (self._base + value, self._base + end))
+        if name not in WANTED:
+            return
+        if equals < 0:
+            raise Irregular
+        self._take(name, _unquoted(data[equals + 1 : end]), (self._base + equals + 1, self._base + end))
 
 
 def _wanted_name(head: bytes) -> bytes:

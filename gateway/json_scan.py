@@ -121,10 +121,12 @@ class JsonScanner(Scanner):
             if data[position - 1] == _BRACE:
                 self._step = self._end
                 return position
-        self._step = self._key
+        if position > start:
+            self._step = self._key
+            return position
         key = _KEY.match(data, position)
         if key is None:
-            return position if position > start else MORE
+            return MORE
         self._name = _wanted(key[1])
         self._step = self._value
         return key.end()
@@ -145,8 +147,8 @@ class JsonScanner(Scanner):
         return self._taken(data, start, match.end())
 
     def _container(self, data: bytes, start: int) -> int:
-        self._depth = 0
-        end = self._inside(data, start)
+        self._depth = 1
+        end = self._inside(data, start + 1)
         if not self._name:
             return end
         # A wanted one is small, so it waits until it is whole.
@@ -156,7 +158,7 @@ class JsonScanner(Scanner):
         return self._taken(data, start, end)
 
     def _inside(self, data: bytes, position: int) -> int:
-        """Skips the inside of a container (or, at depth 0, a container)."""
+        """Skips the inside of a container, up to its end."""
         self._step = self._inside
         depth = self._depth
         for token in _TOKEN.finditer(data, position):

@@ -253,7 +253,5 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"{\w+}", "[^/]+", re.sub(r"{\w+:path}", ".*", escaped)), re.DOTALL)
 
 
-_FIXED = {
-    (method, path): match for path, matches in _paths() if "{" not in path for method, match in matches.items()
-}
+_FIXED = {(method, path): match for path, matches in _paths() if "{" not in path for method, match in matches.items()}
 _TEMPLATES = tuple((_pattern(path), matches) for path, matches in _paths() if "{" in path)
