@@ -1,0 +1,73 @@
+"""What the admin pages of both siblings are made of: badges, times, figures, and the guard before a button's work.
+
+Imported by the control plane only. Knows no app.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.http import Http404, HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+if TYPE_CHECKING:
+    from django.contrib.admin import ModelAdmin
+
+Row = TypeVar("Row", bound=Model)
+
+GOOD, WARNING, BAD, QUIET = "good", "warning", "bad", "quiet"
+DASH = "—"
+
+
+def badge(kind: str, text: str, title: str = "") -> SafeString:
+    """A small label. The text alone must say it all: the kind (GOOD, WARNING, BAD, QUIET) only adds a colour."""
+    return format_html('<span class="badge badge-{}" title="{}">{}</span>', kind, title, text)
+
+
+def moment(at: datetime | None, empty: str = DASH) -> SafeString | str:
+    """A time, in UTC; a script of ours rewrites it in the viewer's zone and leaves UTC as the title."""
+    if at is None:
+        return empty
+    utc = at.astimezone(UTC)
+    return format_html(
+        '<time datetime="{}">{} UTC</time>', utc.isoformat(timespec="milliseconds"), f"{utc:%Y-%m-%d %H:%M}"
+    )
+
+
+def figure(number: float | None, unit: str = "") -> str:
+    """A number with thousands separated, and its unit; a dash when it is not known."""
+    if number is None:
+        return DASH
+    return f"{number:,.0f} {unit}".strip()
+
+
+def duration(milliseconds: float | None) -> str:
+    """A length of time in the unit that suits it."""
+    if milliseconds is None:
+        return DASH
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    if milliseconds < 120_000:
+        return f"{milliseconds / 1000:.2f} s"
+    return f"{milliseconds / 60_000:.1f} min"
+
+
+def changeable(model_admin: ModelAdmin[Row], request: HttpRequest, object_id: int) -> Row:
+    """The row that a button is about. Raises Http404, and PermissionDenied for who may not change it."""
+    row = model_admin.get_object(request, str(object_id))
+    if row is None:
+        raise Http404
+    if not model_admin.has_change_permission(request, row):
+        raise PermissionDenied
+    return row
+
+
+def log_changes(model_admin: ModelAdmin[Any], request: HttpRequest, rows: Iterable[Model], message: str) -> None:
+    """Writes one entry into the history of each row."""
+    for row in rows:
+        model_admin.log_change(request, row, message)

@@ -1,0 +1,171 @@
+"""Registers the admin pages, and adds to keys and upstreams what joins them with traffic."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Sum
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+
+from common.admin import figure
+from gateway.admin_logs import RequestLogAdmin
+from gateway.models import RequestLog, UsageHour, UsageHourQuerySet
+from keys.admin import VirtualKeyAdmin
+from keys.identity import INFERENCE, Identity
+from keys.models import VirtualKey
+from keys.permissions import may_use_model
+from upstreams.admin import UpstreamAdmin
+from upstreams.models import Deployment, Upstream
+
+DAY = timedelta(hours=24)
+NOTHING = {"calls": 0, "errors": 0, "prompt_tokens": 0, "completion_tokens": 0}
+
+
+def last_day() -> UsageHourQuerySet:
+    """The roll-ups of the last 24 hours, the hour in which they began included."""
+    now = timezone.now()
+    return UsageHour.objects.between(now - DAY, now)
+
+
+class KeyChangeList(ChangeList):
+    """A page of keys with their usage, which takes one query for all of them."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        keys = list(self.result_list)
+        usage = last_day().per_key([key.pk for key in keys])
+        for key in keys:
+            key.usage = usage.get(key.pk, NOTHING)
+        self.result_list = keys
+
+
+@admin.register(VirtualKey)
+class KeyTrafficAdmin(VirtualKeyAdmin):
+    """Keys, and what they were used for."""
+
+    list_display = (*VirtualKeyAdmin.list_display, "calls", "tokens")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return KeyChangeList
+
+    @admin.display(description="calls, 24 h")
+    def calls(self, key: Any) -> SafeString:
+        return _number(key.usage["calls"])
+
+    @admin.display(description="tokens, 24 h")
+    def tokens(self, key: Any) -> SafeString:
+        return _number(key.usage["prompt_tokens"] + key.usage["completion_tokens"])
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        context: dict[str, Any] = {}
+        if object_id.isdecimal() and len(object_id) < 19:
+            usage = last_day().per_key([int(object_id)]).get(int(object_id), NOTHING)
+            context = {
+                "traffic": [
+                    ("Calls, 24 h", figure(usage["calls"])),
+                    ("Errors, 24 h", figure(usage["errors"])),
+                    ("Prompt tokens, 24 h", figure(usage["prompt_tokens"])),
+                    ("Completion tokens, 24 h", figure(usage["completion_tokens"])),
+                ],
+                "logs_url": _logs_url(request, key=object_id),
+            }
+        return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
+
+    def snippet(self, request: HttpRequest, key: VirtualKey, plain: str) -> str:
+        """A `curl` for the terminal: a chat where a model is known that the key may use, else the list of models."""
+        address = settings.PUBLIC_URL or request.build_absolute_uri("/")[:-1]
+        header = shlex.quote(f"Authorization: Bearer {plain}")
+        model = _example_model(key) if INFERENCE in key.endpoint_classes else None
+        if model is None:
+            return f"curl {shlex.quote(f'{address}/vllm/v1/models')} \\\n  -H {header}"
+        body = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
+        return (
+            f"curl {shlex.quote(f'{address}/vllm/v1/chat/completions')} \\\n  -H {header} \\\n"
+            f"  -H 'Content-Type: application/json' \\\n  -d {shlex.quote(json.dumps(body))}"
+        )
+
+
+def _example_model(key: VirtualKey) -> str | None:
+    """A model that the key may ask for: one that somebody serves, or else one that its list names."""
+    identity = Identity(key_id=key.pk, name=key.name, models=tuple(key.models))
+    default = Upstream.objects.filter(is_default=True).first()
+    served = [*Deployment.objects.values_list("alias", flat=True)[:100], *(default.served_models if default else [])]
+    named = [model for model in key.models if "*" not in model]
+    return next((model for model in (*served, *named) if may_use_model(identity, model)), None)
+
+
+class UpstreamChangeList(ChangeList):
+    """A page of upstreams with their calls, which takes one query for all of them."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        upstreams = list(self.result_list)
+        calls = calls_per_upstream([upstream.pk for upstream in upstreams])
+        for upstream in upstreams:
+            upstream.calls = calls.get(upstream.pk, 0)
+        self.result_list = upstreams
+
+
+def calls_per_upstream(ids: list[int]) -> dict[int, int]:
+    """Calls of the last 24 hours by upstream id."""
+    rows = last_day().filter(upstream_id__in=ids).order_by().values("upstream_id").annotate(sum_calls=Sum("calls"))
+    return dict(rows.values_list("upstream_id", "sum_calls"))
+
+
+@admin.register(Upstream)
+class UpstreamTrafficAdmin(UpstreamAdmin):
+    """Upstreams, and how much goes to them."""
+
+    list_display = (*UpstreamAdmin.list_display, "calls")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return UpstreamChangeList
+
+    @admin.display(description="calls, 24 h")
+    def calls(self, upstream: Any) -> SafeString:
+        return _number(upstream.calls)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        context = {"fallback": settings.UPSTREAM_BASE_FALLBACK, **(extra_context or {})}
+        return super().changelist_view(request, context)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        context = {"logs_url": _logs_url(request, upstream=object_id), **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, context)
+
+
+admin.site.register(RequestLog, RequestLogAdmin)
+
+
+def _number(number: int) -> SafeString:
+    return format_html('<span class="number">{}</span>', figure(number))
+
+
+def _logs_url(request: HttpRequest, **filters: str) -> str:
+    """The request log with these filters; empty for who may not see it."""
+    if not request.user.has_perm("gateway.view_requestlog"):
+        return ""
+    return f"{reverse('admin:gateway_requestlog_changelist')}?{urlencode(filters)}"

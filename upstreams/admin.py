@@ -1,0 +1,185 @@
+"""The admin pages of upstreams, as far as upstreams are concerned; `gateway.admin` adds traffic and registers them.
+
+A credential is never rendered. A check asks the stored URL and no other, so it cannot be used to look around.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
+from django.utils.decorators import method_decorator
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+
+from common.admin import BAD, GOOD, QUIET, WARNING, badge, changeable, duration, moment
+from upstreams.admin_forms import UpstreamForm
+from upstreams.models import ACTIVE, DISABLED, DRAINING, ENVIRONMENT, HEALTHY, UNHEALTHY, UNKNOWN, Deployment, Upstream
+from upstreams.prober import check_and_record
+
+if TYPE_CHECKING:
+    _UpstreamAdmin = admin.ModelAdmin[Upstream]
+    _DeploymentInline = admin.TabularInline[Deployment, Upstream]
+else:
+    _UpstreamAdmin, _DeploymentInline = admin.ModelAdmin, admin.TabularInline
+
+STATE_BADGES = {ACTIVE: (GOOD, "Active"), DRAINING: (WARNING, "Draining"), DISABLED: (QUIET, "Disabled")}
+HEALTH_BADGES = {
+    HEALTHY: (GOOD, "Healthy"),
+    UNHEALTHY: (BAD, "Unhealthy"),
+    UNKNOWN: (QUIET, "Not checked yet"),
+}
+CREDENTIAL_CLEARED = (
+    "The stored credential was cleared, because it belongs to the server of the old URL. "
+    "Enter the credential of the new one."
+)
+_CREDENTIAL_FIELDS = ("credential", "clear_credential")
+
+
+class DeploymentInline(_DeploymentInline):
+    """Which model names lead to this upstream."""
+
+    model = Deployment
+    fields = ("alias", "served_name")
+    extra = 0
+    verbose_name_plural = "deployments"
+
+
+class UpstreamAdmin(_UpstreamAdmin):
+    """Add, change, check and delete upstreams."""
+
+    form = UpstreamForm
+    inlines = (DeploymentInline,)
+    list_display: tuple[str, ...] = (
+        "name",
+        "place",
+        "state_badge",
+        "health_badge",
+        "version",
+        "latency",
+        "models",
+        "checked",
+    )
+    list_filter = ("state", "health")
+    search_fields = ("name", "url", "deployments__alias")
+    search_help_text = "Name, URL or model alias"
+
+    # --- The list ----------------------------------------------------------------------------------------------
+
+    @admin.display(description="URL", ordering="url")
+    def place(self, upstream: Upstream) -> str:
+        return upstream.url
+
+    @admin.display(description="state", ordering="state")
+    def state_badge(self, upstream: Upstream) -> SafeString:
+        badges = badge(*STATE_BADGES[upstream.state])
+        if upstream.is_default:
+            badges += badge(QUIET, "Default", "Receives calls whose model is nobody's alias")
+        if upstream.source == ENVIRONMENT:
+            badges += badge(QUIET, "Environment", "Kept in step with HOSTED_VLLM_API_BASE")
+        return badges
+
+    @admin.display(description="health", ordering="health")
+    def health_badge(self, upstream: Upstream) -> SafeString:
+        kind, text = HEALTH_BADGES[upstream.health]
+        return badge(kind, text, upstream.health_text)
+
+    @admin.display(description="vLLM", ordering="vllm_version")
+    def version(self, upstream: Upstream) -> str | None:
+        return upstream.vllm_version or None
+
+    @admin.display(description="latency", ordering="latency_ms")
+    def latency(self, upstream: Upstream) -> str:
+        return duration(upstream.latency_ms)
+
+    @admin.display(description="models")
+    def models(self, upstream: Upstream) -> str | None:
+        shown = ", ".join(upstream.served_models[:2])
+        more = len(upstream.served_models) - 2
+        return f"{shown} and {more} more" if more > 0 else shown or None
+
+    @admin.display(description="checked", ordering="checked_at")
+    def checked(self, upstream: Upstream) -> SafeString | str:
+        return moment(upstream.checked_at, "never")
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Upstreams", **(extra_context or {})})
+
+    # --- The form ------------------------------------------------------------------------------------------------
+
+    def get_fieldsets(self, request: HttpRequest, obj: Upstream | None = None) -> Any:
+        server: tuple[str, ...] = ("name", "url")
+        if self._takes_credential(request, obj):
+            server += ("credential", *(["clear_credential"] if obj is not None and obj.credential else []))
+        return ((None, {"fields": server}), ("Calls", {"fields": ("state", "is_default")}))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Upstream | None = None) -> tuple[str, ...]:
+        # Declared fields that are read-only leave the form: what is not shown cannot be posted either.
+        if not self._takes_credential(request, obj):
+            return ("url", *_CREDENTIAL_FIELDS)
+        return ()
+
+    def _takes_credential(self, request: HttpRequest, upstream: Upstream | None) -> bool:
+        if upstream is None:
+            return True
+        return upstream.source != ENVIRONMENT and self.has_change_permission(request, upstream)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        upstream = self.get_object(request, object_id)
+        context: dict[str, Any] = {}
+        if upstream is not None:
+            context = {
+                "title": str(upstream),
+                "subtitle": None,
+                "state": self.state_badge(upstream),
+                "health": self.health_badge(upstream),
+                "latency": self.latency(upstream),
+                "checked": self.checked(upstream),
+                "of_environment": upstream.source == ENVIRONMENT,
+            }
+        return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().add_view(request, form_url, {"title": "Add an upstream", **(extra_context or {})})
+
+    def save_model(self, request: HttpRequest, obj: Upstream, form: Any, change: bool) -> None:  # noqa: FBT001
+        if not change:
+            obj.save()
+            return
+        # Only what was edited: what the prober noted meanwhile must stay.
+        if form.changed_columns:
+            obj.save(update_fields={*form.changed_columns, "updated_at"})
+        if form.had_credential and not obj.credential and "credential" not in form.changed_columns:
+            self.message_user(request, CREDENTIAL_CLEARED, messages.WARNING)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Upstream]) -> None:
+        Upstream.objects.filter(pk__in=[upstream.pk for upstream in queryset]).delete()
+
+    # --- Check now -----------------------------------------------------------------------------------------------
+
+    @method_decorator(require_POST)
+    def check_view(self, request: HttpRequest, object_id: int) -> HttpResponseRedirect:
+        """Looks at the upstream now, and says what it found."""
+        upstream = changeable(self, request, object_id)
+        result = check_and_record(upstream)
+        self.message_user(request, result.text, messages.SUCCESS if result.healthy else messages.ERROR)
+        self.log_change(request, upstream, f"Checked. {result.text}")
+        return redirect("admin:upstreams_upstream_change", upstream.pk)
+
+    def get_urls(self) -> list[URLPattern]:
+        check = path(
+            "<int:object_id>/check/", self.admin_site.admin_view(self.check_view), name="upstreams_upstream_check"
+        )
+        return [check, *super().get_urls()]

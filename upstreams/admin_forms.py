@@ -1,0 +1,70 @@
+"""The form of an upstream. The credential goes in and never comes out again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib.admin.widgets import AdminTextInputWidget
+from django.core.exceptions import ValidationError
+
+from upstreams.fields import Credential
+from upstreams.models import Upstream
+
+KEEP = "A credential is stored. Leave this empty to keep it."
+NONE_YET = "The server's own API key (vllm serve --api-key). Leave this empty when it has none."
+MOVED = " It belongs to this scheme, host and port: changing one of them clears it."
+
+
+class UpstreamForm(forms.ModelForm[Upstream]):
+    """Where an upstream is, and the credential that it wants."""
+
+    credential = forms.CharField(
+        required=False, widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "class": "vTextField"})
+    )
+    clear_credential = forms.BooleanField(label="Clear the stored credential", required=False)
+
+    class Meta:
+        model = Upstream
+        fields = ["name", "url", "state", "is_default"]
+        widgets = {
+            "name": AdminTextInputWidget(attrs={"autocomplete": "off"}),
+            "url": AdminTextInputWidget(
+                attrs={"autocomplete": "off", "inputmode": "url", "placeholder": "http://my-vllm:8000"}
+            ),
+        }
+        help_texts = {
+            "url": "Where vLLM answers, with or without a trailing /v1.",
+            "state": "Draining takes no new calls and lets the open ones finish; disabled takes none.",
+            "is_default": "Receives every call whose model is not an alias of a deployment.",
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.had_credential = bool(self.instance.credential)
+        if "credential" in self.fields:
+            self.fields["credential"].help_text = KEEP + MOVED if self.had_credential else NONE_YET
+        if not self.had_credential:
+            self.fields.pop("clear_credential", None)
+
+    def clean_credential(self) -> Credential | None:
+        """What was entered; None when that is nothing."""
+        credential = Credential(self.cleaned_data["credential"])
+        credential.check()
+        return credential or None
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if cleaned.get("credential") and cleaned.get("clear_credential"):
+            raise ValidationError("Either enter a new credential or clear the stored one.")
+        if cleaned.get("credential"):
+            self.instance.credential = cleaned["credential"]
+        elif cleaned.get("clear_credential"):
+            self.instance.credential = Credential()
+        return cleaned
+
+    @property
+    def changed_columns(self) -> set[str]:
+        """The columns that the form writes."""
+        changed = set(self.changed_data)
+        return (changed - {"clear_credential"}) | ({"credential"} if "clear_credential" in changed else set())
