@@ -9,7 +9,7 @@ from typing import IO, Any, Protocol
 
 import gevent
 
-from common.errors import InvalidRequest
+from common.errors import GatewayError, InvalidRequest
 from gateway.cuts import client_gone
 from gateway.errors import BodyTooLarge
 
@@ -162,6 +162,8 @@ def _read(stream: Any, size: int) -> bytes:
         return bytes(stream.read(size))
     except OSError as error:
         raise client_gone() from error
+    except GatewayError:
+        raise  # a time-out of ours
     except Exception as error:
         # gunicorn's parser found the chunked framing broken; its sentences name bytes of the body.
         raise InvalidRequest("The request body's framing is not valid.") from error

@@ -44,7 +44,7 @@ class BodyTooLarge(InvalidRequest):
 
 
 class BodyTooSlow(InvalidRequest):
-    """No byte of the request's body came for too long."""
+    """The request's body stopped coming, or trickles."""
 
     status_code = 408
     type = "request_timeout"

