@@ -6,6 +6,8 @@ from typing import Any
 
 from django.core.wsgi import get_wsgi_application
 
+from gateway.server_response import adopt
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.settings")
 _django = get_wsgi_application()
 
@@ -16,9 +18,7 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
     A server closes only a body that it received (PEP 3333): should starting the response fail, what is open is
     closed here. `gateway.abandon` is where a view leaves the function for that.
     """
-    response = environ["gateway.server_response"] = getattr(start_response, "__self__", None)
-    if response is not None:
-        response.version = "vllm-gateway"
+    environ["gateway.server_response"] = adopt(start_response)
     try:
         return _django(environ, start_response)
     except BaseException:
