@@ -1,0 +1,209 @@
+"""How requests leave: requests' adapter over urllib3 pools that send a target as it is. With `client`, the only file
+that imports requests or urllib3. Knows no error of ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import time
+from collections.abc import Iterable, Mapping
+from queue import Empty
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import NewConnectionError
+from urllib3.util.connection import is_connection_dropped
+
+# vLLM (uvicorn) closes an idle connection after 5 s without saying so.
+KEEP_IDLE_SECONDS = 4.0
+MAX_IDLE_CONNECTIONS = 4096
+
+
+class Outgoing(dict[str, str]):
+    """The headers of one request, with the request target that urllib3 would otherwise rewrite.
+
+    It travels through requests and urllib3 as the headers, so that it reaches the connection, which notes here
+    what the error handling must know: whether the connection was reused and when the request was on its way.
+    """
+
+    __slots__ = ("connection", "raw_target", "reused", "sent_at")
+
+    def __init__(self, headers: Iterable[tuple[str, str]] | Mapping[str, str], raw_target: str) -> None:
+        super().__init__(headers)
+        self.raw_target = raw_target
+        self.reused = False
+        self.sent_at: float | None = None
+        self.connection: Any = None
+
+    def break_off(self) -> None:
+        """Ends the wait for the response head, from another thread."""
+        sock = getattr(self.connection, "sock", None)
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def copy(self) -> Outgoing:
+        return self
+
+
+class _IdleConnections:
+    """The pool's queue: last in, first out, without locks (append and pop are atomic) and without a filling."""
+
+    def __init__(self, maxsize: int) -> None:
+        self._idle: list[Any] = []
+
+    def get(self, block: bool = False, timeout: float | None = None) -> Any:  # noqa: FBT001, FBT002
+        try:
+            return self._idle.pop()
+        except IndexError:
+            raise Empty from None
+
+    def put(self, connection: Any, block: bool = False) -> None:  # noqa: FBT001, FBT002
+        if connection is not None:
+            connection.idle_since = time.monotonic()
+            self._idle.append(connection)
+
+    def qsize(self) -> int:
+        return len(self._idle)
+
+
+class _Response(http.client.HTTPResponse):
+    """Skips interim answers (RFC 9110, 15.2); Python 3.11 takes 102 and 103 for the answer itself."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        read_status = super()._read_status  # type: ignore[misc]
+        version, status, reason = read_status()
+        while 100 < status < 200 and status != 101:
+            while self.fp.readline(65_537).strip():
+                pass
+            version, status, reason = read_status()
+        return version, status, reason
+
+
+class _RawTarget:
+    """What plain, TLS and unix-socket connections have in common."""
+
+    response_class: Any = _Response
+    idle_since = 0.0
+    held_head = b""
+
+    def _encode_request(self, request: str) -> bytes:
+        return request.encode("latin-1")
+
+    def _send_output(self, message_body: Any = None, encode_chunked: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Holds the head back, to leave with the first bytes of the body: one system call and one packet less."""
+        connection: Any = self
+        connection._buffer.extend((b"", b""))
+        self.held_head = b"\r\n".join(connection._buffer)
+        connection._buffer.clear()
+
+    def send(self, data: Any) -> None:
+        head, self.held_head = self.held_head, b""
+        super().send(head + data if head else data)  # type: ignore[misc]
+
+    def getresponse(self) -> Any:
+        if self.held_head:
+            self.send(b"")
+        return super().getresponse()  # type: ignore[misc]
+
+    def close(self) -> None:
+        self.held_head = b""
+        super().close()  # type: ignore[misc]
+
+
+class _PlainConnection(_RawTarget, HTTPConnection):
+    pass
+
+
+class _TlsConnection(_RawTarget, HTTPSConnection):
+    pass
+
+
+class _UnixConnection(_RawTarget, HTTPConnection):
+    """Speaks HTTP over a unix socket: the way to the control plane."""
+
+    path = ""
+
+    def _new_conn(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(self.timeout)
+        try:
+            connection.connect(self.path)
+        except OSError as error:
+            connection.close()
+            raise NewConnectionError(self, str(error)) from error
+        return connection
+
+
+class _RawTargetPool:
+    """Sends the target as it is, and drops idle connections before the upstream does."""
+
+    QueueCls: Any = _IdleConnections
+    pool: Any
+
+    def _make_request(self, conn: Any, method: str, url: str, **options: Any) -> Any:
+        outgoing: Outgoing = options["headers"]
+        outgoing.connection = conn
+        outgoing.reused = conn.sock is not None
+        outgoing.sent_at = time.monotonic()
+        return super()._make_request(conn, method, outgoing.raw_target, **options)  # type: ignore[misc]
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        oldest = time.monotonic() - KEEP_IDLE_SECONDS
+        while self.pool is not None and self.pool.qsize():
+            connection = self.pool.get()
+            if connection.idle_since > oldest and not is_connection_dropped(connection):
+                return connection
+            connection.close()
+        return self._new_conn()  # type: ignore[attr-defined]
+
+
+class _PlainPool(_RawTargetPool, HTTPConnectionPool):  # type: ignore[misc]
+    ConnectionCls = _PlainConnection
+
+
+class _TlsPool(_RawTargetPool, HTTPSConnectionPool):  # type: ignore[misc]
+    ConnectionCls = _TlsConnection
+
+
+class _UnixPool(_PlainPool):
+    """All its connections go to one unix socket."""
+
+    def __init__(self, path: str, **options: Any) -> None:
+        self.ConnectionCls: Any = type("_UnixConnectionTo", (_UnixConnection,), {"path": path})
+        super().__init__("localhost", **options)
+
+
+class UpstreamAdapter(HTTPAdapter):
+    """requests' adapter with the one pool of one upstream."""
+
+    def __init__(self, base_url: str) -> None:
+        super().__init__(pool_connections=1, pool_maxsize=MAX_IDLE_CONNECTIONS, max_retries=0)
+        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
+        path = base_url.removeprefix("unix:")
+        self._pool: Any = None if path == base_url else _UnixPool(path, maxsize=MAX_IDLE_CONNECTIONS)
+
+    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
+        if self._pool is None:  # found once: the lookup parses the URL each time
+            self._pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+        return self._pool
+
+    def request_url(self, request: Any, proxies: Any) -> str:
+        return "/"  # never sent: `_make_request` takes the target from the headers
+
+    def build_response(self, req: Any, resp: Any) -> requests.Response:
+        """The response without cookies, encoding detection and redirects, none of which a relay wants."""
+        response = requests.Response()
+        response.status_code = resp.status
+        response.raw = resp
+        return response
+
+    def close(self) -> None:
+        super().close()
+        if self._pool is not None:
+            self._pool.close()
