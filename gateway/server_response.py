@@ -39,6 +39,9 @@ class RelayResponse(Response):  # type: ignore[misc]
             data, self.held_head = self.held_head + data, b""
         self._send(data)
 
+    def can_sendfile(self) -> bool:
+        return False  # the kernel would send the file past a head that is still held
+
     def close(self) -> None:
         if self.held_head:
             head, self.held_head = self.held_head, b""
