@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -115,7 +116,9 @@ class Environment:
         value = self.text(name, default=default)
         wanted = f"{name} must be a sqlite:// or postgresql:// address."
         try:
-            parsed = self._env.db_url_config(value)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of an engine that it does not know; the sentence below says so
+                parsed = self._env.db_url_config(value)
         except (ValueError, KeyError, ImproperlyConfigured) as error:
             raise ImproperlyConfigured(wanted) from error
         if parsed.get("ENGINE") not in {"django.db.backends.sqlite3", "django.db.backends.postgresql"}:

@@ -224,5 +224,8 @@ LOGGING = {
     },
     "root": {"handlers": ["stderr"], "level": "INFO"},
     # The relay has its own account of each call; Django would write a line for every 502 of an upstream.
-    "loggers": {"django.request": {"level": "CRITICAL" if PLANE == "relay" else "ERROR"}},
+    "loggers": {
+        "django.request": {"level": "CRITICAL" if PLANE == "relay" else "ERROR"},
+        "psycopg.pool": {"level": "ERROR"},  # it writes a line for each attempt while the database is away
+    },
 }
