@@ -60,6 +60,7 @@ def _measure(scenario: Scenario, target: Target, generators: int) -> Measurement
         ramp=scenario.ramp,
         seconds=scenario.seconds,
         generators=min(generators, scenario.slots),
+        log_ins=scenario.log_ins,
     )
 
 
@@ -81,6 +82,7 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
                 f"/vllm{_CHAT}",
                 gateway.key,
                 lambda: {**gateway.roles(), upstream.pid: UPSTREAM},
+                gateway.log_in,
             )
         for scenario in _scenarios(options):
             direct = _measure(scenario, direct_target, options.generators)

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlencode
 
 from benchmarks import processes
 
@@ -69,6 +70,23 @@ class Gateway:
         if self._process:
             processes.end_family(self._process, _GRACE)
         shutil.rmtree(self.data_dir, ignore_errors=True)
+
+    def log_in(self) -> None:
+        """One try with a wrong password: the admin hashes it as it would the right one."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request("GET", "/admin/login/")
+            response = connection.getresponse()
+            token = (response.getheader("Set-Cookie") or "").partition("csrftoken=")[2].partition(";")[0]
+            response.read()
+            form = urlencode({"username": "admin", "password": "wrong", "csrfmiddlewaretoken": token})
+            headers = {"Cookie": f"csrftoken={token}", "Content-Type": "application/x-www-form-urlencoded"}
+            connection.request("POST", "/admin/login/", form, headers)
+            answer = connection.getresponse()
+            if b"Please enter the correct" not in answer.read():
+                raise RuntimeError(f"the log-in page answered {answer.status} and looks different")
+        finally:
+            connection.close()
 
     def roles(self) -> dict[int, str]:
         """Each process of the gateway and its role. A plane's processes carry `GATEWAY_PLANE`."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -75,12 +77,24 @@ class Target:
     path: str
     key: str
     roles: Callable[[], dict[int, str]]
+    log_in: Callable[[], None] | None = None  # one log-in to the admin, where there is one
 
 
 def measure(
-    target: Target, *, kind: str, slots: int, rate: float, ramp: float, seconds: float, generators: int = 1
+    target: Target,
+    *,
+    kind: str,
+    slots: int,
+    rate: float,
+    ramp: float,
+    seconds: float,
+    generators: int = 1,
+    log_ins: int = 0,
 ) -> Measurement:
-    """Runs `generators` load generators side by side and ends them, whatever happens."""
+    """Runs `generators` load generators side by side and ends them, whatever happens.
+
+    `log_ins` are spread over the window, for a target that has an admin.
+    """
     start_at = time.monotonic() + _START_UP
     window = (start_at + ramp, start_at + ramp + seconds)
     children: list[Child] = []
@@ -90,7 +104,8 @@ def measure(
             plan = Plan(kind, target.port, target.path, share, start_at, *window, rate=rate, key=target.key)  # type: ignore[arg-type]
             children.append(Child(arguments(plan)))
         roles = {**target.roles(), **{child.pid: GENERATOR for child in children}}
-        used, occupied = _watch(roles, *window)
+        with _busy(target.log_in, log_ins, window[0], seconds):
+            used, occupied = _watch(roles, *window)
         result = Result()
         for child in children:
             result.add(Result.load(child.line()))
@@ -98,6 +113,24 @@ def measure(
         for child in children:
             child.end()
     return _measurement(target.through, kind, seconds, slots * rate or math.nan, result, used, occupied)
+
+
+@contextlib.contextmanager
+def _busy(log_in: Callable[[], None] | None, count: int, window_from: float, seconds: float) -> Iterator[None]:
+    """Logs in `count` times meanwhile."""
+    if log_in is None or not count:
+        yield
+        return
+
+    def run() -> None:
+        for number in range(count):
+            time.sleep(max(0.0, window_from + number * seconds / count - time.monotonic()))
+            log_in()
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(run)
+        yield
+    done.result()
 
 
 def _watch(

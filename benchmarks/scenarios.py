@@ -41,6 +41,7 @@ class Scenario:
     rate: float = 0.0
     ramp: float = 0.5  # starts are spread over this time, before the window
     seconds: float = 10.0  # the window
+    log_ins: int = 0  # log-ins to the admin during the window: about 0.3 s of CPU each, for the password's hash
 
     def shortened(self) -> Scenario:
         """The quick form: it shows that everything works; its figures are rough."""
@@ -87,6 +88,17 @@ SCENARIOS = (
         ),
         rate=50,
         ramp=2.5,
+    ),
+    Scenario(
+        "streams-50-busy",
+        "50 streams of 50 tokens/s beside six log-ins to the admin",
+        "streams",
+        50,
+        (Goal("lag p99", "ms", "<", 20, lambda gateway, _: gateway.p99),),
+        rate=50,
+        ramp=1.0,
+        seconds=6.0,
+        log_ins=6,
     ),
     Scenario(
         "streams-2000",
