@@ -35,7 +35,7 @@ def moment(at: datetime | None, empty: str = DASH) -> SafeString | str:
         return empty
     utc = at.astimezone(UTC)
     return format_html(
-        '<time datetime="{}">{} UTC</time>', utc.isoformat(timespec="milliseconds"), f"{utc:%Y-%m-%d %H:%M}"
+        '<time datetime="{}">{} UTC</time>', utc.isoformat(timespec="milliseconds"), f"{utc:%Y-%m-%d %H:%M:%S}"
     )
 
 

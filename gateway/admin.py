@@ -106,7 +106,7 @@ def _example_model(key: VirtualKey) -> str | None:
     """A model that the key may ask for: one that somebody serves, or else one that its list names."""
     identity = Identity(key_id=key.pk, name=key.name, models=tuple(key.models))
     default = Upstream.objects.filter(is_default=True).first()
-    served = [*Deployment.objects.values_list("alias", flat=True)[:100], *(default.served_models if default else [])]
+    served = [*(default.served_models if default else []), *Deployment.objects.values_list("alias", flat=True)[:100]]
     named = [model for model in key.models if "*" not in model]
     return next((model for model in (*served, *named) if may_use_model(identity, model)), None)
 

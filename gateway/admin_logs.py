@@ -81,7 +81,7 @@ class LogChangeList(ChangeList):
 class RequestLogAdmin(_LogAdmin):
     """Every call: the list, and what happened in one of them."""
 
-    list_display = ("received", "result", "key", "model_asked", "path", "tokens", "ttft", "took", "upstream")
+    list_display = ("received", "result", "key", "model_asked", "path", "tokens", "ttft", "took")
     list_display_links = ("received",)
     list_per_page = 50
     sortable_by = ()
@@ -117,14 +117,14 @@ class RequestLogAdmin(_LogAdmin):
     def key(self, call: RequestLog) -> str:
         return call.key_name or DASH
 
-    @admin.display(description="model")
-    def model_asked(self, call: RequestLog) -> str:
-        return call.model or DASH
+    @admin.display(description="model and upstream")
+    def model_asked(self, call: RequestLog) -> SafeString:
+        return format_html('{} <span class="under">{}</span>', call.model or DASH, call.upstream_name or "no upstream")
 
     @admin.display(description="route")
     def path(self, call: RequestLog) -> SafeString:
-        streaming = badge(QUIET, "stream") if call.streaming else ""
-        return format_html('<span class="mono">{} {}</span> {}', call.method, call.route, streaming)
+        method = "" if call.method == "POST" else f"{call.method} "
+        return format_html('<span class="mono">{}{}</span>', method, call.route)
 
     @admin.display(description="tokens in → out")
     def tokens(self, call: RequestLog) -> SafeString | str:
@@ -142,10 +142,6 @@ class RequestLogAdmin(_LogAdmin):
     @admin.display(description="took")
     def took(self, call: RequestLog) -> SafeString:
         return format_html('<span class="number">{}</span>', duration(call.duration_ms))
-
-    @admin.display(description="upstream")
-    def upstream(self, call: RequestLog) -> str:
-        return call.upstream_name or DASH
 
     # --- One call ------------------------------------------------------------------------------------------------
 

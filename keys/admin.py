@@ -63,9 +63,10 @@ class VirtualKeyAdmin(_KeyAdmin):
     """Issue, change, block, rotate and delete keys."""
 
     form = KeyForm
-    list_display: tuple[str, ...] = ("label", "masked_secret", "owner", "state_badge", "expiry", "last_use")
+    list_display: tuple[str, ...] = ("label", "state_badge", "masked_secret", "owner", "expiry", "last_use")
     list_display_links = ("label",)
     list_filter = (StateFilter,)
+    show_facets = admin.ShowFacets.NEVER
     search_fields = ("name", "user_id", "=secrets__last_four")
     search_help_text = "Name, owner, or the last four characters of a secret"
     list_per_page = 50
@@ -262,6 +263,7 @@ class VirtualKeyAdmin(_KeyAdmin):
             "title": str(key),
             "subtitle": None,
             "state": self.state_badge(key),
+            "show_save_and_add_another": False,
             "issued_at": moment(key.created_at),
             "used_at": self.last_use(key),
             "secrets": [

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
@@ -56,15 +57,14 @@ class UpstreamAdmin(_UpstreamAdmin):
     inlines = (DeploymentInline,)
     list_display: tuple[str, ...] = (
         "name",
-        "place",
-        "state_badge",
         "health_badge",
-        "version",
-        "latency",
+        "state_badge",
+        "place",
         "models",
         "checked",
     )
     list_filter = ("state", "health")
+    show_facets = admin.ShowFacets.NEVER
     search_fields = ("name", "url", "deployments__alias")
     search_help_text = "Name, URL or model alias"
 
@@ -85,16 +85,10 @@ class UpstreamAdmin(_UpstreamAdmin):
 
     @admin.display(description="health", ordering="health")
     def health_badge(self, upstream: Upstream) -> SafeString:
-        kind, text = HEALTH_BADGES[upstream.health]
-        return badge(kind, text, upstream.health_text)
-
-    @admin.display(description="vLLM", ordering="vllm_version")
-    def version(self, upstream: Upstream) -> str | None:
-        return upstream.vllm_version or None
-
-    @admin.display(description="latency", ordering="latency_ms")
-    def latency(self, upstream: Upstream) -> str:
-        return duration(upstream.latency_ms)
+        words = upstream.health_text
+        if upstream.health == HEALTHY:
+            words = f"vLLM {upstream.vllm_version}, {duration(upstream.latency_ms)}"
+        return format_html('{} <span class="under">{}</span>', badge(*HEALTH_BADGES[upstream.health]), words)
 
     @admin.display(description="models")
     def models(self, upstream: Upstream) -> str | None:
@@ -142,8 +136,8 @@ class UpstreamAdmin(_UpstreamAdmin):
                 "title": str(upstream),
                 "subtitle": None,
                 "state": self.state_badge(upstream),
-                "health": self.health_badge(upstream),
-                "latency": self.latency(upstream),
+                "health": badge(*HEALTH_BADGES[upstream.health]),
+                "latency": duration(upstream.latency_ms),
                 "checked": self.checked(upstream),
                 "of_environment": upstream.source == ENVIRONMENT,
             }

@@ -24,11 +24,24 @@
         button.textContent = 'Copied';
     }
 
+    // As short as it can be: the time alone for today, no year for this year.
+    function words(at, now) {
+        const time = {hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23'};
+        const day = {day: 'numeric', month: 'short'};
+        if (at.toDateString() === now.toDateString()) {
+            return new Intl.DateTimeFormat(undefined, time).format(at);
+        }
+        if (at.getFullYear() === now.getFullYear()) {
+            return new Intl.DateTimeFormat(undefined, {...day, hour: time.hour, minute: time.minute, hourCycle: 'h23'}).format(at);
+        }
+        return new Intl.DateTimeFormat(undefined, {...day, year: 'numeric'}).format(at);
+    }
+
     function showTimes() {
-        const format = new Intl.DateTimeFormat(undefined, {dateStyle: 'medium', timeStyle: 'medium'});
+        const now = new Date();
         for (const element of document.querySelectorAll('time[datetime]')) {
             element.title = element.textContent;
-            element.textContent = format.format(new Date(element.dateTime));
+            element.textContent = words(new Date(element.dateTime), now);
         }
     }
 
