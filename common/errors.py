@@ -2,6 +2,7 @@
 
     rest_framework.exceptions.APIException
     └── GatewayError                 a refusal or a failure of ours: status, type, sentence, param
+        ├── InvalidRequest           400  the request cannot be understood
         ├── keys.errors.…            who may call, and how much
         ├── upstreams.errors.…       where a call can go
         └── gateway.errors.…         the call itself
