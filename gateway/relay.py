@@ -112,6 +112,8 @@ class RelayedBody:
         call, meter, read1, feed = self._call, self._meter, self._answer.response.read1, self._meter.feed
         passed = b""
         try:
+            if call.streaming:
+                yield b""  # lets the head leave now: vLLM sends it long before the first event
             # The hot loop: one turn for each chunk of each stream, so it stays whole.
             while chunk := read1():
                 passed = feed(chunk)
@@ -131,12 +133,16 @@ class RelayedBody:
         except UpstreamBroken as error:
             yield from self._break_off(Outcome.UPSTREAM_FAILED, error, passed)
         except CallCut as cut:
-            if cut.error is not None:
-                yield from self._break_off(cut.outcome, cut.error, passed)
-            # A client that left is not written to: `close` sees that the call has not ended.
+            yield from self._cut_off(cut, passed)
         except Exception:
             logger.exception("The relay itself failed in the middle of an answer.")
             yield from self._break_off(Outcome.GATEWAY_FAILED, GatewayError(), passed)
+
+    def _cut_off(self, cut: CallCut, passed: bytes) -> Iterator[bytes]:
+        if cut.error is not None:
+            yield from self._break_off(cut.outcome, cut.error, passed)
+        else:  # It left; `close` sees that the call has not ended. By half, it could still read a clean end.
+            self._connection.cut()
 
     def _complete(self) -> None:
         """The upstream's body came to its clean end; the client gets the end after this."""
