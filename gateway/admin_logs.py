@@ -103,7 +103,7 @@ class RequestLogAdmin(_LogAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return super().changelist_view(request, {"title": "Request logs", **(extra_context or {})})
 
-    # --- The list ----------------------------------------------------------------------------------------------
+    # --- The list ---------------------------------------------------------------------------------
 
     @admin.display(description="received")
     def received(self, call: RequestLog) -> SafeString | str:
@@ -143,7 +143,7 @@ class RequestLogAdmin(_LogAdmin):
     def took(self, call: RequestLog) -> SafeString:
         return format_html('<span class="number">{}</span>', duration(call.duration_ms))
 
-    # --- One call ------------------------------------------------------------------------------------------------
+    # --- One call ---------------------------------------------------------------------------------
 
     def change_view(
         self,

@@ -84,7 +84,7 @@ class VirtualKeyAdmin(_KeyAdmin):
         ("Metadata", {"fields": ("metadata",), "classes": ("collapse",)}),
     )
 
-    # --- The list ----------------------------------------------------------------------------------------------
+    # --- The list ---------------------------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> _Keys:
         return super().get_queryset(request).prefetch_related("secrets")
@@ -116,7 +116,7 @@ class VirtualKeyAdmin(_KeyAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return super().changelist_view(request, {"title": "Virtual keys", **(extra_context or {})})
 
-    # --- Block and unblock ---------------------------------------------------------------------------------------
+    # --- Block and unblock ------------------------------------------------------------------------
 
     @admin.action(description="Block", permissions=["change"])
     def block(self, request: HttpRequest, queryset: _Keys) -> None:
@@ -143,7 +143,7 @@ class VirtualKeyAdmin(_KeyAdmin):
         self._set_blocked(request, self.get_queryset(request).filter(pk=key.pk), blocked=blocked)
         return redirect("admin:keys_virtualkey_change", key.pk)
 
-    # --- Issue -----------------------------------------------------------------------------------------------------
+    # --- Issue ------------------------------------------------------------------------------------
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -181,7 +181,7 @@ class VirtualKeyAdmin(_KeyAdmin):
         }
         return self.render_change_form(request, context, add=True, form_url=form_url)
 
-    # --- Rotate ----------------------------------------------------------------------------------------------------
+    # --- Rotate -----------------------------------------------------------------------------------
 
     @admin.action(description="Rotate …", permissions=["change"])
     def rotate(self, request: HttpRequest, queryset: _Keys) -> HttpResponseRedirect:
@@ -221,7 +221,7 @@ class VirtualKeyAdmin(_KeyAdmin):
         title = f"New secret of {issued[0][0]}" if len(issued) == 1 else f"New secrets of {_keys(len(issued))}"
         return self._secrets_page(request, issued, title)
 
-    # --- The page with secrets -------------------------------------------------------------------------------------
+    # --- The page with secrets --------------------------------------------------------------------
 
     def snippet(self, request: HttpRequest, key: VirtualKey, plain: str) -> str:
         """A command that uses the new secret; empty when there is none. The gateway's admin knows one."""
@@ -244,7 +244,7 @@ class VirtualKeyAdmin(_KeyAdmin):
         context = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media, **context}
         return TemplateResponse(request, f"admin/keys/virtualkey/{name}.html", context)
 
-    # --- Change and delete -------------------------------------------------------------------------------------------
+    # --- Change and delete ------------------------------------------------------------------------
 
     def change_view(
         self,

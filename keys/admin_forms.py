@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib.admin.widgets import AdminIntegerFieldWidget, AdminTextInputWidget
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from keys.identity import INFERENCE, MONITORING, SERVER_CONTROL
@@ -54,13 +55,16 @@ class ObjectField(forms.JSONField):
 
     def clean(self, value: Any) -> Any:
         found = super().clean(value)
-        return {} if found is None else found
+        if found is not None and not isinstance(found, dict):
+            raise ValidationError('Must be a JSON object such as {"tags": ["team-a"]}.')
+        return found or {}
 
 
 class KeyForm(forms.ModelForm[VirtualKey]):
     """What can be changed in a key. Its state is changed by buttons, its secrets by rotation."""
 
     models = LinesField(
+        label="Models",
         required=False,
         widget=forms.Textarea(attrs={"rows": 4, "class": "mono", "spellcheck": "false"}),
         help_text="One model name or pattern a line, such as qwen-*. Empty allows every model.",
@@ -69,6 +73,7 @@ class KeyForm(forms.ModelForm[VirtualKey]):
         label="May call", choices=CLASSES, widget=forms.CheckboxSelectMultiple, initial=default_endpoint_classes
     )
     metadata = ObjectField(
+        label="Metadata",
         required=False,
         initial=dict,
         widget=forms.Textarea(attrs={"rows": 4, "class": "mono", "spellcheck": "false"}),

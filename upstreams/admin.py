@@ -68,7 +68,7 @@ class UpstreamAdmin(_UpstreamAdmin):
     search_fields = ("name", "url", "deployments__alias")
     search_help_text = "Name, URL or model alias"
 
-    # --- The list ----------------------------------------------------------------------------------------------
+    # --- The list ---------------------------------------------------------------------------------
 
     @admin.display(description="URL", ordering="url")
     def place(self, upstream: Upstream) -> str:
@@ -103,7 +103,7 @@ class UpstreamAdmin(_UpstreamAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return super().changelist_view(request, {"title": "Upstreams", **(extra_context or {})})
 
-    # --- The form ------------------------------------------------------------------------------------------------
+    # --- The form ---------------------------------------------------------------------------------
 
     def get_fieldsets(self, request: HttpRequest, obj: Upstream | None = None) -> Any:
         server: tuple[str, ...] = ("name", "url")
@@ -161,7 +161,7 @@ class UpstreamAdmin(_UpstreamAdmin):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Upstream]) -> None:
         Upstream.objects.filter(pk__in=[upstream.pk for upstream in queryset]).delete()
 
-    # --- Check now -----------------------------------------------------------------------------------------------
+    # --- Check now --------------------------------------------------------------------------------
 
     @method_decorator(require_POST)
     def check_view(self, request: HttpRequest, object_id: int) -> HttpResponseRedirect:

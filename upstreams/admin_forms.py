@@ -16,17 +16,28 @@ NONE_YET = "The server's own API key (vllm serve --api-key). Leave this empty wh
 MOVED = " It belongs to this scheme, host and port: changing one of them clears it."
 
 
+class CredentialField(forms.CharField):
+    """A credential to be entered, never one to be shown; empty is no change."""
+
+    widget = forms.PasswordInput
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool(data)
+
+
 class UpstreamForm(forms.ModelForm[Upstream]):
     """Where an upstream is, and the credential that it wants."""
 
-    credential = forms.CharField(
-        required=False, widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "class": "vTextField"})
+    credential = CredentialField(
+        label="Credential",
+        required=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "class": "vTextField"}),
     )
     clear_credential = forms.BooleanField(label="Clear the stored credential", required=False)
 
     class Meta:
         model = Upstream
-        fields = ["name", "url", "state", "is_default"]
+        fields = ["name", "url", "credential", "state", "is_default"]
         widgets = {
             "name": AdminTextInputWidget(attrs={"autocomplete": "off"}),
             "url": AdminTextInputWidget(
@@ -47,20 +58,18 @@ class UpstreamForm(forms.ModelForm[Upstream]):
         if not self.had_credential:
             self.fields.pop("clear_credential", None)
 
-    def clean_credential(self) -> Credential | None:
-        """What was entered; None when that is nothing."""
-        credential = Credential(self.cleaned_data["credential"])
-        credential.check()
-        return credential or None
+    def clean_credential(self) -> Credential:
+        """What was entered, else what is stored."""
+        entered = Credential(self.cleaned_data["credential"])
+        entered.check()
+        return entered or self.instance.credential
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
-        if cleaned.get("credential") and cleaned.get("clear_credential"):
-            raise ValidationError("Either enter a new credential or clear the stored one.")
-        if cleaned.get("credential"):
-            self.instance.credential = cleaned["credential"]
-        elif cleaned.get("clear_credential"):
-            self.instance.credential = Credential()
+        if cleaned.get("clear_credential"):
+            if "credential" in self.changed_data:
+                raise ValidationError("Either enter a new credential or clear the stored one.")
+            cleaned["credential"] = Credential()
         return cleaned
 
     @property

@@ -1,0 +1,281 @@
+import re
+import time
+from datetime import UTC, datetime
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from gateway.admin_overview import journal_notices
+from gateway.journal import JournalStatus
+from gateway.log_store import LogStore
+from keys.models import VirtualKey
+from tests.support.entries import an_entry
+from tests.support.people import signed_in
+from upstreams.models import UNHEALTHY, Deployment, Upstream
+
+pytestmark = pytest.mark.django_db
+KEYS, UPSTREAMS = "/admin/keys/virtualkey/", "/admin/upstreams/upstream/"
+NEW = {"name": "docs bot", "endpoint_classes": ["inference"], "valid_for": "0"}
+NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC).timestamp()
+
+
+@pytest.fixture
+def admin() -> Client:
+    return signed_in()
+
+
+def an_upstream(name: str = "gpu-1", **fields: object) -> Upstream:
+    upstream = Upstream(name=name, url=f"http://{name}:8000", **fields)
+    upstream.save()
+    return upstream
+
+
+def calls(*fields: dict[str, object]) -> None:
+    LogStore().store([an_entry(at=time.time(), **one) for one in fields], pytest.fail)
+
+
+def text(html: bytes) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html.decode()))
+
+
+# --- Keys and upstreams with their traffic --------------------------------------------------------
+
+
+def test_the_list_of_keys_has_calls_and_tokens(admin: Client) -> None:
+    key, _ = VirtualKey.objects.issue(name="docs bot")
+    calls({"key_id": key.pk, "prompt_tokens": 1_000}, {"key_id": key.pk, "prompt_tokens": 200})
+    assert "2 1,210" in text(admin.get(KEYS).content)
+
+
+def test_the_list_of_keys_takes_as_many_queries_for_many_keys(admin: Client) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(
+            connection,
+        ) as captured:
+            admin.get(KEYS)
+        return len(captured)
+
+    VirtualKey.objects.issue(name="one")
+    few = queries()
+    for number in range(5):
+        VirtualKey.objects.issue(name=f"key {number}")
+    assert queries() == few
+
+
+def test_a_keys_page_has_its_usage_and_leads_to_its_calls(admin: Client) -> None:
+    key, _ = VirtualKey.objects.issue(name="docs bot")
+    calls({"key_id": key.pk, "status": 500}, {"key_id": key.pk})
+    page = admin.get(f"{KEYS}{key.pk}/change/").content
+    assert "Calls, 24 h 2 Errors, 24 h 1 Prompt tokens, 24 h 6 Completion tokens, 24 h 10" in text(page)
+    assert f"/admin/gateway/requestlog/?key={key.pk}" in page.decode()
+
+
+def test_links_to_calls_are_for_who_may_see_them() -> None:
+    key, _ = VirtualKey.objects.issue(name="docs bot")
+    page = signed_in("keys.view_virtualkey").get(f"{KEYS}{key.pk}/change/").content.decode()
+    assert "requestlog" not in page
+
+
+def test_the_list_of_upstreams_has_their_calls(admin: Client) -> None:
+    upstream = an_upstream()
+    calls({"upstream_id": upstream.pk}, {"upstream_id": upstream.pk}, {"upstream_id": upstream.pk + 1})
+    [shown] = admin.get(UPSTREAMS).context["cl"].result_list
+    assert shown.calls == 2
+
+
+def test_an_upstreams_page_leads_to_its_calls(admin: Client) -> None:
+    upstream = an_upstream()
+    assert f"?upstream={upstream.pk}" in admin.get(f"{UPSTREAMS}{upstream.pk}/change/").content.decode()
+
+
+# --- The command beside a new secret --------------------------------------------------------------
+
+
+def snippet(admin: Client, **fields: object) -> str:
+    response = admin.post(f"{KEYS}add/", {**NEW, **fields})
+    [(_, plain, command)] = response.context["issued"]
+    assert plain in command
+    return str(command)
+
+
+def test_the_curl_goes_to_the_address_of_the_request(admin: Client) -> None:
+    assert "curl http://testserver/vllm/v1/models" in snippet(admin)
+
+
+def test_the_curl_goes_to_the_public_address(admin: Client, settings) -> None:
+    settings.PUBLIC_URL = "https://llm.example.org"
+    assert "curl https://llm.example.org/vllm/" in snippet(admin)
+
+
+def test_the_curl_asks_for_a_model_that_is_served(admin: Client) -> None:
+    Upstream.objects.filter(pk=an_upstream().pk).update(served_models=["qwen"])
+    assert '"model": "qwen"' in snippet(admin)
+
+
+def test_the_curl_asks_for_a_model_that_the_key_may_use(admin: Client) -> None:
+    upstream = an_upstream()
+    Upstream.objects.filter(pk=upstream.pk).update(served_models=["qwen"])
+    Deployment(upstream=upstream, alias="llama-3").save()
+    assert '"model": "llama-3"' in snippet(admin, models="llama-*")
+
+
+def test_the_curl_asks_for_a_model_that_the_key_names(admin: Client) -> None:
+    assert '"model": "mistral"' in snippet(admin, models="qwen-*\nmistral")
+
+
+def test_what_a_model_is_called_cannot_break_out_of_the_curl(admin: Client) -> None:
+    command = snippet(admin, models="'; rm -rf /; '")
+    assert "'\"'\"'; rm -rf /; '\"'\"'" in command
+
+
+def test_a_key_without_inference_gets_a_curl_for_the_models(admin: Client) -> None:
+    assert "/vllm/v1/models" in snippet(admin, models="qwen", endpoint_classes=["monitoring"])
+
+
+# --- The first page -------------------------------------------------------------------------------
+
+
+def overview(client: Client) -> str:
+    return text(client.get("/admin/").content)
+
+
+def test_the_first_page_says_what_to_do_first(admin: Client) -> None:
+    told = overview(admin)
+    assert "No upstream yet" in told
+    assert "No virtual key yet" in told
+
+
+def test_the_first_page_says_when_all_is_well(admin: Client) -> None:
+    VirtualKey.objects.issue(name="docs bot")
+    an_upstream()
+    assert "All well" in overview(admin)
+
+
+def test_an_unhealthy_upstream_needs_attention(admin: Client) -> None:
+    an_upstream()
+    Upstream.objects.update_quietly(health=UNHEALTHY, health_text="The connection is refused.")
+    assert "gpu-1: The connection is refused." in overview(admin)
+
+
+def test_a_missing_default_needs_attention(admin: Client) -> None:
+    an_upstream()
+    Upstream.objects.update(is_default=False)
+    assert "No upstream is the default" in overview(admin)
+
+
+def test_the_first_page_counts_the_last_day(admin: Client) -> None:
+    VirtualKey.objects.issue(name="one", blocked=True)
+    calls({"status": 500}, {})
+    told = overview(admin)
+    assert "Active keys 0 1 blocked, 0 expired" in told
+    assert "Calls, 24 h 2 50.0% were errors" in told
+    assert "Tokens, 24 h 16 6 in, 10 out" in told
+
+
+def test_the_first_page_tells_only_what_one_may_see() -> None:
+    an_upstream()
+    told = overview(signed_in("auth.view_user"))
+    assert "gpu-1" not in told
+    assert "Calls" not in told
+
+
+def test_a_journal_in_trouble_is_on_the_first_page(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.admin_overview.journal_status", lambda _: JournalStatus(lost=1_200))
+    assert "1,200 calls could not be written to the journal" in overview(admin)
+
+
+def test_a_journal_that_cannot_be_read_is_on_the_first_page(admin: Client, settings, tmp_path) -> None:
+    settings.DATA_DIR = tmp_path
+    (tmp_path / "journal").write_text("no directory")
+    assert "The journal of calls cannot be read" in overview(admin)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (JournalStatus(), []),
+        (JournalStatus(quarantined=2), ["Quarantine"]),
+        (JournalStatus(backlog_bytes=5_000, oldest=NOW - 30), []),
+        (JournalStatus(lost=1, backlog_bytes=5_000, oldest=NOW - 600), ["Calls lost", "Backlog"]),
+        (JournalStatus(backlog_bytes=5_000, oldest=NOW - 86_400), ["Backlog"]),
+    ],
+)
+def test_what_is_wrong_with_the_journal_is_named(status: JournalStatus, words: list[str]) -> None:
+    assert [notice.word for notice in journal_notices(status, now=NOW)] == words
+
+
+def test_a_gateway_without_keys_says_so_on_every_page(admin: Client, settings) -> None:
+    settings.REQUIRE_KEYS = False
+    for page in ("/admin/", KEYS, UPSTREAMS):
+        assert "Anyone can call this gateway." in text(admin.get(page).content)
+
+
+def test_a_gateway_with_keys_has_no_banner(admin: Client) -> None:
+    assert "Anyone can call" not in overview(admin)
+
+
+# --- The site -------------------------------------------------------------------------------------
+
+
+def test_the_side_leads_to_what_one_may_see() -> None:
+    side = text(signed_in("keys.view_virtualkey").get("/admin/").content)
+    assert "Virtual keys" in side
+    assert "Users" not in side
+
+
+def test_a_model_without_a_place_comes_last(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.admin_site.NAVIGATION", (("People", {"auth.User": "user"}),))
+    headings = [group.heading for group in admin.get("/admin/").context["navigation"]]
+    assert headings == ["", "People", "More"]
+
+
+def test_signing_in_shows_our_name_and_no_navigation() -> None:
+    page = Client().get("/admin/login/").content.decode()
+    assert "vLLM Gateway" in page
+    assert 'class="side"' not in page
+
+
+def every_page(admin: Client) -> list[str]:
+    key, _ = VirtualKey.objects.issue(name="docs bot")
+    upstream = an_upstream(credential="the-servers-own-key")
+    calls({"key_id": key.pk})
+    row = admin.get("/admin/gateway/requestlog/").context["cl"].result_list[0]
+    return [
+        *("/admin/", "/admin/login/", "/admin/password_change/", "/admin/auth/user/", "/admin/auth/user/add/"),
+        *("/admin/auth/group/add/", "/admin/keys/", KEYS, f"{KEYS}add/", f"{KEYS}rotate/?ids={key.pk}"),
+        *(f"{KEYS}{key.pk}/{verb}/" for verb in ("change", "delete", "history")),
+        *(UPSTREAMS, f"{UPSTREAMS}add/"),
+        *(f"{UPSTREAMS}{upstream.pk}/{verb}/" for verb in ("change", "delete", "history")),
+        *("/admin/gateway/requestlog/", f"/admin/gateway/requestlog/{row.pk}/change/"),
+    ]
+
+
+def test_no_page_needs_what_the_content_security_policy_forbids(admin: Client) -> None:
+    unsafe = re.compile(r"<style|<script(?![^>]*\ssrc=)|\s(style|on[a-z]+)=|javascript:", re.IGNORECASE)
+    for page in every_page(admin):
+        response = admin.get(page)
+        assert response.status_code == 200 or page == "/admin/login/", page
+        assert not unsafe.search(response.content.decode()), page
+        assert "unsafe" not in response["Content-Security-Policy"]
+
+
+def test_no_page_loads_anything_from_elsewhere(admin: Client) -> None:
+    for page in every_page(admin):
+        loaded = re.findall(r'(?:src|<link[^>]*href)="([^"]+)"', admin.get(page).content.decode())
+        assert all(address.startswith("/") for address in loaded), page
+
+
+def test_the_master_key_and_credentials_are_on_no_page(admin: Client, settings) -> None:
+    for page in every_page(admin):
+        html = admin.get(page).content.decode()
+        assert settings.MASTER_KEY not in html
+        assert "the-servers-own-key" not in html
+
+
+def test_an_operator_needs_no_superuser() -> None:
+    wanted = Permission.objects.filter(content_type__app_label__in=["keys", "upstreams", "gateway"])
+    operator = signed_in(*(f"{one.content_type.app_label}.{one.codename}" for one in wanted))
+    assert all(operator.get(page).status_code == 200 for page in (KEYS, f"{KEYS}add/", UPSTREAMS))

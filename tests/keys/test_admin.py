@@ -1,0 +1,304 @@
+import re
+from datetime import timedelta
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.messages import get_messages
+from django.test import Client
+from django.utils import timezone
+
+from keys.crypto import digest, is_well_formed
+from keys.models import KeysVersion, VirtualKey
+from tests.support.people import signed_in
+
+pytestmark = pytest.mark.django_db
+LIST, ADD, ROTATE = "/admin/keys/virtualkey/", "/admin/keys/virtualkey/add/", "/admin/keys/virtualkey/rotate/"
+NEW = {"name": "docs bot", "endpoint_classes": ["inference", "monitoring"], "valid_for": "0"}
+SECRET = re.compile(r"sk-vgw-[0-9A-Za-z]{36}")
+
+
+@pytest.fixture
+def admin() -> Client:
+    return signed_in()
+
+
+def issue(name: str = "docs bot", **fields: object) -> VirtualKey:
+    return VirtualKey.objects.issue(name=name, **fields)[0]
+
+
+def page_of(key: VirtualKey, verb: str = "change") -> str:
+    return f"{LIST}{key.pk}/{verb}/"
+
+
+def messages_of(response) -> list[str]:
+    return [str(message) for message in get_messages(response.wsgi_request)]
+
+
+def history_of(key: VirtualKey) -> list[str]:
+    return [entry.get_change_message() for entry in LogEntry.objects.filter(object_id=key.pk).order_by("pk")]
+
+
+def edited(key: VirtualKey, **fields: object) -> dict[str, object]:
+    return {
+        "name": key.name,
+        "endpoint_classes": key.endpoint_classes,
+        "expires_at_0": "",
+        "expires_at_1": "",
+        "metadata": "{}",
+        **fields,
+    }
+
+
+def test_it_works(admin: Client) -> None:
+    response = admin.post(ADD, NEW)
+    key = VirtualKey.objects.get()
+    secret = SECRET.search(response.content.decode())
+    assert secret
+    assert is_well_formed(secret[0])
+    assert key.secret.digest == digest(secret[0])
+    assert (key.name, key.created_by, key.expires_at, key.models) == ("docs bot", "ada", None, [])
+
+
+def test_only_the_name_is_needed(admin: Client) -> None:
+    response = admin.post(ADD, {**NEW, "name": ""})
+    assert response.context["errors"] == [["This field is required."]]
+    assert not VirtualKey.objects.exists()
+
+
+def test_everything_can_be_set(admin: Client) -> None:
+    more = {"user_id": "ada", "models": "qwen-*\r\n\r\n llama ", "max_parallel_requests": "3", "valid_for": "86400"}
+    admin.post(ADD, {**NEW, **more, "metadata": '{"tags": ["x"]}'})
+    key = VirtualKey.objects.get()
+    assert (key.user_id, key.models, key.max_parallel_requests) == ("ada", ["qwen-*", "llama"], 3)
+    assert key.metadata == {"tags": ["x"]}
+    assert timedelta(hours=23) < key.expires_at - timezone.now() < timedelta(hours=25)
+
+
+def test_the_page_with_the_secret_is_stored_nowhere(admin: Client) -> None:
+    response = admin.post(ADD, NEW)
+    secret = SECRET.search(response.content.decode())[0]
+    assert "no-store" in response["Cache-Control"]
+    assert secret not in str(dict(admin.session)) + str(admin.cookies) + str(messages_of(response))
+    assert secret not in admin.get(page_of(VirtualKey.objects.get())).content.decode()
+
+
+def test_sending_the_form_again_issues_no_second_key(admin: Client) -> None:
+    admin.post(ADD, NEW)
+    again = admin.post(ADD, NEW)
+    assert VirtualKey.objects.count() == 1
+    assert not SECRET.search(again.content.decode())
+
+
+def test_a_name_that_is_taken_meanwhile_is_told(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    issue()
+    monkeypatch.setattr("keys.admin.IssueForm.validate_unique", lambda self: None)
+    response = admin.post(ADD, NEW)
+    assert "already exists" in response.context["adminform"].form.errors["name"][0]
+
+
+def test_issuing_is_in_the_history(admin: Client) -> None:
+    admin.post(ADD, NEW)
+    assert history_of(VirtualKey.objects.get()) == ["Added."]
+
+
+def test_issuing_needs_the_permission() -> None:
+    viewer = signed_in("keys.view_virtualkey")
+    assert viewer.get(ADD).status_code == viewer.post(ADD, NEW).status_code == 403
+    assert not VirtualKey.objects.exists()
+
+
+def test_the_list_tells_name_secret_owner_and_state(admin: Client) -> None:
+    key = issue(user_id="ada@example.com")
+    html = admin.get(LIST).content.decode()
+    for told in ("docs bot", key.masked, "ada@example.com", "Active"):
+        assert told in html
+
+
+def test_the_empty_list_says_what_to_do(admin: Client) -> None:
+    html = admin.get(LIST).content.decode()
+    assert "No virtual key yet" in html
+    assert ADD in html
+
+
+@pytest.mark.parametrize("state", ["active", "blocked", "expired"])
+def test_the_list_can_be_narrowed_to_a_state(admin: Client, state: str) -> None:
+    past = timezone.now() - timedelta(days=1)
+    issue("active")
+    issue("blocked", blocked=True, expires_at=past)
+    issue("expired", expires_at=past)
+    found = admin.get(LIST, {"state": state}).context["cl"].result_list
+    assert [(key.name, key.state) for key in found] == [(state, state)]
+
+
+def test_keys_are_found_by_name_owner_and_last_four(admin: Client) -> None:
+    key = issue("translations", user_id="tom")
+    issue("other")
+    for words in ("transl", "tom", key.secret.last_four):
+        assert [found.pk for found in admin.get(LIST, {"q": words}).context["cl"].result_list] == [key.pk]
+
+
+def test_a_search_without_a_find_offers_all_keys(admin: Client) -> None:
+    issue()
+    assert "No key matches" in admin.get(LIST, {"q": "nobody"}).content.decode()
+
+
+def act(admin: Client, action: str, *keys: VirtualKey, **more: object):
+    return admin.post(LIST, {"action": action, "_selected_action": [key.pk for key in keys], **more})
+
+
+@pytest.mark.parametrize(("action", "blocked"), [("block", True), ("unblock", False)])
+def test_keys_are_blocked_and_unblocked_in_bulk(admin: Client, action: str, blocked: bool) -> None:
+    one, two = issue("one", blocked=not blocked), issue("two", blocked=blocked)
+    before = KeysVersion.current()
+    response = act(admin, action, one, two)
+    assert set(VirtualKey.objects.values_list("blocked", flat=True)) == {blocked}
+    assert messages_of(response) == [f"{action.capitalize()}ed 1 key."]
+    assert KeysVersion.current() > before
+    assert (history_of(one), history_of(two)) == ([f"{action.capitalize()}ed."], [])
+
+
+def test_a_key_is_blocked_and_unblocked_on_its_page(admin: Client) -> None:
+    key = issue()
+    assert admin.post(page_of(key, "block")).url == page_of(key)
+    assert VirtualKey.objects.get().blocked
+    admin.post(page_of(key, "unblock"))
+    assert not VirtualKey.objects.get().blocked
+    assert history_of(key) == ["Blocked.", "Unblocked."]
+
+
+def test_a_button_is_no_link(admin: Client) -> None:
+    assert admin.get(page_of(issue(), "block")).status_code == 405
+
+
+def test_a_button_needs_the_permission_and_the_key() -> None:
+    key, viewer = issue(), signed_in("keys.view_virtualkey")
+    assert viewer.post(page_of(key, "block")).status_code == 403
+    assert signed_in(name="bob").post(f"{LIST}999999/block/").status_code == 404
+
+
+def test_keys_are_deleted_in_bulk(admin: Client) -> None:
+    one = issue("one")
+    issue("two")
+    before = KeysVersion.current()
+    act(admin, "delete_selected", one, post="yes")
+    assert list(VirtualKey.objects.values_list("name", flat=True)) == ["two"]
+    assert KeysVersion.current() > before
+
+
+def test_what_a_search_found_can_be_deleted(admin: Client) -> None:
+    key = issue("one")
+    selected = {"action": "delete_selected", "_selected_action": [key.pk], "post": "yes"}
+    admin.post(f"{LIST}?q=one", selected)
+    assert not VirtualKey.objects.exists()
+
+
+def test_rotate_as_an_action_asks_for_the_overlap(admin: Client) -> None:
+    one, two = issue("one"), issue("two")
+    response = act(admin, "rotate", one, two)
+    page = admin.get(response.url)
+    assert page.context["title"] == "Rotate 2 keys"
+    assert set(page.context["form"].initial["secret"]) == {one.secret.pk, two.secret.pk}
+
+
+def rotate(admin: Client, *secrets: int, overlap: int = 3600):
+    return admin.post(ROTATE, {"secret": secrets, "overlap": overlap})
+
+
+def test_rotating_shows_a_new_secret_and_keeps_the_old_for_the_overlap(admin: Client) -> None:
+    key = issue()
+    response = rotate(admin, key.secret.pk)
+    new, old = key.secrets.order_by("-pk")
+    assert new.digest == digest(SECRET.search(response.content.decode())[0])
+    assert timedelta(minutes=59) < old.expires_at - timezone.now() <= timedelta(hours=1)
+    assert "no-store" in response["Cache-Control"]
+    assert history_of(key) == ["Rotated. Old secrets stop working: In 1 hour."]
+
+
+def test_rotating_now_ends_the_old_secret(admin: Client) -> None:
+    key = issue()
+    rotate(admin, key.secret.pk, overlap=0)
+    assert key.secrets.count() == 1
+
+
+def test_several_keys_show_all_their_secrets(admin: Client) -> None:
+    response = rotate(admin, issue("one").secret.pk, issue("two").secret.pk)
+    assert len(set(SECRET.findall(response.content.decode()))) == 2
+
+
+@pytest.mark.parametrize("overlap", [0, 3600])
+def test_sending_the_rotation_again_rotates_once(admin: Client, overlap: int) -> None:
+    key = issue()
+    shown = key.secret.pk
+    rotate(admin, shown, overlap=overlap)
+    newest = VirtualKey.objects.get().secret.pk
+    again = rotate(admin, shown, overlap=overlap)
+    assert (again.status_code, VirtualKey.objects.get().secret.pk) == (302, newest)
+    assert "has been rotated meanwhile" in messages_of(again)[-1]
+
+
+def test_rotating_needs_the_permission() -> None:
+    viewer = signed_in("keys.view_virtualkey")
+    assert viewer.get(ROTATE).status_code == rotate(viewer, issue().secret.pk).status_code == 403
+
+
+@pytest.mark.parametrize("ids", ["", "999", "x,,²", "9" * 40])
+def test_nothing_to_rotate_leads_back_to_the_list(admin: Client, ids: str) -> None:
+    assert admin.get(ROTATE, {"ids": ids}).url == LIST
+
+
+def test_a_change_is_saved_and_in_the_history(admin: Client) -> None:
+    key = issue(models=["a"])
+    admin.post(page_of(key), edited(key, models="b\nc*", max_parallel_requests=2))
+    key.refresh_from_db()
+    assert (key.models, key.max_parallel_requests) == (["b", "c*"], 2)
+    assert history_of(key) == ["Changed Models and Calls at once."]
+
+
+def test_saving_writes_only_what_was_edited(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = issue()
+    written: list[object] = []
+    save = VirtualKey.save
+
+    def spy(self: VirtualKey, *args: object, **kwargs: object) -> None:
+        written.append(kwargs.get("update_fields"))
+        save(self, *args, **kwargs)
+
+    monkeypatch.setattr(VirtualKey, "save", spy)
+    admin.post(page_of(key), edited(key))
+    admin.post(page_of(key), edited(key, user_id="tom"))
+    assert written == [["user_id"]]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("metadata", "[]"), ("metadata", "{"), ("endpoint_classes", ["root"]), ("endpoint_classes", [])],
+)
+def test_what_a_key_cannot_have_is_refused(admin: Client, field: str, value: object) -> None:
+    key = issue()
+    response = admin.post(page_of(key), edited(key, **{field: value}))
+    assert field in response.context["adminform"].form.errors
+
+
+def test_empty_metadata_is_an_empty_object(admin: Client) -> None:
+    key = issue(metadata={"tags": ["x"]})
+    admin.post(page_of(key), edited(key, metadata=""))
+    key.refresh_from_db()
+    assert key.metadata == {}
+
+
+def test_the_page_lists_all_secrets_masked(admin: Client) -> None:
+    key = issue()
+    key.rotate(timedelta(hours=1))
+    html = admin.get(page_of(key)).content.decode()
+    assert all(str(secret) in html for secret in key.secrets.all())
+    assert not any(secret.digest in html for secret in key.secrets.all())
+
+
+def test_a_key_that_is_gone_leads_to_the_overview(admin: Client) -> None:
+    assert admin.get(f"{LIST}999/change/").url == "/admin/"
+
+
+def test_viewers_see_a_key_and_no_buttons() -> None:
+    html = signed_in("keys.view_virtualkey").get(page_of(issue())).content.decode()
+    assert "/block/" not in html
+    assert ROTATE not in html

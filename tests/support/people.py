@@ -1,0 +1,19 @@
+"""People who are signed in to the admin."""
+
+from __future__ import annotations
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.test import Client
+
+
+def signed_in(*permissions: str, name: str = "ada") -> Client:
+    """A browser of somebody with these permissions ("keys.view_virtualkey"), or with all when none is named."""
+    users = get_user_model()._default_manager
+    user = users.create(username=name, is_staff=True, is_superuser=not permissions)
+    for permission in permissions:
+        app, _, codename = permission.partition(".")
+        user.user_permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
+    client = Client()
+    client.force_login(user)
+    return client

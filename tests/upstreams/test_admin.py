@@ -1,0 +1,217 @@
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.messages import get_messages
+from django.test import Client
+
+from tests.support import vllm
+from tests.support.people import signed_in
+from tests.support.upstream import Upstream as Server
+from tests.support.upstream import unused_port
+from upstreams.models import HEALTHY, UNHEALTHY, Deployment, Upstream, UpstreamsVersion
+
+pytestmark = pytest.mark.django_db
+LIST, ADD = "/admin/upstreams/upstream/", "/admin/upstreams/upstream/add/"
+SECRET = "the-servers-own-key"
+INLINE = {"deployments-TOTAL_FORMS": 0, "deployments-INITIAL_FORMS": 0}
+
+
+@pytest.fixture
+def admin() -> Client:
+    return signed_in()
+
+
+def an_upstream(name: str = "gpu-1", url: str = "http://gpu-1:8000", **fields: object) -> Upstream:
+    upstream = Upstream(name=name, url=url, **fields)
+    upstream.save()
+    return upstream
+
+
+def page_of(upstream: Upstream, verb: str = "change") -> str:
+    return f"{LIST}{upstream.pk}/{verb}/"
+
+
+def save(admin: Client, upstream: Upstream, **fields: object):
+    kept = {"name": upstream.name, "url": upstream.url, "state": upstream.state, "is_default": "on"}
+    response = admin.post(page_of(upstream), {**kept, **INLINE, **fields})
+    upstream.refresh_from_db()
+    return response
+
+
+def messages_of(response) -> list[str]:
+    return [str(message) for message in get_messages(response.wsgi_request)]
+
+
+def history_of(upstream: Upstream) -> list[str]:
+    return [entry.get_change_message() for entry in LogEntry.objects.filter(object_id=upstream.pk)]
+
+
+def test_it_works(admin: Client) -> None:
+    fields = {"name": "gpu-1", "url": "http://gpu-1:8000/v1/", "credential": SECRET, "state": "active", **INLINE}
+    admin.post(ADD, fields)
+    upstream = Upstream.objects.get()
+    assert (upstream.url, upstream.is_default) == ("http://gpu-1:8000", True)
+    assert upstream.credential.reveal() == SECRET
+
+
+def test_a_url_that_is_none_is_refused(admin: Client) -> None:
+    response = admin.post(ADD, {"name": "x", "url": "gpu-1:8000", "state": "active", **INLINE})
+    assert "http://" in response.context["adminform"].form.errors["url"][0]
+
+
+@pytest.mark.parametrize("verb", ["change", "history", "delete"])
+def test_the_credential_is_on_no_page(admin: Client, verb: str) -> None:
+    upstream = an_upstream(credential=SECRET)
+    save(admin, upstream, credential=SECRET + "-2")
+    html = admin.get(page_of(upstream, verb)).content.decode()
+    assert SECRET not in html
+    assert upstream.credential.stored not in html
+
+
+def test_a_refused_form_does_not_give_the_credential_back(admin: Client) -> None:
+    response = save(admin, an_upstream(), credential=SECRET, url="nonsense")
+    assert response.status_code == 200
+    assert SECRET not in response.content.decode()
+
+
+def test_an_empty_credential_keeps_the_stored_one(admin: Client) -> None:
+    upstream = an_upstream(credential=SECRET)
+    save(admin, upstream, name="gpu-2", credential="")
+    assert (upstream.name, upstream.credential.reveal()) == ("gpu-2", SECRET)
+
+
+def test_a_new_credential_replaces_the_stored_one(admin: Client) -> None:
+    upstream = an_upstream(credential=SECRET)
+    save(admin, upstream, credential="another")
+    assert upstream.credential.reveal() == "another"
+    assert history_of(upstream) == ["Changed Credential."]
+
+
+def test_the_checkbox_clears_the_stored_credential(admin: Client) -> None:
+    upstream = an_upstream(credential=SECRET)
+    save(admin, upstream, clear_credential="on")
+    assert not upstream.credential
+
+
+def test_a_new_credential_and_clearing_contradict_each_other(admin: Client) -> None:
+    upstream = an_upstream(credential=SECRET)
+    response = save(admin, upstream, credential="another", clear_credential="on")
+    assert response.context["adminform"].form.non_field_errors()
+    assert upstream.credential.reveal() == SECRET
+
+
+def test_a_credential_that_no_header_can_carry_is_refused(admin: Client) -> None:
+    response = save(admin, an_upstream(), credential="two words")
+    assert "credential" in response.context["adminform"].form.errors
+
+
+def test_another_host_clears_the_credential_and_says_so(admin: Client) -> None:
+    upstream = an_upstream(credential=SECRET)
+    response = save(admin, upstream, url="http://elsewhere:8000")
+    assert not upstream.credential
+    assert any("credential was cleared" in message for message in messages_of(response))
+
+
+def test_another_host_with_its_credential_is_stored_silently(admin: Client) -> None:
+    upstream = an_upstream(credential=SECRET)
+    response = save(admin, upstream, url="http://elsewhere:8000", credential="another")
+    assert upstream.credential.reveal() == "another"
+    assert len(messages_of(response)) == 1
+
+
+def test_saving_leaves_alone_what_the_prober_noted(admin: Client) -> None:
+    upstream = an_upstream()
+    Upstream.objects.update_quietly(health=HEALTHY)
+    save(admin, upstream, name="gpu-2")
+    assert upstream.health == HEALTHY
+
+
+def test_saving_nothing_bumps_no_version(admin: Client) -> None:
+    upstream = an_upstream()
+    before = UpstreamsVersion.current()
+    save(admin, upstream)
+    assert UpstreamsVersion.current() == before
+
+
+def test_deployments_are_edited_on_the_page(admin: Client) -> None:
+    upstream = an_upstream()
+    inline = {"deployments-TOTAL_FORMS": 1, "deployments-0-alias": "chat", "deployments-0-served_name": "qwen"}
+    save(admin, upstream, **inline)
+    assert list(Deployment.objects.values_list("upstream_id", "alias", "served_name")) == [
+        (upstream.pk, "chat", "qwen")
+    ]
+
+
+def test_url_and_credential_of_the_environment_are_not_edited(admin: Client) -> None:
+    upstream = an_upstream(source="environment", credential=SECRET)
+    save(admin, upstream, name="gpu-2", url="http://evil:1", credential="x", clear_credential="on")
+    assert (upstream.name, upstream.url) == ("gpu-2", "http://gpu-1:8000")
+    assert upstream.credential.reveal() == SECRET
+
+
+def test_the_environments_upstream_is_shown_as_such(admin: Client) -> None:
+    upstream = an_upstream(source="environment")
+    assert "HOSTED_VLLM_API_BASE" in admin.get(page_of(upstream)).content.decode()
+    assert "Environment" in admin.get(LIST).content.decode()
+
+
+@pytest.mark.sockets
+def test_check_now_tells_version_models_and_latency(admin: Client) -> None:
+    with Server() as server:
+        vllm.serve(server, model="tiny-chat")
+        upstream = an_upstream(url=server.url)
+        response = admin.post(page_of(upstream, "check"))
+    upstream.refresh_from_db()
+    assert (upstream.health, upstream.vllm_version, upstream.served_models) == (HEALTHY, "0.32.0", ["tiny-chat"])
+    assert "serves tiny-chat" in messages_of(response)[0]
+    assert "Checked. vLLM 0.32.0" in history_of(upstream)[0]
+
+
+def test_check_now_says_in_plain_words_what_is_wrong(admin: Client) -> None:
+    upstream = an_upstream(url=f"http://127.0.0.1:{unused_port()}")
+    response = admin.post(page_of(upstream, "check"))
+    upstream.refresh_from_db()
+    assert upstream.health == UNHEALTHY
+    assert "The connection is refused" in messages_of(response)[0]
+    assert "The connection is refused" in admin.get(LIST).content.decode()
+
+
+def test_check_now_needs_the_permission_and_a_post() -> None:
+    upstream, viewer = an_upstream(), signed_in("upstreams.view_upstream")
+    assert viewer.post(page_of(upstream, "check")).status_code == 403
+    assert signed_in(name="bob").get(page_of(upstream, "check")).status_code == 405
+
+
+def test_viewers_see_neither_the_credential_nor_a_button() -> None:
+    html = signed_in("upstreams.view_upstream").get(page_of(an_upstream(credential=SECRET))).content.decode()
+    assert "credential" not in html.lower()
+    assert "/check/" not in html
+
+
+def test_the_list_tells_health_version_and_models(admin: Client) -> None:
+    an_upstream()
+    Upstream.objects.update_quietly(health=HEALTHY, vllm_version="0.32.0", latency_ms=4.0)
+    Upstream.objects.update(served_models=["a", "b", "c"])
+    html = admin.get(LIST).content.decode()
+    for told in ("Healthy", "vLLM 0.32.0, 4 ms", "a, b and 1 more", "Default"):
+        assert told in html
+
+
+def test_the_empty_list_names_the_fallback(admin: Client) -> None:
+    html = admin.get(LIST).content.decode()
+    assert "http://localhost:8000" in html
+    assert ADD in html
+
+
+def test_a_search_without_a_find_offers_all_upstreams(admin: Client) -> None:
+    an_upstream()
+    assert "No upstream matches" in admin.get(LIST, {"q": "nobody"}).content.decode()
+
+
+def test_upstreams_are_deleted_in_bulk(admin: Client) -> None:
+    upstream = an_upstream()
+    admin.post(LIST, {"action": "delete_selected", "_selected_action": [upstream.pk], "post": "yes"})
+    assert not Upstream.objects.exists()
+
+
+def test_an_upstream_that_is_gone_leads_to_the_overview(admin: Client) -> None:
+    assert admin.get(f"{LIST}999/change/").url == "/admin/"
