@@ -46,7 +46,7 @@ class RelayWorker(GeventWorker):  # type: ignore[misc]
         """Ends the connections on which no call is open: they would hold up a stop until their time-out."""
         for client in tuple(self.waiting):
             with contextlib.suppress(OSError):
-                client.shutdown(socket.SHUT_RD)
+                client._sock.shutdown(socket.SHUT_RD)  # the plain one: gevent's would raise EBADF in who reads
 
 
 class ClientConnection:

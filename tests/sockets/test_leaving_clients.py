@@ -130,5 +130,5 @@ def test_many_clients_that_leave_at_once_are_all_accounted(gateway: Gateway, ups
     for client in clients:
         client.close()
     wait_for(lambda: all(request.closed_at for request in requests), 3)
-    rows = gateway.rows("request_id LIKE 'many-%'")
+    rows = gateway.rows("request_id LIKE ?", "many-%")
     assert [row["outcome"] for row in rows] == ["client_disconnected"] * 20

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
 
 import psycopg
 from psycopg.rows import dict_row
@@ -41,13 +42,18 @@ def query(database: str | Path, statement: str, values: Sequence[Any] = ()) -> l
     if isinstance(database, str):
         with psycopg.connect(database, row_factory=dict_row, autocommit=True) as connection:
             cursor = connection.execute(statement.replace("?", "%s"), values)  # type: ignore[call-overload]
-            return cursor.fetchall() if cursor.description else []
+            return [_plain(row) for row in cursor] if cursor.description else []
     file = sqlite3.connect(database, timeout=20, isolation_level=None)
     try:
         file.row_factory = sqlite3.Row
         return [dict(row) for row in file.execute(statement, values)]
     finally:
         file.close()
+
+
+def _plain(row: Row) -> Row:
+    """Ids as SQLite has them."""
+    return {name: value.hex if isinstance(value, UUID) else value for name, value in row.items()}
 
 
 class PostgresServer:

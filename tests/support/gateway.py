@@ -292,6 +292,10 @@ class Gateway:
         wait_for(self._is_recorded, 15)
         return self._select(condition, *values)
 
+    def recorded(self) -> list[Row]:
+        """The request log as it is now."""
+        return self._select("1 = 1")
+
     def row(self, call: Response | str) -> Row:
         """The one row of a call, by its response or its request id; waits for it."""
         request_id = call if isinstance(call, str) else call.header("x-request-id")
