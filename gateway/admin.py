@@ -4,38 +4,27 @@ from __future__ import annotations
 
 import json
 import shlex
-from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from common.admin import figure
 from gateway.admin_logs import RequestLogAdmin
-from gateway.models import RequestLog, UsageHour, UsageHourQuerySet
+from gateway.admin_usage import NOTHING, calls_per_upstream, last_day
+from gateway.models import RequestLog
 from keys.admin import VirtualKeyAdmin
 from keys.identity import INFERENCE, Identity
 from keys.models import VirtualKey
 from keys.permissions import may_use_model
 from upstreams.admin import UpstreamAdmin
 from upstreams.models import Deployment, Upstream
-
-DAY = timedelta(hours=24)
-NOTHING = {"calls": 0, "errors": 0, "prompt_tokens": 0, "completion_tokens": 0}
-
-
-def last_day() -> UsageHourQuerySet:
-    """The roll-ups of the last 24 hours, the hour in which they began included."""
-    now = timezone.now()
-    return UsageHour.objects.between(now - DAY, now)
 
 
 class KeyChangeList(ChangeList):
@@ -121,12 +110,6 @@ class UpstreamChangeList(ChangeList):
         for upstream in upstreams:
             upstream.calls = calls.get(upstream.pk, 0)
         self.result_list = upstreams
-
-
-def calls_per_upstream(ids: list[int]) -> dict[int, int]:
-    """Calls of the last 24 hours by upstream id."""
-    rows = last_day().filter(upstream_id__in=ids).order_by().values("upstream_id").annotate(sum_calls=Sum("calls"))
-    return dict(rows.values_list("upstream_id", "sum_calls"))
 
 
 @admin.register(Upstream)

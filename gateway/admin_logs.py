@@ -39,7 +39,7 @@ SOURCE_WORDS = {
     "reported": "as the upstream reported them",
     "estimated": "estimated from the chunks, because the answer was not read to its end",
     "unknown": "not known",
-    "none": "this route has no tokens",
+    "none": "no tokens were counted",
 }
 
 
@@ -81,7 +81,7 @@ class LogChangeList(ChangeList):
 class RequestLogAdmin(_LogAdmin):
     """Every call: the list, and what happened in one of them."""
 
-    list_display = ("received", "result", "key", "model_asked", "path", "tokens", "ttft", "took")
+    list_display = ("received", "result", "key", "model_asked", "path", "tokens", "took")
     list_display_links = ("received",)
     list_per_page = 50
     sortable_by = ()
@@ -135,13 +135,12 @@ class RequestLogAdmin(_LogAdmin):
             '<span class="number">{}{} → {}</span>', about, figure(call.prompt_tokens), figure(call.completion_tokens)
         )
 
-    @admin.display(description="TTFT")
-    def ttft(self, call: RequestLog) -> SafeString:
-        return format_html('<span class="number">{}</span>', duration(call.ttft_ms))
-
     @admin.display(description="took")
     def took(self, call: RequestLog) -> SafeString:
-        return format_html('<span class="number">{}</span>', duration(call.duration_ms))
+        ttft = "" if call.ttft_ms is None else f"TTFT {duration(call.ttft_ms)}"
+        return format_html(
+            '<span class="number">{}</span><span class="under number">{}</span>', duration(call.duration_ms), ttft
+        )
 
     # --- One call ---------------------------------------------------------------------------------
 

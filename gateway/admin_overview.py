@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from common.admin import BAD, WARNING, badge, figure
-from gateway.admin import last_day
+from gateway.admin_usage import last_day
 from gateway.journal import JournalStatus, journal_status
 from keys.models import VirtualKey
 from upstreams.admin import HEALTH_BADGES

@@ -12,6 +12,8 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
+from gateway.admin_overview import overview
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -54,8 +56,6 @@ class GatewayAdminSite(admin.AdminSite):
         return context
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        from gateway.admin_overview import overview
-
         return super().index(request, {"overview": overview(request), **(extra_context or {})})
 
 

@@ -1,40 +1,30 @@
 """The admin pages of virtual keys, as far as keys are concerned; `gateway.admin` adds their traffic and registers them.
 
-The plain text of a secret is rendered once, in the answer to the POST that made it: it goes through no message, no
-session and no address. Writes go through the models, which bump the version.
+Writes go through the models, which bump the version.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
-from django.contrib.admin import helpers
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.decorators import method_decorator
-from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from common.admin import BAD, GOOD, WARNING, badge, changeable, log_changes, moment
-from common.errors import GatewayError
-from keys.admin_forms import ALREADY_ROTATED, OVERLAPS, IssueForm, KeyForm, RotateForm
-from keys.models import KeysVersion, Secret, VirtualKey
+from keys.admin_forms import KeyForm
+from keys.admin_secrets import SecretsAdmin, counted
+from keys.models import KeysVersion, VirtualKey
 
 if TYPE_CHECKING:
-    _KeyAdmin = admin.ModelAdmin[VirtualKey]
     _Keys = QuerySet[VirtualKey]
-else:
-    _KeyAdmin = admin.ModelAdmin
 
 STATE_BADGES = {
     "active": (GOOD, "Active"),
@@ -54,12 +44,15 @@ class StateFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: _Keys) -> _Keys:
         expired = Q(expires_at__lte=timezone.now())
-        states = {"blocked": Q(blocked=True), "expired": Q(blocked=False) & expired}
-        states["active"] = Q(blocked=False) & ~expired | Q(blocked=False, expires_at=None)
+        states = {
+            "active": Q(blocked=False) & ~expired,
+            "blocked": Q(blocked=True),
+            "expired": Q(blocked=False) & expired,
+        }
         return queryset.filter(states.get(self.value() or "", Q()))
 
 
-class VirtualKeyAdmin(_KeyAdmin):
+class VirtualKeyAdmin(SecretsAdmin):
     """Issue, change, block, rotate and delete keys."""
 
     form = KeyForm
@@ -75,12 +68,6 @@ class VirtualKeyAdmin(_KeyAdmin):
         (None, {"fields": ("name", "user_id")}),
         ("What it may call", {"fields": ("models", "endpoint_classes")}),
         ("Limits", {"fields": ("max_parallel_requests", "expires_at")}),
-        ("Metadata", {"fields": ("metadata",), "classes": ("collapse",)}),
-    )
-    add_fieldsets = (
-        (None, {"fields": ("name", "user_id")}),
-        ("What it may call", {"fields": ("models", "endpoint_classes")}),
-        ("Limits", {"fields": ("max_parallel_requests", "valid_for")}),
         ("Metadata", {"fields": ("metadata",), "classes": ("collapse",)}),
     )
 
@@ -134,7 +121,7 @@ class VirtualKeyAdmin(_KeyAdmin):
             VirtualKey.objects.filter(pk__in=[key.pk for key in changed]).update(blocked=blocked)
             log_changes(self, request, changed, f"{word}.")
         level = messages.SUCCESS if changed else messages.WARNING
-        self.message_user(request, f"{word} {_keys(len(changed))}.", level)
+        self.message_user(request, f"{word} {counted(len(changed))}.", level)
 
     @method_decorator(require_POST)
     def set_blocked_view(self, request: HttpRequest, object_id: int, *, blocked: bool) -> HttpResponseRedirect:
@@ -142,107 +129,6 @@ class VirtualKeyAdmin(_KeyAdmin):
         key = changeable(self, request, object_id)
         self._set_blocked(request, self.get_queryset(request).filter(pk=key.pk), blocked=blocked)
         return redirect("admin:keys_virtualkey_change", key.pk)
-
-    # --- Issue ------------------------------------------------------------------------------------
-
-    def add_view(
-        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-        form = IssueForm(request.POST or None)
-        if request.method == "POST" and form.is_valid():
-            try:
-                return self._issue(request, form.values())
-            except GatewayError as refusal:  # somebody took the name meanwhile
-                form.add_error("name", refusal.message)
-        return self._issue_page(request, form, form_url, extra_context)
-
-    def _issue(self, request: HttpRequest, values: dict[str, Any]) -> HttpResponse:
-        with transaction.atomic():
-            key, plain = VirtualKey.objects.issue(created_by=request.user.get_username(), **values)
-            self.log_addition(request, key, [{"added": {}}])
-        return self._secrets_page(request, [(key, plain)], f"{key} is ready")
-
-    def _issue_page(
-        self, request: HttpRequest, form: IssueForm, form_url: str, extra_context: dict[str, Any] | None
-    ) -> HttpResponse:
-        form_page = helpers.AdminForm(form, self.add_fieldsets, {}, (), model_admin=self)  # type: ignore[arg-type]
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Issue a key",
-            "adminform": form_page,
-            "errors": helpers.AdminErrorList(form, []),
-            "inline_admin_formsets": [],
-            "media": self.media + form_page.media,
-            "is_popup": False,
-            "to_field": None,
-            **(extra_context or {}),
-        }
-        return self.render_change_form(request, context, add=True, form_url=form_url)
-
-    # --- Rotate -----------------------------------------------------------------------------------
-
-    @admin.action(description="Rotate …", permissions=["change"])
-    def rotate(self, request: HttpRequest, queryset: _Keys) -> HttpResponseRedirect:
-        ids = ",".join(str(pk) for pk in queryset.values_list("pk", flat=True))
-        return redirect(f"{reverse('admin:keys_virtualkey_rotate')}?{urlencode({'ids': ids})}")
-
-    def rotate_view(self, request: HttpRequest) -> HttpResponse:
-        """Asks for the overlap; then rotates and shows the new secrets."""
-        if not self.has_change_permission(request):
-            raise PermissionDenied
-        if request.method == "POST":
-            form = RotateForm(request.POST)
-            if form.is_valid():
-                return self._rotated(request, form.cleaned_data["secret"], form.cleaned_data["overlap"])
-            self.message_user(request, f"Nothing was rotated. {ALREADY_ROTATED}", messages.ERROR)
-            return redirect("admin:keys_virtualkey_changelist")
-        ids = [int(one) for one in request.GET.get("ids", "").split(",") if one.isdecimal() and len(one) < 19]
-        keys = list(self.get_queryset(request).filter(pk__in=ids))
-        if not keys:
-            return redirect("admin:keys_virtualkey_changelist")
-        form = RotateForm(initial={"secret": [key.secret.pk for key in keys if key.secret]})
-        return self._page(request, "rotate", {"title": f"Rotate {_keys(len(keys))}", "keys": keys, "form": form})
-
-    def _rotated(self, request: HttpRequest, newest: Collection[Secret], overlap: timedelta) -> HttpResponse:
-        shown = {secret.pk for secret in newest}
-        choice = dict(OVERLAPS)[int(overlap.total_seconds())]
-        with transaction.atomic():
-            KeysVersion.bump()  # whoever rotates at the same time waits here, and then finds other secrets
-            keys = self.get_queryset(request).filter(secrets__in=shown).distinct()
-            due = [key for key in keys if key.secret and key.secret.pk in shown]
-            issued = [(key, key.rotate(overlap)) for key in due]
-            log_changes(self, request, due, f"Rotated. Old secrets stop working: {choice}.")
-        if len(issued) < len(shown):
-            self.message_user(request, f"Rotated {_keys(len(issued))}. {ALREADY_ROTATED}", messages.WARNING)
-        if not issued:
-            return redirect("admin:keys_virtualkey_changelist")
-        title = f"New secret of {issued[0][0]}" if len(issued) == 1 else f"New secrets of {_keys(len(issued))}"
-        return self._secrets_page(request, issued, title)
-
-    # --- The page with secrets --------------------------------------------------------------------
-
-    def snippet(self, request: HttpRequest, key: VirtualKey, plain: str) -> str:
-        """A command that uses the new secret; empty when there is none. The gateway's admin knows one."""
-        return ""
-
-    def _secrets_page(self, request: HttpRequest, issued: Sequence[tuple[VirtualKey, str]], title: str) -> HttpResponse:
-        one = issued[0][0] if len(issued) == 1 else None
-        context = {
-            "title": title,
-            "issued": [(key, plain, self.snippet(request, key, plain)) for key, plain in issued],
-            "next_url": reverse("admin:keys_virtualkey_change", args=[one.pk])
-            if one
-            else reverse("admin:keys_virtualkey_changelist"),
-        }
-        response = self._page(request, "secrets", context)
-        response.headers["Cache-Control"] = "no-store"
-        return response
-
-    def _page(self, request: HttpRequest, name: str, context: dict[str, Any]) -> TemplateResponse:
-        context = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media, **context}
-        return TemplateResponse(request, f"admin/keys/virtualkey/{name}.html", context)
 
     # --- Change and delete ------------------------------------------------------------------------
 
@@ -288,7 +174,6 @@ class VirtualKeyAdmin(_KeyAdmin):
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         return [
-            path("rotate/", view(self.rotate_view), name="keys_virtualkey_rotate"),
             path(
                 "<int:object_id>/block/",
                 view(self.set_blocked_view),
@@ -303,7 +188,3 @@ class VirtualKeyAdmin(_KeyAdmin):
             ),
             *super().get_urls(),
         ]
-
-
-def _keys(number: int) -> str:
-    return f"{number} {'key' if number == 1 else 'keys'}"

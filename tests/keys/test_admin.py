@@ -91,7 +91,7 @@ def test_sending_the_form_again_issues_no_second_key(admin: Client) -> None:
 
 def test_a_name_that_is_taken_meanwhile_is_told(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     issue()
-    monkeypatch.setattr("keys.admin.IssueForm.validate_unique", lambda self: None)
+    monkeypatch.setattr("keys.admin_secrets.IssueForm.validate_unique", lambda self: None)
     response = admin.post(ADD, NEW)
     assert "already exists" in response.context["adminform"].form.errors["name"][0]
 

@@ -1,0 +1,154 @@
+"""The admin pages that make secrets: a key is issued, keys are rotated. Knows nothing of lists and of traffic.
+
+The plain text of a secret is rendered once, in the answer to the POST that made it: it goes through no message, no
+session and no address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.contrib.admin import helpers
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.http import urlencode
+
+from common.admin import log_changes
+from common.errors import GatewayError
+from keys.admin_forms import ALREADY_ROTATED, OVERLAPS, IssueForm, RotateForm
+from keys.models import KeysVersion, Secret, VirtualKey
+
+if TYPE_CHECKING:
+    _KeyAdmin = admin.ModelAdmin[VirtualKey]
+    _Keys = QuerySet[VirtualKey]
+else:
+    _KeyAdmin = admin.ModelAdmin
+
+
+class SecretsAdmin(_KeyAdmin):
+    """Issues and rotates."""
+
+    add_fieldsets = (
+        (None, {"fields": ("name", "user_id")}),
+        ("What it may call", {"fields": ("models", "endpoint_classes")}),
+        ("Limits", {"fields": ("max_parallel_requests", "valid_for")}),
+        ("Metadata", {"fields": ("metadata",), "classes": ("collapse",)}),
+    )
+
+    # --- Issue ------------------------------------------------------------------------------------
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = IssueForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            try:
+                return self._issue(request, form.values())
+            except GatewayError as refusal:  # somebody took the name meanwhile
+                form.add_error("name", refusal.message)
+        return self._issue_page(request, form, form_url, extra_context)
+
+    def _issue(self, request: HttpRequest, values: dict[str, Any]) -> HttpResponse:
+        with transaction.atomic():
+            key, plain = VirtualKey.objects.issue(created_by=request.user.get_username(), **values)
+            self.log_addition(request, key, [{"added": {}}])
+        return self._secrets_page(request, [(key, plain)], f"{key} is ready")
+
+    def _issue_page(
+        self, request: HttpRequest, form: IssueForm, form_url: str, extra_context: dict[str, Any] | None
+    ) -> HttpResponse:
+        form_page = helpers.AdminForm(form, self.add_fieldsets, {}, (), model_admin=self)  # type: ignore[arg-type]
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Issue a key",
+            "adminform": form_page,
+            "errors": helpers.AdminErrorList(form, []),
+            "inline_admin_formsets": [],
+            "media": self.media + form_page.media,
+            "is_popup": False,
+            "to_field": None,
+            **(extra_context or {}),
+        }
+        return self.render_change_form(request, context, add=True, form_url=form_url)
+
+    # --- Rotate -----------------------------------------------------------------------------------
+
+    @admin.action(description="Rotate …", permissions=["change"])
+    def rotate(self, request: HttpRequest, queryset: _Keys) -> HttpResponseRedirect:
+        ids = ",".join(str(pk) for pk in queryset.values_list("pk", flat=True))
+        return redirect(f"{reverse('admin:keys_virtualkey_rotate')}?{urlencode({'ids': ids})}")
+
+    def rotate_view(self, request: HttpRequest) -> HttpResponse:
+        """Asks for the overlap; then rotates and shows the new secrets."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        if request.method == "POST":
+            form = RotateForm(request.POST)
+            if form.is_valid():
+                return self._rotated(request, form.cleaned_data["secret"], form.cleaned_data["overlap"])
+            self.message_user(request, f"Nothing was rotated. {ALREADY_ROTATED}", messages.ERROR)
+            return redirect("admin:keys_virtualkey_changelist")
+        ids = [int(one) for one in request.GET.get("ids", "").split(",") if one.isdecimal() and len(one) < 19]
+        keys = list(self.get_queryset(request).filter(pk__in=ids))
+        if not keys:
+            return redirect("admin:keys_virtualkey_changelist")
+        form = RotateForm(initial={"secret": [key.secret.pk for key in keys if key.secret]})
+        return self._page(request, "rotate", {"title": f"Rotate {counted(len(keys))}", "keys": keys, "form": form})
+
+    def _rotated(self, request: HttpRequest, newest: Collection[Secret], overlap: timedelta) -> HttpResponse:
+        shown = {secret.pk for secret in newest}
+        choice = dict(OVERLAPS)[int(overlap.total_seconds())]
+        with transaction.atomic():
+            KeysVersion.bump()  # whoever rotates at the same time waits here, and then finds other secrets
+            keys = self.get_queryset(request).filter(secrets__in=shown).distinct()
+            due = [key for key in keys if key.secret and key.secret.pk in shown]
+            issued = [(key, key.rotate(overlap)) for key in due]
+            log_changes(self, request, due, f"Rotated. Old secrets stop working: {choice}.")
+        if len(issued) < len(shown):
+            self.message_user(request, f"Rotated {counted(len(issued))}. {ALREADY_ROTATED}", messages.WARNING)
+        if not issued:
+            return redirect("admin:keys_virtualkey_changelist")
+        title = f"New secret of {issued[0][0]}" if len(issued) == 1 else f"New secrets of {counted(len(issued))}"
+        return self._secrets_page(request, issued, title)
+
+    # --- The page with secrets --------------------------------------------------------------------
+
+    def snippet(self, request: HttpRequest, key: VirtualKey, plain: str) -> str:
+        """A command that uses the new secret; empty when there is none. The gateway's admin knows one."""
+        return ""
+
+    def _secrets_page(self, request: HttpRequest, issued: Sequence[tuple[VirtualKey, str]], title: str) -> HttpResponse:
+        one = issued[0][0] if len(issued) == 1 else None
+        context = {
+            "title": title,
+            "issued": [(key, plain, self.snippet(request, key, plain)) for key, plain in issued],
+            "next_url": reverse("admin:keys_virtualkey_change", args=[one.pk])
+            if one
+            else reverse("admin:keys_virtualkey_changelist"),
+        }
+        response = self._page(request, "secrets", context)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    def _page(self, request: HttpRequest, name: str, context: dict[str, Any]) -> TemplateResponse:
+        context = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media, **context}
+        return TemplateResponse(request, f"admin/keys/virtualkey/{name}.html", context)
+
+    def get_urls(self) -> list[URLPattern]:
+        rotate = path("rotate/", self.admin_site.admin_view(self.rotate_view), name="keys_virtualkey_rotate")
+        return [rotate, *super().get_urls()]
+
+
+def counted(keys: int) -> str:
+    """The number with its noun."""
+    return f"{keys} {'key' if keys == 1 else 'keys'}"
