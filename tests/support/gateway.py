@@ -110,7 +110,7 @@ class Gateway:
             self.start()
             self.wait_until_ready()
         except BaseException:
-            self._clear_away()
+            self.discard()
             raise
         return self
 
@@ -120,7 +120,7 @@ class Gateway:
         try:
             self.stop()
         finally:
-            self._clear_away()
+            self.discard()
 
     def environment(self) -> dict[str, str]:
         """What the process gets: nothing of the suite's own settings."""
@@ -168,7 +168,7 @@ class Gateway:
             self.start()
             return self.wait_for_exit(timeout)
         finally:
-            self._clear_away(keep_output=True)
+            self.discard()
 
     def wait_for_exit(self, timeout: float = STOP_SECONDS) -> int:
         """The exit status, waiting for it."""
@@ -202,7 +202,8 @@ class Gateway:
         self.wait_for_exit()
         wait_for(lambda: not any(map(is_alive, pids)))
 
-    def _clear_away(self, *, keep_output: bool = False) -> None:
+    def discard(self) -> None:
+        """Kills what still runs and removes a data directory of its own. Harmless twice."""
         if self._process is not None and self.status() is None:
             self.kill()
         if self._own_directory:
