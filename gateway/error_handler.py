@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
 from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 
@@ -47,13 +48,22 @@ def answer(error: GatewayError) -> JsonResponse:
     return response
 
 
-def not_found(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
-    """Django's handler404."""
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Django's handler404: a page for people in the admin, our JSON for programs."""
+    if request.path.startswith("/admin/"):
+        return render(request, "admin/404.html", status=404)
     refusal = InvalidRequest("There is nothing at this address.")
     refusal.status_code, refusal.type = 404, "not_found_error"
     return answer(refusal)
 
 
-def server_error(request: HttpRequest) -> JsonResponse:
-    """Django's handler500."""
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
+    """Django's handler400: a host name that is not in ALLOWED_HOSTS, and whatever else Django finds suspicious."""
+    return answer(InvalidRequest())
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler500, for the same two."""
+    if request.path.startswith("/admin/"):
+        return render(request, "admin/500.html", status=500)
     return answer(GatewayError())

@@ -87,9 +87,9 @@ for _key in ENCRYPTION_KEYS:
             f"make one with: {_RANDOM_FERNET}"
         ) from _error
 
-_MASTER_KEY_NAMES = ("GATEWAY_MASTER_KEY", "LITELLM_MASTER_KEY", "DHEERA_AI_MASTER_KEY")
-MASTER_KEY = _secret(_MASTER_KEY_NAMES[0], "master_key", _RANDOM_MASTER, *_MASTER_KEY_NAMES[1:])
-MASTER_KEY_FILE = None if env.text(*_MASTER_KEY_NAMES) else DATA_DIR / "master_key"
+MASTER_KEY_NAMES = ("GATEWAY_MASTER_KEY", "LITELLM_MASTER_KEY", "DHEERA_AI_MASTER_KEY")
+MASTER_KEY = _secret(MASTER_KEY_NAMES[0], "master_key", _RANDOM_MASTER, *MASTER_KEY_NAMES[1:])
+MASTER_KEY_FILE = None if env.text(*MASTER_KEY_NAMES) else DATA_DIR / "master_key"
 ALLOW_WEAK_MASTER_KEY = env.flag("GATEWAY_ALLOW_WEAK_MASTER_KEY", default=False)
 if not ALLOW_WEAK_MASTER_KEY and (len(MASTER_KEY) < 20 or len(set(MASTER_KEY)) < 8):
     raise ImproperlyConfigured(

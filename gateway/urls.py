@@ -45,5 +45,6 @@ def control() -> Routes:
 
 
 urlpatterns: Routes = relay() if settings.PLANE == "relay" else control()
+handler400 = "gateway.error_handler.bad_request"
 handler404 = "gateway.error_handler.not_found"
 handler500 = "gateway.error_handler.server_error"

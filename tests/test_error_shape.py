@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.test import Client
+from pytest_django import Settings
 from rest_framework import exceptions
 
 from common.errors import GatewayError
@@ -131,6 +133,12 @@ def test_what_nobody_foresaw_says_nothing_of_itself() -> None:
 
 def test_an_address_without_anything_has_the_shape(rf: Any) -> None:
     assert shape(not_found(rf.get("/nothing")).content)["code"] == "404"
+
+
+def test_a_host_name_that_is_not_allowed_has_the_shape(client: Client, settings: Settings) -> None:
+    settings.ALLOWED_HOSTS = ["gateway.example.com"]
+    response = client.get("/key/info", headers={"Host": "elsewhere.example.com"})
+    assert shape(response.content)["code"] == "400"
 
 
 def test_a_failure_outside_of_views_has_the_shape(rf: Any) -> None:

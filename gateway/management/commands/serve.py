@@ -1,5 +1,6 @@
 """`manage.py serve`: the one command that starts the gateway."""
 
+import os
 import shlex
 import socket
 import sys
@@ -92,9 +93,19 @@ def _master_key_place() -> str:
 
 
 def _example(address: str) -> str:
-    file = settings.MASTER_KEY_FILE
-    key = "$GATEWAY_MASTER_KEY" if file is None else f"$(cat {shlex.quote(str(file))})"
     return (
-        f'curl -X POST {address}/key/generate -H "Authorization: Bearer {key}" '
+        f'curl -X POST {address}/key/generate -H "Authorization: Bearer {_master_key_in_shell()}" '
         "-H 'Content-Type: application/json' -d '{}'"
     )
+
+
+def _master_key_in_shell() -> str:
+    """What a shell that has the same variables puts in the place of the master key."""
+    if settings.MASTER_KEY_FILE is not None:
+        return f"$(cat {shlex.quote(str(settings.MASTER_KEY_FILE))})"
+    for name in settings.MASTER_KEY_NAMES:
+        if os.environ.get(name):
+            return f"${name}"
+        if os.environ.get(f"{name}_FILE"):
+            return f'$(cat "${name}_FILE")'
+    return "$GATEWAY_MASTER_KEY"
