@@ -51,7 +51,9 @@ def answer(error: GatewayError) -> JsonResponse:
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Django's handler404: a page for people in the admin, our JSON for programs."""
     if request.path.startswith("/admin/"):
-        return render(request, "admin/404.html", status=404)
+        from django.contrib import admin  # the relay, which has this handler too, has no admin
+
+        return render(request, "admin/404.html", admin.site.each_context(request), status=404)
     refusal = InvalidRequest("There is nothing at this address.")
     refusal.status_code, refusal.type = 404, "not_found_error"
     return answer(refusal)

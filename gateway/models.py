@@ -126,7 +126,8 @@ class RequestLog(models.Model):
             models.Index(fields=["upstream_id", "call_id"], name="request_log_upstream"),
             models.Index(fields=["status", "call_id"], name="request_log_status"),
             models.Index(fields=["outcome", "call_id"], name="request_log_outcome"),
-            models.Index(fields=["request_id"], name="request_log_request"),
+            # PostgreSQL searches a text by its beginning only in an index of this kind.
+            models.Index(fields=["request_id"], name="request_log_request", opclasses=["varchar_pattern_ops"]),
         ]
 
     def __str__(self) -> str:

@@ -55,7 +55,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'request log',
                 'ordering': ['-call_id'],
                 'default_permissions': ('view',),
-                'indexes': [models.Index(fields=['key_id', 'call_id'], name='request_log_key'), models.Index(fields=['model', 'call_id'], name='request_log_model'), models.Index(fields=['upstream_id', 'call_id'], name='request_log_upstream'), models.Index(fields=['status', 'call_id'], name='request_log_status'), models.Index(fields=['outcome', 'call_id'], name='request_log_outcome'), models.Index(fields=['request_id'], name='request_log_request')],
+                'indexes': [models.Index(fields=['key_id', 'call_id'], name='request_log_key'), models.Index(fields=['model', 'call_id'], name='request_log_model'), models.Index(fields=['upstream_id', 'call_id'], name='request_log_upstream'), models.Index(fields=['status', 'call_id'], name='request_log_status'), models.Index(fields=['outcome', 'call_id'], name='request_log_outcome'), models.Index(fields=['request_id'], name='request_log_request', opclasses=['varchar_pattern_ops'])],
             },
         ),
         migrations.CreateModel(
