@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from typing import Any
 
 from django.conf import settings
@@ -12,7 +11,6 @@ from django.http import HttpRequest, JsonResponse
 
 from gateway.journal import journal_status
 from gateway.plane import RelayPlane, plane
-from upstreams.models import Upstream
 
 LATE_SECONDS = 5.0
 BACKLOG_BYTES = 50_000_000
@@ -68,16 +66,8 @@ def _database(plane: RelayPlane, now: float) -> dict[str, Any]:
 def _upstreams(plane: RelayPlane) -> dict[str, Any]:
     if plane.refresher.error is not None:
         return {"status": "unknown"}
-    counts: Counter[str] = Counter()
-
-    def read() -> None:
-        counts.update(Upstream.objects.exclude(state="disabled").values_list("health", flat=True))
-
-    try:
-        plane.run_in_store(read)
-    except (DatabaseError, InterfaceError):
-        return {"status": "unknown"}
-    return {"status": "unhealthy" if counts["unhealthy"] else "ok", "total": counts.total(), **counts}
+    counts = plane.upstream_health
+    return {"status": "unhealthy" if counts.get("unhealthy") else "ok", "total": sum(counts.values()), **counts}
 
 
 def _journal() -> dict[str, Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -27,12 +29,14 @@ from keys.counters import Counters, make_counters
 from keys.registry import KeyRegistry
 from keys.registry import registry as key_registry
 from upstreams.client import UpstreamClient
+from upstreams.models import DISABLED, Upstream
 from upstreams.pool import UpstreamPool
 from upstreams.pool import pool as upstream_pool
 
 logger = logging.getLogger(__name__)
 
 RENEW_SECONDS = 30.0
+HEALTH_SECONDS = 2.0
 DRAIN_MARGIN_SECONDS = 2.0
 
 
@@ -51,6 +55,8 @@ class RelayPlane:
         self.run_in_store = _runner()
         self.refresher = Refresher(self.refresh, run=self.run_in_store, then=self.cut_revoked)
         self.fingerprints: dict[int | None, str] = {}  # by upstream: vLLM's system_fingerprint (`gateway.meters`)
+        self.upstream_health: Mapping[str, int] = {}  # how many upstreams are healthy, unhealthy, unknown
+        self._health_due = 0.0
         self.draining = False
         self.unknown_keys = 0
         self._revoked: frozenset[int] = frozenset()
@@ -112,6 +118,14 @@ class RelayPlane:
         """Brings the registries up to date. It may run in another thread, so it cuts no call itself."""
         self._revoked |= self.keys.refresh()
         self.pool.refresh()
+        self._refresh_health()
+
+    def _refresh_health(self) -> None:
+        """What `/readyz` says of upstreams: read here, so that strangers who ask cause no query, nor wait for one."""
+        now = time.monotonic()
+        if now >= self._health_due:
+            rows = Upstream.objects.exclude(state=DISABLED).values_list("health", flat=True)
+            self.upstream_health, self._health_due = Counter(rows), now + HEALTH_SECONDS
 
     def cut_revoked(self) -> None:
         """Cuts the open calls of keys that are refused since the last refresh."""

@@ -36,11 +36,14 @@ if EMBEDDED:
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
     }
 elif DATABASE_POOL_SIZE:
-    # A kept connection would be one for each greenlet for ever; a pool bounds them, and gives them back.
+    # A kept connection would be one for each greenlet for ever; a pool bounds them, and gives them back. While the
+    # database is away it must neither hold calls up for long nor wait longer and longer before it tries again.
     DATABASES["default"]["OPTIONS"] = {
         **DATABASES["default"].get("OPTIONS", {}),  # type: ignore[dict-item]
-        "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 5},
+        "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 2, "reconnect_timeout": 1},
     }
+    # The relay bears a connection that turns out to be dead; a person or a program should not see it.
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = PLANE != "relay"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 

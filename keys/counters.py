@@ -174,8 +174,10 @@ class PostgresCounters:
 
     def _ask(self, statement: str, values: list[Any]) -> list[tuple[Any, ...]] | None:
         """The statement's rows; None while the database is away."""
-        if self._away_until is not None and self._clock() < self._away_until:
-            return None
+        if self._away_until is not None:
+            if self._clock() < self._away_until:
+                return None
+            self._away_until = self._clock() + RETRY_SECONDS  # one call tries, and waits; the others need not
         try:
             with connection.cursor() as cursor:
                 cursor.execute(statement, values)

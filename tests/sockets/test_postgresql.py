@@ -152,7 +152,7 @@ def test_a_database_that_is_away_costs_no_known_key_a_call_and_no_call_its_row(
             refused = gateway.call("GET", "/vllm/version", key="sk-unknown-0123456789")
             assert (refused.status, refused.json()["error"]["type"]) == (503, "no_db_connection")
             before = len(load.statuses)
-            wait_for(lambda: len(load.statuses) > before + 100, 20)
+            wait_for(lambda: len(load.statuses) > before + 40, 20)
             postgres.start()
             wait_for(lambda: gateway.ready()["db"] == "connected", 30)
             wait_for(lambda: gateway.call("GET", "/vllm/version", key="sk-unknown-0123456789").status == 401, 15)
