@@ -52,6 +52,11 @@ def check_deployment(**kwargs: Any) -> list[CheckMessage]:
             "A weak master key is allowed.",
             "Take GATEWAY_ALLOW_WEAK_MASTER_KEY away and set a strong GATEWAY_MASTER_KEY.",
         ),
+        "gateway.W006": (
+            settings.PUBLIC_URL.startswith("https://") and not settings.TRUSTED_PROXIES,
+            "A TLS proxy on another machine is not believed when it says https: the admin would redirect for ever.",
+            "Set GATEWAY_TRUSTED_PROXIES to the proxy's address.",
+        ),
         "gateway.W005": (
             settings.EMBEDDED,
             "The embedded SQLite serves one machine with one relay worker.",

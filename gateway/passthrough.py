@@ -31,7 +31,7 @@ from gateway.plain_meter import Meter
 from gateway.plane import RelayPlane
 from gateway.relay import Relay, RelayedAnswer, RelayedBody
 from gateway.server import ClientConnection
-from keys.authentication import identify
+from keys.authentication import check_usable, recognise
 from keys.errors import KeyUnknown
 from keys.identity import INFERENCE, Identity
 from keys.limits import charges_for
@@ -93,6 +93,7 @@ class PassThrough:
         match = routes.find(self._method, target.route)
         identity = self._identify()
         self._call = self._open_call(identity, match)
+        check_usable(identity, self._call.received_at)
         check_class(identity, match.endpoint_class)
         self._take_places(identity, self._call)
         parsed = self._receive(self._call, match)
@@ -108,7 +109,7 @@ class PassThrough:
     def _identify(self) -> Identity:
         plane = self._plane
         try:
-            return identify(self._environ, plane.keys, time.time(), plane.look)
+            return recognise(self._environ, plane.keys, plane.look)
         except KeyUnknown:
             plane.unknown_keys += 1
             raise

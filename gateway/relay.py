@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+import gevent
+
 from common.errors import GatewayError
 from gateway.cuts import CallCut
 from gateway.entry import Outcome, UsageSource
@@ -22,6 +24,8 @@ from upstreams.errors import NoUpstream, UpstreamBroken, UpstreamError
 from upstreams.selection import Candidate
 
 logger = logging.getLogger(__name__)
+
+TURNS_BETWEEN_YIELDS = 32
 
 
 class InFlightCounts(Protocol):
@@ -108,14 +112,18 @@ class RelayedBody:
         self._connection = connection
         self._ending: tuple[Outcome, GatewayError | None] | None = None
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[bytes]:  # noqa: C901 - the hot loop and every way in which it ends
         call, meter, read1, feed = self._call, self._meter, self._answer.response.read1, self._meter.feed
         passed = b""
         try:
             if call.streaming:
                 yield b""  # lets the head leave now: vLLM sends it long before the first event
+            turns = 0
             # The hot loop: one turn for each chunk of each stream, so it stays whole.
             while chunk := read1():
+                turns += 1
+                if not turns % TURNS_BETWEEN_YIELDS:
+                    gevent.sleep(0)  # an upstream that is faster than we are must not keep all others waiting
                 passed = feed(chunk)
                 if call.first_token_at is None and meter.started:
                     call.first_token_at = time.time()

@@ -51,33 +51,49 @@ def _without_bearer(value: str) -> str:
     return value[7:].strip() if value[:7].lower() == "bearer " else value
 
 
-def identify(environ: Mapping[str, str], directory: Directory, now: float, look: Look) -> Identity:
-    """Who calls, from a WSGI environ: `presented_key`, then `authenticate`."""
+def authenticate(environ: Mapping[str, str], directory: Directory, now: float, look: Look) -> Identity:
+    """Who calls, from a WSGI environ, and may: `recognise`, then `check_usable`. `now` is in unix seconds."""
+    identity = recognise(environ, directory, look)
+    check_usable(identity, now)
+    return identity
+
+
+def recognise(environ: Mapping[str, str], directory: Directory, look: Look) -> Identity:
+    """Who calls, from a WSGI environ; a blocked or expired key too, so that its refusal can be accounted for."""
     try:
         secret = presented_key(environ)
     except AuthorizationMalformed:
         if settings.REQUIRE_KEYS:
             raise
         secret = None
-    return authenticate(secret, directory, now, look)
+    return holder_of(secret, directory, look)
 
 
-def authenticate(secret: str | None, directory: Directory, now: float, look: Look) -> Identity:
-    """Whose secret this is. `now` is in unix seconds.
+def check_usable(identity: Identity, now: float) -> None:
+    """Raises KeyBlocked or KeyExpired. `now` is in unix seconds."""
+    if identity.blocked:
+        raise KeyBlocked
+    for expires_at in (identity.expires_at, identity.secret_expires_at):
+        if expires_at is not None and expires_at <= now:
+            raise KeyExpired(masked=identity.masked, expired_at=expires_at, now=now)
+
+
+def holder_of(secret: str | None, directory: Directory, look: Look) -> Identity:
+    """Whose secret this is.
 
     `look` is called once when a well-formed key is not known; it brings the directory up to date, or raises
     django.db.Error. Raises AuthenticationRefused and DatabaseAway. Where keys are not required, a caller without a
     known key is ANONYMOUS; a known key keeps its own rules, refusals included.
     """
     try:
-        return _known(secret, directory, now, look)
+        return _known(secret, directory, look)
     except (KeyMissing, KeyMalformed, KeyUnknown):
         if settings.REQUIRE_KEYS:
             raise
         return ANONYMOUS
 
 
-def _known(secret: str | None, directory: Directory, now: float, look: Look) -> Identity:
+def _known(secret: str | None, directory: Directory, look: Look) -> Identity:
     if not secret:
         raise KeyMissing
     digest = crypto.digest(secret)
@@ -87,9 +103,7 @@ def _known(secret: str | None, directory: Directory, now: float, look: Look) -> 
         raise KeyMalformed
     if not crypto.is_well_formed(secret):
         raise KeyUnknown
-    identity = _find(digest, directory, look)
-    _refuse_unusable(identity, now)
-    return identity
+    return _find(digest, directory, look)
 
 
 def _find(digest: str, directory: Directory, look: Look) -> Identity:
@@ -105,11 +119,3 @@ def _find(digest: str, directory: Directory, look: Look) -> Identity:
     if identity is None:
         raise KeyUnknown
     return identity
-
-
-def _refuse_unusable(identity: Identity, now: float) -> None:
-    if identity.blocked:
-        raise KeyBlocked
-    for expires_at in (identity.expires_at, identity.secret_expires_at):
-        if expires_at is not None and expires_at <= now:
-            raise KeyExpired(masked=identity.masked, expired_at=expires_at, now=now)

@@ -21,7 +21,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from keys import answers, crypto, history, serializers
-from keys.authentication import identify
+from keys.authentication import authenticate
 from keys.errors import (
     BodyTooLarge,
     DatabaseAway,
@@ -42,7 +42,7 @@ class KeyAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[None, Identity]:
         """Raises keys.errors.AuthenticationRefused."""
-        return None, identify(request.META, DatabaseDirectory(), time.time(), _already_looked)
+        return None, authenticate(request.META, DatabaseDirectory(), time.time(), _already_looked)
 
 
 def _already_looked() -> None:

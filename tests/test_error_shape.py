@@ -19,7 +19,7 @@ from gateway import errors as gateway_errors
 from gateway.error_handler import answer, handle, not_found, server_error
 from keys import crypto
 from keys import errors as key_errors
-from keys.authentication import identify
+from keys.authentication import authenticate
 from keys.registry import KeyRegistry
 
 TREES = ("common.errors", "gateway.errors", "keys.errors", "upstreams.errors")
@@ -153,5 +153,5 @@ def test_a_failure_outside_of_views_has_the_shape(rf: Any) -> None:
 def test_a_refused_key_is_not_echoed(secret: str) -> None:
     value = secret if secret.startswith("Basic") else f"Bearer {secret}"
     with pytest.raises(key_errors.AuthenticationRefused) as refusal:
-        identify({"HTTP_AUTHORIZATION": value}, KeyRegistry(), 0.0, lambda: None)
+        authenticate({"HTTP_AUTHORIZATION": value}, KeyRegistry(), 0.0, lambda: None)
     assert secret.split()[-1] not in answer(refusal.value).content.decode()

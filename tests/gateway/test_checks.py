@@ -11,6 +11,7 @@ PRODUCTION = {
     "REQUIRE_KEYS": True,
     "ALLOW_WEAK_MASTER_KEY": False,
     "EMBEDDED": False,
+    "TRUSTED_PROXIES": ["10.0.0.0/8"],
 }
 
 
@@ -45,6 +46,7 @@ def test_production_settings_are_clean(production):
         ("REQUIRE_KEYS", False, "gateway.W003"),
         ("ALLOW_WEAK_MASTER_KEY", True, "gateway.W004"),
         ("EMBEDDED", True, "gateway.W005"),
+        ("TRUSTED_PROXIES", [], "gateway.W006"),
     ],
 )
 def test_each_loose_setting_is_named_with_its_remedy(production, name, value, code):

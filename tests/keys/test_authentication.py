@@ -4,7 +4,7 @@ import pytest
 from django.db import OperationalError
 
 from keys import crypto
-from keys.authentication import authenticate, identify, presented_key
+from keys.authentication import authenticate, check_usable, holder_of, presented_key
 from keys.errors import (
     AuthorizationMalformed,
     DatabaseAway,
@@ -45,7 +45,9 @@ def knowing(**fields):
 
 
 def ask(secret, directory):
-    return authenticate(secret, directory, NOW, directory.look)
+    identity = holder_of(secret, directory, directory.look)
+    check_usable(identity, NOW)
+    return identity
 
 
 # --- Where the key may be
@@ -190,6 +192,6 @@ def test_without_the_database_an_unknown_key_is_anonymous_only_once_keys_were_lo
 def test_an_authorization_of_another_scheme_is_refused_only_where_keys_are_required(settings):
     environ = {"HTTP_AUTHORIZATION": "Basic dXNlcg=="}
     with pytest.raises(AuthorizationMalformed):
-        identify(environ, Directory(), NOW, lambda: None)
+        authenticate(environ, Directory(), NOW, lambda: None)
     settings.REQUIRE_KEYS = False
-    assert identify(environ, Directory(), NOW, lambda: None) is ANONYMOUS
+    assert authenticate(environ, Directory(), NOW, lambda: None) is ANONYMOUS

@@ -75,6 +75,13 @@ def test_an_expired_key_is_refused(gateway: Gateway, upstream: Upstream) -> None
     assert (status, kind, param) == (401, "expired_key", f"sk-...{secret[-4:]}")
 
 
+def test_the_refusal_of_a_blocked_key_has_a_row(gateway: Gateway) -> None:
+    response = gateway.call("GET", "/vllm/health", key=gateway.make_key(key_alias="locked out", blocked=True))
+    assert response.status == 401
+    row = gateway.row(response)
+    assert (row["key_name"], row["outcome"], row["status"]) == ("locked out", "refused", 401)
+
+
 @pytest.mark.parametrize(("verb", "fields"), [("block", "key"), ("delete", "keys")])
 def test_a_key_that_is_blocked_or_deleted_is_refused_within_a_second(
     gateway: Gateway, upstream: Upstream, verb: str, fields: str
