@@ -5,7 +5,6 @@ that imports requests or urllib3. Knows no error of ours.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import socket
 import time
 from collections.abc import Iterable, Mapping
@@ -18,6 +17,8 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NewConnectionError
 from urllib3.util.connection import is_connection_dropped
+
+from upstreams.response import UpstreamHTTPResponse
 
 # vLLM (uvicorn) closes an idle connection after 5 s without saying so.
 KEEP_IDLE_SECONDS = 4.0
@@ -72,23 +73,10 @@ class _IdleConnections:
         return len(self._idle)
 
 
-class _Response(http.client.HTTPResponse):
-    """Skips interim answers (RFC 9110, 15.2); Python 3.11 takes 102 and 103 for the answer itself."""
-
-    def _read_status(self) -> tuple[str, int, str]:
-        read_status = super()._read_status  # type: ignore[misc]
-        version, status, reason = read_status()
-        while 100 < status < 200 and status != 101:
-            while self.fp.readline(65_537).strip():
-                pass
-            version, status, reason = read_status()
-        return version, status, reason
-
-
 class _RawTarget:
     """What plain, TLS and unix-socket connections have in common."""
 
-    response_class: Any = _Response
+    response_class: Any = UpstreamHTTPResponse
     idle_since = 0.0
     held_head = b""
 
@@ -157,10 +145,24 @@ class _RawTargetPool:
         oldest = time.monotonic() - KEEP_IDLE_SECONDS
         while self.pool is not None and self.pool.qsize():
             connection = self.pool.get()
-            if connection.idle_since > oldest and not is_connection_dropped(connection):
+            if connection.idle_since > oldest and not _is_dropped(connection):
                 return connection
             connection.close()
         return self._new_conn()  # type: ignore[attr-defined]
+
+
+def _is_dropped(connection: Any) -> bool:
+    """Whether the upstream has closed an idle connection, or said something that nobody asked for."""
+    plain = getattr(connection.sock, "_sock", None)  # gevent's socket holds a plain one, which never waits
+    if plain is None or isinstance(connection, _TlsConnection):
+        return is_connection_dropped(connection)
+    try:
+        plain.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 class _PlainPool(_RawTargetPool, HTTPConnectionPool):  # type: ignore[misc]

@@ -1,0 +1,105 @@
+"""How response heads are read, on bytes."""
+
+import http.client
+import io
+from typing import Any
+
+import pytest
+
+from upstreams.response import MOST_HEADERS, UpstreamHTTPResponse, read_headers
+
+
+class Socket:
+    """A socket from which these bytes come."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def makefile(self, mode: str) -> io.BytesIO:
+        return io.BytesIO(self._data)
+
+
+def response(data: bytes, method: str = "GET") -> Any:
+    read = UpstreamHTTPResponse(Socket(data), method=method)  # type: ignore[arg-type]
+    read.begin()
+    return read
+
+
+def head(*lines: bytes, status: bytes = b"200 OK", version: bytes = b"HTTP/1.1") -> bytes:
+    return b"\r\n".join((version + b" " + status, *lines, b"", b""))
+
+
+def test_headers_come_in_their_order_and_repeat() -> None:
+    headers = read_headers(io.BytesIO(b"B: 1\r\nA:  2 \r\nb: 3\r\n\r\nrest"))
+    assert headers.items() == [("B", "1"), ("A", "2"), ("b", "3")]
+
+
+def test_a_folded_line_belongs_to_the_value_before() -> None:
+    assert read_headers(io.BytesIO(b"A: 1\r\n\t2\r\n\r\n"))["a"] == "1 2"
+
+
+def test_bytes_beyond_ascii_are_kept() -> None:
+    assert read_headers(io.BytesIO("A: ü\r\n\r\n".encode()))["a"] == "Ã¼"
+
+
+@pytest.mark.parametrize("line", [b"no colon", b": no name", b"space : before", b" folded without a header"])
+def test_what_is_no_header_is_refused(line: bytes) -> None:
+    with pytest.raises(http.client.HTTPException):
+        read_headers(io.BytesIO(line + b"\r\n\r\n"))
+
+
+def test_headers_without_end_are_refused() -> None:
+    with pytest.raises(http.client.HTTPException):
+        read_headers(io.BytesIO(b"A: 1\r\n" * (MOST_HEADERS + 1) + b"\r\n"))
+    with pytest.raises(http.client.LineTooLong):
+        read_headers(io.BytesIO(b"A: " + b"x" * 70_000))
+
+
+@pytest.mark.parametrize("interim", [b"100 Continue", b"102 Processing", b"103 Early Hints"])
+def test_interim_answers_are_skipped(interim: bytes) -> None:
+    read = response(head(b"Link: </a>", status=interim) + head(b"Content-Length: 2") + b"ok")
+    assert (read.status, read.read()) == (200, b"ok")
+
+
+def test_a_body_ends_with_its_length() -> None:
+    read = response(head(b"Content-Length: 2") + b"ok, next")
+    assert (read.read(), read.will_close) == (b"ok", False)
+
+
+def test_a_body_ends_with_its_last_chunk() -> None:
+    read = response(head(b"Transfer-Encoding: Chunked") + b"2\r\nok\r\n0\r\n\r\nnext")
+    assert (read.read(), read.will_close) == (b"ok", False)
+
+
+def test_a_body_without_framing_ends_with_the_connection() -> None:
+    read = response(head() + b"ok")
+    assert (read.read(), read.will_close) == (b"ok", True)
+
+
+def test_two_framings_spoil_the_connection() -> None:
+    read = response(head(b"Transfer-Encoding: chunked", b"Content-Length: 99") + b"2\r\nok\r\n0\r\n\r\n")
+    assert (read.read(), read.will_close) == (b"ok", True)
+
+
+@pytest.mark.parametrize("lengths", [[b"2", b"3"], [b"-1"], [b"+2"], [b"two"]])
+def test_a_length_in_doubt_is_refused(lengths: list[bytes]) -> None:
+    with pytest.raises(http.client.HTTPException):
+        response(head(*(b"Content-Length: " + length for length in lengths)))
+
+
+@pytest.mark.parametrize(
+    ("status", "method"), [(b"204 No Content", "GET"), (b"304 Not Modified", "GET"), (b"200 OK", "HEAD")]
+)
+def test_answers_without_a_body_have_none(status: bytes, method: str) -> None:
+    read = response(head(b"Content-Length: 5", status=status), method)
+    assert (read.read(), read.will_close) == (b"", False)
+
+
+@pytest.mark.parametrize(("lines", "closes"), [((), True), ((b"Connection: keep-alive",), False)])
+def test_http_1_0_closes_unless_it_says_otherwise(lines: tuple[bytes, ...], closes: bool) -> None:
+    assert response(head(b"Content-Length: 0", *lines, version=b"HTTP/1.0")).will_close is closes
+
+
+def test_another_protocol_is_refused() -> None:
+    with pytest.raises(http.client.HTTPException):
+        response(head(version=b"HTTP/2"))
