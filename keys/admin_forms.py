@@ -8,10 +8,11 @@ from typing import Any
 from django import forms
 from django.contrib.admin.widgets import AdminIntegerFieldWidget, AdminTextInputWidget
 from django.core.exceptions import ValidationError
+from django.forms.fields import InvalidJSONInput
 from django.utils import timezone
 
 from keys.identity import INFERENCE, MONITORING, SERVER_CONTROL
-from keys.models import Secret, VirtualKey, default_endpoint_classes
+from keys.models import Secret, VirtualKey, default_endpoint_classes, validate_metadata
 
 DAY = 86_400
 
@@ -53,10 +54,20 @@ class LinesField(forms.CharField):
 class ObjectField(forms.JSONField):
     """A JSON object; nothing is an empty one."""
 
+    def to_python(self, value: Any) -> Any:
+        try:
+            return super().to_python(value)
+        except (ValueError, RecursionError) as error:  # a number of 5,000 digits, 100,000 brackets
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from error
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        """What was typed, as it was typed: not all of it can be written again."""
+        return None if data is None else InvalidJSONInput(data)
+
     def clean(self, value: Any) -> Any:
         found = super().clean(value)
-        if found is not None and not isinstance(found, dict):
-            raise ValidationError('Must be a JSON object such as {"tags": ["team-a"]}.')
+        if found is not None:
+            validate_metadata(found)
         return found or {}
 
 

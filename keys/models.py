@@ -33,6 +33,7 @@ from common.versioned import Tombstone, VersionedModel, VersionedQuerySet, Versi
 from keys import crypto
 from keys.errors import NameTaken, SecretRefused, SecretTaken
 from keys.identity import DEFAULT_ENDPOINT_CLASSES, ENDPOINT_CLASSES
+from keys.storable import unstorable
 
 TOUCH_BATCH = 500
 
@@ -63,9 +64,12 @@ def validate_endpoint_classes(value: object) -> None:
 
 
 def validate_metadata(value: object) -> None:
-    """A JSON object. Raises ValidationError."""
+    """A JSON object that every database can keep. Raises ValidationError."""
     if not isinstance(value, dict):
         raise ValidationError('Must be a JSON object such as {"tags": ["team-a"]}.')
+    reason = unstorable(value)
+    if reason:
+        raise ValidationError(reason)
 
 
 class VirtualKeyQuerySet(VersionedQuerySet["VirtualKey"]):

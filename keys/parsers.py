@@ -7,17 +7,16 @@ to think of it. A body is read only after authentication.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import IO, Any
 
 from rest_framework.parsers import BaseParser
 
 from common.errors import InvalidRequest
 from keys.errors import BodyTooLarge
+from keys.storable import unstorable
 
 LONGEST_BODY = 1_000_000  # bytes
-DEEPEST = 20
 
 
 class ObjectParser(BaseParser):
@@ -55,7 +54,7 @@ def _decoded(raw: bytes) -> object:
 def refuse_unstorable(fields: Mapping[str, object]) -> None:
     """Raises InvalidRequest, naming the field, when a value cannot be kept in every database."""
     for name, value in fields.items():
-        reason = _unstorable(value)
+        reason = unstorable(value)
         if reason:
             raise InvalidRequest(f"{shown(name)}: {reason}", param=shown(name))
 
@@ -63,26 +62,3 @@ def refuse_unstorable(fields: Mapping[str, object]) -> None:
 def shown(name: str) -> str:
     """A field's name as a message can carry it."""
     return ascii(name)[1:-1][:100]
-
-
-def _unstorable(value: object) -> str | None:
-    level: list[object] = [value]
-    for _ in range(DEEPEST):
-        if not level:
-            return None
-        if any(isinstance(item, str) and not _is_storable(item) for item in level):
-            return "The text holds a character that cannot be stored."
-        if any(isinstance(item, float) and not math.isfinite(item) for item in level):
-            return "The number is not finite."
-        level = [inner for item in level for inner in _parts(item)]
-    return "The value is nested too deeply." if level else None
-
-
-def _parts(item: object) -> Iterable[object]:
-    if isinstance(item, dict):
-        return (*item.keys(), *item.values())
-    return item if isinstance(item, list) else ()
-
-
-def _is_storable(text: str) -> bool:
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

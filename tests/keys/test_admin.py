@@ -1,5 +1,6 @@
 import re
 from datetime import timedelta
+from html import escape
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -277,6 +278,27 @@ def test_what_a_key_cannot_have_is_refused(admin: Client, field: str, value: obj
     key = issue()
     response = admin.post(page_of(key), edited(key, **{field: value}))
     assert field in response.context["adminform"].form.errors
+
+
+@pytest.mark.parametrize("page", ["issue", "change"])
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        '{"a": NaN}',
+        '{"a": 1e999}',
+        '{"a": "\\u0000"}',
+        '{"a": "\\ud800"}',
+        f'{{"a": {"9" * 5000}}}',
+        "[" * 100_000,
+        f'{{"a": {"[" * 30}{"]" * 30}}}',
+    ],
+)
+def test_metadata_that_a_database_cannot_keep_is_refused(admin: Client, page: str, metadata: str) -> None:
+    key = issue("first")
+    at, fields = (page_of(key), edited(key)) if page == "change" else (ADD, NEW)
+    response = admin.post(at, {**fields, "metadata": metadata})
+    assert "metadata" in response.context["adminform"].form.errors
+    assert escape(metadata) in response.content.decode()
 
 
 def test_empty_metadata_is_an_empty_object(admin: Client) -> None:
