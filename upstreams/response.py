@@ -56,7 +56,7 @@ class UpstreamHTTPResponse(http.client.HTTPResponse):
     _read_status: Callable[[], tuple[str, int, str]]
 
     def begin(self) -> None:
-        if self.headers is not None:
+        if getattr(self, "headers", None) is not None:
             return
         version, status, reason = self._final_status()
         if not version.startswith("HTTP/1."):
