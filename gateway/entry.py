@@ -69,6 +69,7 @@ _COUNTS = {
     "cached_tokens": 2**31 - 1,
     "reasoning_tokens": 2**31 - 1,
     "key_id": 2**63 - 1,
+    "secret_id": 2**63 - 1,
     "upstream_id": 2**63 - 1,
     "bytes_in": 2**63 - 1,
     "bytes_out": 2**63 - 1,
@@ -117,6 +118,7 @@ FIELDS = (
     "bytes_out",
     "error_type",
     "error_text",
+    "secret_id",
 )
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")

@@ -47,6 +47,7 @@ class OpenCall:
         self.method = method
         self._on_end = on_end
         self.key_id: int | None = None
+        self.secret_id: int | None = None
         self.key_name = ""
         self.user_id: str | None = None
         self.end_user: str | None = None
@@ -180,6 +181,7 @@ class OpenCall:
             "first_token_at": self.first_token_at,
             "ended_at": self.ended_at,
             "key_id": self.key_id,
+            "secret_id": self.secret_id,
             "key_name": self.key_name,
             "user_id": self.user_id,
             "end_user": self.end_user,

@@ -124,6 +124,7 @@ class PassThrough:
             on_end=plane.ended,
         )
         call.key_id, call.key_name, call.user_id = identity.key_id, identity.label, identity.user_id
+        call.secret_id = identity.secret_id
         call.route, call.endpoint_class = match.template, match.endpoint_class
         call.client_address = origin(environ, settings.TRUSTED_PROXIES).address
         call.user_agent = environ.get("HTTP_USER_AGENT", "")

@@ -41,7 +41,7 @@ from gateway.journal_reader import Block, ProcessJournal
 from gateway.local_files import private_directory
 from gateway.log_store import MOST_ROWS_AT_ONCE, LogStore
 from gateway.retention import Pruner
-from keys.models import VirtualKey
+from keys.models import Secret, VirtualKey
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +83,7 @@ class Recorder:
         self._saved = Progress()
         self._journals: dict[str, ProcessJournal] = {}
         self._used_keys: set[int] = set()
+        self._used_secrets: set[int] = set()
 
     def run(self, stop: threading.Event) -> None:
         """Records every half second until `stop` is set, then once more. Outlives every error."""
@@ -192,15 +193,18 @@ class Recorder:
         for start in range(0, len(entries), MOST_ROWS_AT_ONCE):
             new = self._store.store(entries[start : start + MOST_ROWS_AT_ONCE], self._reject)
             self._used_keys.update(entry["key_id"] for entry in new if entry.get("key_id"))
+            self._used_secrets.update(entry["secret_id"] for entry in new if entry.get("secret_id"))
             rows += len(new)
         return rows
 
     def _touch_keys(self) -> None:
-        """Notes the keys' last use, to within a pass. Only convenience: a failure here fails nothing."""
+        """Notes the last use of keys and secrets, to within a pass. Only convenience: a failure fails nothing."""
         if self._used_keys:
+            now = datetime.fromtimestamp(self._clock(), tz=UTC)
             with contextlib.suppress(Error):
-                VirtualKey.objects.touch(self._used_keys, datetime.fromtimestamp(self._clock(), tz=UTC))
-                self._used_keys = set()
+                VirtualKey.objects.touch(self._used_keys, now)
+                Secret.objects.touch(self._used_secrets, now)
+                self._used_keys, self._used_secrets = set(), set()
 
     def _reject(self, entry: Entry, error: Exception) -> None:
         self._quarantine(json.dumps(entry, default=str), f"{type(error).__name__}: {error}")

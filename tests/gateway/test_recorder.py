@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -293,6 +294,21 @@ def test_keys_are_touched(journal: Journal, make_recorder: Callable[..., Recorde
     key.refresh_from_db()
     assert key.last_used_at is not None
     assert key.last_used_at.timestamp() == NOON
+
+
+def test_of_a_rotated_key_only_the_secret_that_was_used_is_touched(
+    journal: Journal, make_recorder: Callable[..., Recorder]
+) -> None:
+    key, _ = VirtualKey.objects.issue(name="rotated")
+    key.rotate(timedelta(hours=1))
+    old, new = key.secrets.order_by("pk")
+    journal.ended(an_entry(key_id=key.pk, secret_id=old.pk))
+    make_recorder(clock=lambda: NOON).run_once()
+    old.refresh_from_db()
+    new.refresh_from_db()
+    assert old.last_used_at is not None
+    assert old.last_used_at.timestamp() == NOON
+    assert new.last_used_at is None
 
 
 KILLED = """

@@ -243,6 +243,15 @@ def test_no_place_at_all_is_a_429(gateway: Gateway, upstream: Upstream) -> None:
     assert gateway.post(CHAT, {}, key=gateway.make_key(max_parallel_requests=0)).status == 429
 
 
+def test_a_call_is_the_last_use_of_its_key_and_of_the_secret_that_it_showed(
+    gateway: Gateway, upstream: Upstream
+) -> None:
+    secret = gateway.make_key(key_alias="used")
+    gateway.row(gateway.call("GET", "/vllm/version", key=secret))
+    used = "SELECT secret.last_used_at AS at FROM keys_secret secret JOIN keys_virtualkey used ON used.id = key_id"
+    wait_for(lambda: gateway.query(f"{used} WHERE name = ? AND used.last_used_at = secret.last_used_at", "used"), 3)
+
+
 def test_tags_and_end_user_reach_the_row(gateway: Gateway, upstream: Upstream) -> None:
     secret = gateway.make_key(metadata={"tags": ["team-a"]}, user_id="owner", key_alias="tagged")
     response = gateway.post(CHAT, {"user": "someone"}, [("x-litellm-tags", "b, c"), ("user-agent", "x/1")], key=secret)

@@ -28,6 +28,7 @@ def an_entry(at: float = NOON, **fields: Any) -> dict[str, Any]:
         "ended_at": at + 1.0,
         "key_id": 7,
         "key_name": "dev",
+        "secret_id": None,
         "user_id": "ann",
         "end_user": "bob",
         "model": "qwen",
