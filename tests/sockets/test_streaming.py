@@ -184,7 +184,9 @@ def test_a_slow_client_slows_the_upstream_down(gateway: Gateway, upstream: Upstr
     try:
         requests = [upstream.request_with_id(f"slow-{number}") for number in range(STREAMS)]
         wait_for(lambda: _stands_still(requests), 5)
-        assert max(request.bytes_sent for request in requests) < 8_000_000  # the kernel's buffers, three times
+        assert (
+            max(request.bytes_sent for request in requests) < 16_000_000
+        )  # the kernel's buffers on both hops, at their largest
         assert resident_bytes(worker) - before < STREAMS * BOUND
         sent = requests[0].bytes_sent
         wait_for(lambda: clients[0].read_some() and requests[0].bytes_sent > sent, 5, every=0)
