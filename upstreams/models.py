@@ -52,7 +52,10 @@ class UpstreamsVersion(VersionRow):
 
         (SQLite has no row locks and needs none: its transactions are opened for writing.)
         """
-        cls._default_manager.select_for_update().get(pk=1)
+        row = cls._default_manager.select_for_update().filter(pk=1)
+        if row.first() is None:  # `manage.py flush` takes away what the migration made
+            cls._default_manager.bulk_create([cls()], ignore_conflicts=True)
+            row.get()
 
 
 class DeletedUpstream(Tombstone):

@@ -152,6 +152,12 @@ def test_saving_another_column_of_a_stale_row_leaves_the_default_alone() -> None
 # --- Versions -------------------------------------------------------------------------------------------------
 
 
+def test_a_database_that_was_emptied_takes_upstreams_again() -> None:
+    UpstreamsVersion.objects.all().delete()  # as `manage.py flush` does
+    make()
+    assert UpstreamsVersion.current() == 1
+
+
 def test_a_save_takes_one_version() -> None:
     upstream = make()
     version = UpstreamsVersion.current()
