@@ -18,7 +18,7 @@ from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
-from common.admin import BAD, GOOD, WARNING, badge, changeable, log_changes, moment
+from common.admin import BAD, GOOD, WARNING, FiltersOnly, badge, changeable, log_changes, moment
 from keys.admin_forms import KeyForm
 from keys.admin_secrets import SecretsAdmin, counted
 from keys.models import KeysVersion, VirtualKey
@@ -52,7 +52,7 @@ class StateFilter(admin.SimpleListFilter):
         return queryset.filter(states.get(self.value() or "", Q()))
 
 
-class VirtualKeyAdmin(SecretsAdmin):
+class VirtualKeyAdmin(FiltersOnly, SecretsAdmin):
     """Issue, change, block, rotate and delete keys."""
 
     form = KeyForm

@@ -17,7 +17,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
-from common.admin import BAD, GOOD, QUIET, WARNING, badge, changeable, duration, moment
+from common.admin import BAD, GOOD, QUIET, WARNING, FiltersOnly, badge, changeable, duration, moment
 from upstreams.admin_forms import UpstreamForm
 from upstreams.models import ACTIVE, DISABLED, DRAINING, ENVIRONMENT, HEALTHY, UNHEALTHY, UNKNOWN, Deployment, Upstream
 from upstreams.prober import check_and_record
@@ -50,7 +50,7 @@ class DeploymentInline(_DeploymentInline):
     verbose_name_plural = "deployments"
 
 
-class UpstreamAdmin(_UpstreamAdmin):
+class UpstreamAdmin(FiltersOnly, _UpstreamAdmin):
     """Add, change, check and delete upstreams."""
 
     form = UpstreamForm

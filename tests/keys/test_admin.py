@@ -60,6 +60,11 @@ def test_it_works(admin: Client) -> None:
     assert (key.name, key.created_by, key.expires_at, key.models) == ("docs bot", "ada", None, [])
 
 
+def test_the_list_is_narrowed_by_its_filters_only(admin: Client) -> None:
+    assert admin.get(f"{LIST}?state=blocked").status_code == 200
+    assert admin.get(f"{LIST}?name__regex=(((").status_code == 400
+
+
 def test_only_the_name_is_needed(admin: Client) -> None:
     response = admin.post(ADD, {**NEW, "name": ""})
     assert response.context["errors"] == [["This field is required."]]

@@ -45,6 +45,18 @@ def history_of(upstream: Upstream) -> list[str]:
     return [entry.get_change_message() for entry in LogEntry.objects.filter(object_id=upstream.pk)]
 
 
+@pytest.mark.parametrize("guess", ["credential__startswith=gAAAA", "credential__exact=x", "name__regex=((("])
+def test_nobody_can_guess_at_a_column_that_the_list_does_not_show(admin: Client, guess: str) -> None:
+    an_upstream(credential=SECRET)
+    assert admin.get(f"{LIST}?{guess}").status_code == 400
+
+
+def test_the_list_can_be_narrowed_by_its_filters(admin: Client) -> None:
+    an_upstream()
+    assert b"gpu-1" in admin.get(f"{LIST}?state__exact=active&health__exact=unknown").content
+    assert b"No upstream matches" in admin.get(f"{LIST}?state__exact=disabled").content
+
+
 def test_it_works(admin: Client) -> None:
     fields = {"name": "gpu-1", "url": "http://gpu-1:8000/v1/", "credential": SECRET, "state": "active", **INLINE}
     admin.post(ADD, fields)
