@@ -86,6 +86,8 @@ class _RawTarget:
     def _send_output(self, message_body: Any = None, encode_chunked: bool = False) -> None:  # noqa: FBT001, FBT002
         """Holds the head back, to leave with the first bytes of the body: one system call and one packet less."""
         connection: Any = self
+        if connection.sock is None:
+            connection.connect()  # now, with the time-out for it; afterwards urllib3 sets the one for reading
         connection._buffer.extend((b"", b""))
         self.held_head = b"\r\n".join(connection._buffer)
         connection._buffer.clear()

@@ -1,0 +1,309 @@
+"""Requests leave byte for byte and on kept connections; whatever goes wrong has one of our names."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import answers
+from tests.support.exchange import Exchange
+from tests.support.tls import TlsServer
+from tests.support.upstream import Upstream, unused_port
+from upstreams import errors
+from upstreams.client import UpstreamClient, UpstreamResponse, fetch, target_below
+from upstreams.transport import KEEP_IDLE_SECONDS, Outgoing
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as upstream:
+        upstream.on("*", answers.json(200, {}))
+        yield upstream
+
+
+@pytest.fixture
+def client() -> UpstreamClient:
+    return UpstreamClient(connect_timeout=2, read_timeout=2)
+
+
+def _open(client: UpstreamClient, base_url: str, target: str = "/x", body: bytes | None = None) -> UpstreamResponse:
+    headers = {"Accept-Encoding": "identity"}
+    if body is not None:
+        headers["Content-Length"] = str(len(body))
+    return client.open(base_url, "GET" if body is None else "POST", Outgoing(headers, target), body)
+
+
+def _read(response: UpstreamResponse) -> bytes:
+    try:
+        return b"".join(response.chunks())
+    finally:
+        response.close()
+
+
+@pytest.mark.parametrize(
+    ("base_url", "below"),
+    [
+        ("http://host", "/v1/x?a"),
+        ("http://host:8000", "/v1/x?a"),
+        ("https://host/base", "/base/v1/x?a"),
+        ("https://host/base/", "/base/v1/x?a"),
+        ("unix:/run/control.sock", "/v1/x?a"),
+    ],
+)
+def test_the_base_s_own_path_comes_first(base_url: str, below: str) -> None:
+    assert target_below(base_url, "/v1/x?a") == below
+
+
+def test_neither_netrc_nor_proxies_nor_cookies_play_a_part(
+    client: UpstreamClient, upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Session would replace our Authorization by netrc's, and send one caller's cookie with another's call."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login a password b\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{unused_port()}")
+    upstream.on("*", answers.set_cookie("a=b"))
+    for _ in range(2):
+        outgoing = Outgoing({"Authorization": "Bearer ours"}, "/x")
+        _read(client.open(upstream.url, "GET", outgoing))
+    assert [request.header("authorization") for request in upstream.requests] == ["Bearer ours"] * 2
+    assert all(request.header("cookie") is None for request in upstream.requests)
+
+
+def test_a_redirect_is_an_answer(client: UpstreamClient, upstream: Upstream) -> None:
+    upstream.on("*", answers.redirect("http://127.0.0.1:{port}/elsewhere"))
+    response = _open(client, upstream.url)
+    assert (response.status, response.header("location")) == (307, f"{upstream.url}/elsewhere")
+    response.close()
+
+
+def test_a_body_of_pieces_is_sent_with_its_length(client: UpstreamClient, upstream: Upstream) -> None:
+    outgoing = Outgoing({"Content-Length": "4"}, "/x")
+    _read(client.open(upstream.url, "POST", outgoing, iter([b"ab", b"cd"])))
+    assert (upstream.requests[0].body, upstream.requests[0].framing) == (b"abcd", "length")
+
+
+def test_a_connection_is_used_again(client: UpstreamClient, upstream: Upstream) -> None:
+    for _ in range(3):
+        _read(_open(client, upstream.url))
+    assert len(upstream.connections) == 1
+
+
+def test_an_answer_that_was_not_read_to_its_end_ends_its_connection(client: UpstreamClient, upstream: Upstream) -> None:
+    upstream.on("*", answers.stream([b"x"] * 5, 0.05))
+    response = _open(client, upstream.url)
+    response.read1()
+    response.close()
+    upstream.wait_for(lambda: upstream.requests[0].cancelled)
+
+
+def test_a_connection_that_was_idle_for_long_is_not_used_again(
+    client: UpstreamClient, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """vLLM closes it a second later without saying so."""
+    _read(_open(client, upstream.url))
+    late = time.monotonic() + KEEP_IDLE_SECONDS
+    monkeypatch.setattr("upstreams.transport.time.monotonic", lambda: late)
+    _read(_open(client, upstream.url))
+    assert len(upstream.connections) == 2
+
+
+def test_a_connection_that_the_upstream_has_closed_is_not_used_again(
+    client: UpstreamClient, upstream: Upstream
+) -> None:
+    upstream.on("*", answers.close_kept_alive_after_answer(answers.json(200, {})))
+    _read(_open(client, upstream.url))
+    upstream.wait_for(lambda: not upstream.open_connections)
+    _read(_open(client, upstream.url, body=b"{}"))
+    assert len(upstream.requests) == 2
+
+
+def test_a_forgotten_upstream_s_connections_are_closed(client: UpstreamClient, upstream: Upstream) -> None:
+    _read(_open(client, upstream.url))
+    client.forget(upstream.url)
+    client.forget(upstream.url)
+    upstream.wait_for(lambda: not upstream.open_connections)
+
+
+def test_an_answer_that_ends_after_its_upstream_was_forgotten_is_whole(
+    client: UpstreamClient, upstream: Upstream
+) -> None:
+    upstream.on("*", answers.stream([b"a", b"b"], 0.05))
+    response = _open(client, upstream.url)
+    client.forget(upstream.url)
+    assert _read(response) == b"ab"
+    upstream.wait_for(lambda: not upstream.open_connections)
+
+
+# --- What goes wrong ----------------------------------------------------------------------------------------
+
+
+def test_a_refused_connection_has_not_been_seen(client: UpstreamClient) -> None:
+    with pytest.raises(errors.UpstreamRefused) as caught:
+        _open(client, f"http://127.0.0.1:{unused_port()}")
+    assert caught.value.before_sent
+
+
+def test_an_unknown_name(client: UpstreamClient) -> None:
+    with pytest.raises(errors.UpstreamNameUnknown):
+        _open(client, "http://no-such-host.invalid")
+
+
+def test_a_missing_unix_socket_is_refused(client: UpstreamClient, tmp_path: Path) -> None:
+    with pytest.raises(errors.UpstreamRefused):
+        _open(client, f"unix:{tmp_path}/none.sock")
+
+
+def test_a_connection_that_is_not_accepted_in_time() -> None:
+    """A full backlog: the kernel drops what else would connect."""
+    with contextlib.ExitStack() as held, socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        with pytest.raises(errors.UpstreamConnectTimeout):
+            _open(UpstreamClient(connect_timeout=0.2), f"http://127.0.0.1:{listener.getsockname()[1]}")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "error"),
+    [
+        (answers.reset(), errors.UpstreamReset),
+        (answers.raw(b""), errors.UpstreamReset),
+        (answers.raw(b"not http at all\r\n\r\n"), errors.UpstreamInvalid),
+        (answers.raw(b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n"), errors.UpstreamInvalid),
+        (answers.raw(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n"), errors.UpstreamInvalid),
+    ],
+)
+def test_a_head_that_does_not_come(
+    client: UpstreamClient, upstream: Upstream, behaviour: Callable[..., None], error: type[Exception]
+) -> None:
+    upstream.on("*", behaviour)
+    with pytest.raises(error):
+        _open(client, upstream.url)
+
+
+@pytest.mark.parametrize("body", [None, b"{}"])
+def test_silence_is_a_time_out(upstream: Upstream, body: bytes | None) -> None:
+    upstream.on("*", answers.silence())
+    began = time.monotonic()
+    with pytest.raises(errors.UpstreamTimeout):
+        _open(UpstreamClient(connect_timeout=2, read_timeout=0.2), upstream.url, body=body)
+    assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("body", [None, b"{}"])
+def test_a_connect_time_out_bounds_no_answer(upstream: Upstream, body: bytes | None) -> None:
+    upstream.on("*", answers.delayed(0.4, answers.json(200, {})))
+    assert _read(_open(UpstreamClient(connect_timeout=0.1), upstream.url, body=body)) == b"{}"
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        answers.die_mid_stream([b"x"]),
+        answers.half_chunk_then_fin([b"x"]),
+        answers.reset("stream", [b"x"]),
+        answers.wrong_content_length(b"x", 5),
+        answers.raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"),
+    ],
+)
+def test_a_body_that_breaks_off(client: UpstreamClient, upstream: Upstream, behaviour: Callable[..., None]) -> None:
+    upstream.on("*", behaviour)
+    with pytest.raises(errors.UpstreamBroken):
+        _read(_open(client, upstream.url))
+
+
+def test_an_untrusted_certificate_is_a_failed_tls(client: UpstreamClient, tmp_path: Path) -> None:
+    with TlsServer(tmp_path) as server, pytest.raises(errors.UpstreamTlsFailed):
+        _open(client, server.url)
+
+
+def test_tls_to_a_server_that_speaks_plainly(client: UpstreamClient, upstream: Upstream) -> None:
+    upstream.on_connect(answers.raw(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
+    with pytest.raises(errors.UpstreamTlsFailed):
+        _open(client, upstream.url.replace("http", "https"))
+
+
+# --- What is sent again -------------------------------------------------------------------------------------
+
+
+def test_a_stale_connection_costs_no_call(client: UpstreamClient, upstream: Upstream) -> None:
+    upstream.on("*", answers.json(200, {}), answers.reset("request_head"), answers.json(200, {"again": 1}))
+    _read(_open(client, upstream.url))
+    assert _read(_open(client, upstream.url, body=b"12345")) == b'{"again":1}'
+    assert upstream.requests[-1].body == b"12345"
+
+
+def test_a_new_connection_that_is_reset_is_not_tried_again(client: UpstreamClient, upstream: Upstream) -> None:
+    upstream.on("*", answers.reset())
+    with pytest.raises(errors.UpstreamReset):
+        _open(client, upstream.url)
+    assert len(upstream.requests) == 1
+
+
+def test_an_old_connection_that_is_reset_after_work_is_not_tried_again(
+    client: UpstreamClient, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("upstreams.client.STALE_SECONDS", 0.1)
+    upstream.on("*", answers.json(200, {}), answers.delayed(0.2, answers.reset()))
+    _read(_open(client, upstream.url))
+    with pytest.raises(errors.UpstreamReset):
+        _open(client, upstream.url)
+    assert len(upstream.requests) == 2
+
+
+# --- Probes -------------------------------------------------------------------------------------------------
+
+
+def test_a_probe_fetches_a_small_answer(upstream: Upstream) -> None:
+    fetched = fetch(upstream.url, "secret", "/version", timeout=2)
+    assert (fetched.status, fetched.body, fetched.headers["content-type"]) == (200, b"{}", "application/json")
+    assert upstream.requests[0].header("authorization") == "Bearer secret"
+    upstream.wait_for(lambda: not upstream.open_connections)
+
+
+def test_a_probe_reads_no_large_answer(upstream: Upstream) -> None:
+    upstream.on("*", answers.body(b"x" * 2000))
+    with pytest.raises(errors.UpstreamInvalid, match="too large"):
+        fetch(upstream.url, "", "/version", timeout=2, limit=1000)
+
+
+@pytest.mark.parametrize("slow", [answers.slow_body(b"x" * 500), answers.silence()])
+def test_a_probe_s_time_is_bounded(upstream: Upstream, slow: Callable[..., None]) -> None:
+    upstream.on("*", slow)
+    began = time.monotonic()
+    with pytest.raises(errors.UpstreamTimeout):
+        fetch(upstream.url, "", "/version", timeout=0.3)
+    assert time.monotonic() - began < 1.5
+
+
+def test_a_head_that_drips_in_ends_with_the_probe_s_time(upstream: Upstream) -> None:
+    def drip(exchange: Exchange) -> None:
+        exchange.send(b"HTTP/1.1 200 OK\r\n")
+        for piece in itertools.repeat(b"x"):
+            exchange.send(piece)
+            exchange.pause(0.05)
+
+    upstream.on("*", drip)
+    with pytest.raises(errors.UpstreamTimeout):
+        fetch(upstream.url, "", "/version", timeout=0.3)
+
+
+def test_many_threads_share_a_client(client: UpstreamClient, upstream: Upstream) -> None:
+    bodies: list[bytes] = []
+    threads = [threading.Thread(target=lambda: bodies.append(_read(_open(client, upstream.url)))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert bodies == [b"{}"] * 8
+    client.forget(upstream.url)
