@@ -9,6 +9,7 @@ import fcntl
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -17,7 +18,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.utils import DatabaseError, InterfaceError
 
-from gateway.local_files import private_directory
+from gateway.local_files import private_directory, private_file
 from upstreams.encryption import check_canary
 from upstreams.environment_upstream import sync_environment_upstream
 
@@ -36,6 +37,9 @@ def prepare() -> FirstStart:
     """Brings database and data directory to where they must be. Raises ImproperlyConfigured."""
     for name in ("journal", "spool"):
         private_directory(settings.DATA_DIR / name)
+    if settings.EMBEDDED:
+        with contextlib.suppress(OSError):  # SQLite, which opens it next, says better what is wrong
+            private_file(Path(str(settings.DATABASES["default"]["NAME"])))  # sessions and password hashes are in it
     try:
         with _alone():
             call_command("migrate", verbosity=0, interactive=False)

@@ -1,4 +1,4 @@
-"""Secrets that the gateway makes for itself at the first start, as files that only their owner can read."""
+"""What the gateway makes for itself at the first start, secrets above all, as files that only their owner can read."""
 
 import contextlib
 import os
@@ -11,6 +11,11 @@ def private_directory(path: Path) -> Path:
     """Makes the directory (mode 0700 when new) and returns it. Raises OSError."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
+
+
+def private_file(path: Path) -> None:
+    """Makes the file (mode 0600) when it is missing. Raises OSError."""
+    os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def read_or_create(path: Path, make: Callable[[], str]) -> str:

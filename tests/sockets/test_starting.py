@@ -59,6 +59,7 @@ def test_a_first_start_on_sqlite_makes_all_that_is_missing(upstream: Upstream, t
     with Gateway(data_dir=tmp_path, database="", **settings) as first:
         made = [file.read_text() for file in files]
         assert [oct(file.stat().st_mode & 0o777) for file in files] == ["0o600"] * 3
+        assert {oct(file.stat().st_mode & 0o777) for file in tmp_path.glob("db.sqlite3*")} == {"0o600"}
         assert first.output.count("password") == 1
         assert made[2] not in first.output
         assert first.call("GET", "/vllm/version", key=made[2].strip()).status == 200
