@@ -5,10 +5,11 @@ Imported by the control plane only. Knows no app.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import Http404, HttpRequest
@@ -78,7 +79,7 @@ def changeable(model_admin: ModelAdmin[Row], request: HttpRequest, object_id: in
     return row
 
 
-def log_changes(model_admin: ModelAdmin[Any], request: HttpRequest, rows: Iterable[Model], message: str) -> None:
-    """Writes one entry into the history of each row."""
-    for row in rows:
-        model_admin.log_change(request, row, message)
+def log_changes(request: HttpRequest, rows: Collection[Model], message: str) -> None:
+    """Writes one entry into the history of each row, all in one statement: it is called with a lock held."""
+    user_id = cast("int", request.user.pk)  # who has come as far as here is signed in
+    LogEntry.objects.log_actions(user_id, rows, CHANGE, message)

@@ -119,7 +119,7 @@ class VirtualKeyAdmin(FiltersOnly, SecretsAdmin):
             KeysVersion.bump()
             changed = [key for key in keys if key.blocked != blocked]
             VirtualKey.objects.filter(pk__in=[key.pk for key in changed]).update(blocked=blocked)
-            log_changes(self, request, changed, f"{word}.")
+            log_changes(request, changed, f"{word}.")
         level = messages.SUCCESS if changed else messages.WARNING
         self.message_user(request, f"{word} {counted(len(changed))}.", level)
 

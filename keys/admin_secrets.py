@@ -33,6 +33,9 @@ else:
     _KeyAdmin = admin.ModelAdmin
 
 
+MOST_ROTATED = 100  # at once: their ids stand in an address, their new secrets on one page
+
+
 class SecretsAdmin(_KeyAdmin):
     """Issues and rotates."""
 
@@ -85,6 +88,9 @@ class SecretsAdmin(_KeyAdmin):
 
     @admin.action(description="Rotate …", permissions=["change"])
     def rotate(self, request: HttpRequest, queryset: _Keys) -> HttpResponseRedirect:
+        if queryset.count() > MOST_ROTATED:
+            self.message_user(request, f"Rotate at most {MOST_ROTATED} keys at once.", messages.ERROR)
+            return redirect("admin:keys_virtualkey_changelist")
         ids = ",".join(str(pk) for pk in queryset.values_list("pk", flat=True))
         return redirect(f"{reverse('admin:keys_virtualkey_rotate')}?{urlencode({'ids': ids})}")
 
@@ -113,7 +119,7 @@ class SecretsAdmin(_KeyAdmin):
             keys = self.get_queryset(request).filter(secrets__in=shown).distinct()
             due = [key for key in keys if key.secret and key.secret.pk in shown]
             issued = [(key, key.rotate(overlap)) for key in due]
-            log_changes(self, request, due, f"Rotated. Old secrets stop working: {choice}.")
+            log_changes(request, due, f"Rotated. Old secrets stop working: {choice}.")
         if len(issued) < len(shown):
             self.message_user(request, f"Rotated {counted(len(issued))}. {ALREADY_ROTATED}", messages.WARNING)
         if not issued:

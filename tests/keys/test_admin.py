@@ -1,4 +1,6 @@
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from html import escape
 
@@ -8,6 +10,7 @@ from django.contrib.messages import get_messages
 from django.test import Client
 from django.utils import timezone
 
+from keys import admin_secrets
 from keys.crypto import digest, is_well_formed
 from keys.models import KeysVersion, VirtualKey
 from tests.support.people import signed_in
@@ -204,6 +207,22 @@ def test_rotate_as_an_action_asks_for_the_overlap(admin: Client) -> None:
     page = admin.get(response.url)
     assert page.context["title"] == "Rotate 2 keys"
     assert set(page.context["form"].initial["secret"]) == {one.secret.pk, two.secret.pk}
+
+
+def test_more_keys_than_a_page_of_secrets_holds_are_not_rotated(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admin_secrets, "MOST_ROTATED", 1)
+    response = act(admin, "rotate", issue("one"), issue("two"))
+    assert response.url == LIST
+    assert messages_of(response) == ["Rotate at most 1 keys at once."]
+
+
+def test_a_change_of_many_keys_takes_few_queries(
+    admin: Client, django_assert_max_num_queries: Callable[..., AbstractContextManager[object]]
+) -> None:
+    keys = [issue(f"key {number}") for number in range(40)]
+    with django_assert_max_num_queries(30):
+        act(admin, "block", *keys)
+    assert all(history_of(key) == ["Blocked."] for key in keys)
 
 
 def rotate(admin: Client, *secrets: int, overlap: int = 3600):
