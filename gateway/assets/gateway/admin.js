@@ -52,5 +52,7 @@
     if (once) {
         window.history.replaceState(null, '', once.dataset.reloadGoesTo);
     }
+    // On a narrow screen the navigation is one row, and the current page may stand beyond its end.
+    document.querySelector('.side [aria-current]')?.scrollIntoView({block: 'nearest', inline: 'center'});
     showTimes();
 }
