@@ -71,7 +71,9 @@ class LogFilterForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name in ("since", "until"):
-            self.fields[name].widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
+            # In UTC; a script of ours lets the viewer's own zone be entered, in which it also shows the times.
+            attrs = {"type": "datetime-local", "data-utc": "true"}
+            self.fields[name].widget = forms.DateTimeInput(attrs=attrs, format="%Y-%m-%dT%H:%M")
         self.fields["outcome"].choices = [("", "Any outcome"), *outcome_choices()]  # type: ignore[attr-defined]
         chosen = {name: str(self.data.get(name, "")) for name in ("key", "upstream")}
         self.fields["key"].widget.choices = _key_choices(chosen["key"])

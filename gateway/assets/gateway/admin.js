@@ -1,4 +1,4 @@
-// Copy buttons, times in the viewer's zone, and a page with a secret that a reload leaves.
+// Copy buttons, times in the viewer's zone, shown and entered, and a page with a secret that a reload leaves.
 'use strict';
 {
     function select(element) {
@@ -45,6 +45,34 @@
         }
     }
 
+    const pad = number => String(number).padStart(2, '0');
+
+    function localText(at) {
+        return `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}T${pad(at.getHours())}:${pad(at.getMinutes())}`;
+    }
+
+    // The server reads UTC; people read and enter the zone in which they see all other times.
+    function enterLocally(input) {
+        const sent = document.createElement('input');
+        sent.type = 'hidden';
+        sent.name = input.name;
+        sent.value = input.value;
+        input.removeAttribute('name');
+        input.after(sent);
+        if (input.value) {
+            input.value = localText(new Date(`${input.value}Z`));
+        }
+        for (const label of input.labels) {
+            label.textContent = label.textContent.replace(' (UTC)', '');
+        }
+        input.addEventListener('input', () => {
+            sent.value = input.value && new Date(input.value).toISOString().slice(0, 16);
+        });
+    }
+
+    for (const input of document.querySelectorAll('input[data-utc]')) {
+        enterLocally(input);
+    }
     for (const button of document.querySelectorAll('button[data-copy]')) {
         button.addEventListener('click', () => copy(button));
     }
