@@ -33,10 +33,20 @@ class FirstStart:
     password: str | None
 
 
+def make_directories() -> None:
+    """Makes what the relay needs in the data directory, before it is imported. Raises ImproperlyConfigured."""
+    try:
+        for name in ("journal", "spool"):
+            private_directory(settings.DATA_DIR / name)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"GATEWAY_DATA_DIR is {settings.DATA_DIR}, where nothing can be kept: {error.strerror}."
+        ) from error
+
+
 def prepare() -> FirstStart:
     """Brings database and data directory to where they must be. Raises ImproperlyConfigured."""
-    for name in ("journal", "spool"):
-        private_directory(settings.DATA_DIR / name)
+    make_directories()
     if settings.EMBEDDED:
         with contextlib.suppress(OSError):  # SQLite, which opens it next, says better what is wrong
             private_file(Path(str(settings.DATABASES["default"]["NAME"])))  # sessions and password hashes are in it

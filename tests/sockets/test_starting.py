@@ -23,6 +23,7 @@ WRONG: dict[str, tuple[dict[str, str | None], str]] = {
     "secret file": ({"SECRET_KEY": None, "SECRET_KEY_FILE": "/no/such/file"}, "SECRET_KEY_FILE points to"),
     "workers": ({"WEB_CONCURRENCY": "2", "DATABASE_URL": ""}, "SQLite"),
     "data directory": ({"GATEWAY_DATA_DIR": "/dev/null/x", "SECRET_KEY": None}, "GATEWAY_DATA_DIR is /dev/null/x"),
+    "data directory with secrets": ({"GATEWAY_DATA_DIR": "/dev/null/x"}, "GATEWAY_DATA_DIR is /dev/null/x"),
     "host": ({"HOST": "203.0.113.7"}, "cannot listen on HOST 203.0.113.7"),
     "no database": ({"DATABASE_URL": POSTGRES, "DATABASE_POOL_SIZE": "0"}, "DATABASE_URL"),
     "no secret key": ({"DATABASE_URL": POSTGRES, "SECRET_KEY": None}, "make one with: python -c"),

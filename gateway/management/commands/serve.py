@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import connections
 
-from gateway.first_start import FirstStart, prepare
+from gateway.first_start import FirstStart, make_directories, prepare
 from gateway.processes import allow_many_files
 from gateway.recorder import Recorder
 from gateway.supervisor import CONTROL, RELAY, Supervisor
@@ -32,6 +32,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         planes = [RELAY] if options["relay"] else [CONTROL] if options["control"] else [CONTROL, RELAY]
+        make_directories()
         self._check()
         if RELAY in planes:
             _check_port(settings.HOST, settings.PORT)

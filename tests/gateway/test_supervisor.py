@@ -1,0 +1,125 @@
+"""The parent of the planes: what it does when one of them ends, or does not. With small processes in their place."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from gateway import supervisor
+from gateway.supervisor import CONTROL, RELAY, Plane, Supervisor
+
+LIVES = "import time; time.sleep(60)"
+STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+
+
+class Scripted(Plane):
+    """A plane whose processes run these lines of Python in turn, and the last one from then on."""
+
+    def __init__(self, name: str, *lines: str) -> None:
+        super().__init__(name)
+        self.lines = list(lines)
+        self.starts = 0
+
+    def start(self) -> None:
+        line = self.lines.pop(0) if len(self.lines) > 1 else self.lines[0]
+        self.process = subprocess.Popen([sys.executable, "-c", line], stdout=subprocess.DEVNULL)
+        self.started_at = time.monotonic()
+        self.starts += 1
+
+
+@pytest.fixture(autouse=True)
+def quick_and_tidy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Short pauses; and the test process gets its own signal handlers back."""
+    monkeypatch.setattr(supervisor, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE", 0.01)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def _run(*planes: Plane, account: Callable[[threading.Event], None] | None = None, stop_after: float = 0) -> int:
+    """Runs a supervisor over the planes; SIGTERM to this process after some seconds, if any."""
+    running = Supervisor([], grace=1, account=account)
+    running._planes = list(planes)
+    timer = threading.Timer(stop_after, os.kill, [os.getpid(), signal.SIGTERM])
+    if stop_after:
+        timer.start()
+    status = running.run()
+    timer.join() if stop_after else None
+    assert all(plane.status() is not None for plane in planes)
+    return status
+
+
+def test_a_plane_that_never_ran_has_nothing_to_stop() -> None:
+    plane = Plane(RELAY)
+    plane.signal(signal.SIGTERM)
+    assert (plane.status(), plane.stop(1)) == (None, 0)
+
+
+def test_a_plane_that_does_not_end_is_killed(caplog: pytest.LogCaptureFixture) -> None:
+    plane = Scripted(RELAY, STUBBORN)
+    plane.process = subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE)
+    assert plane.process.stdout
+    with plane.process.stdout as output:
+        output.readline()
+    assert plane.stop(0.1) == -signal.SIGKILL
+    assert "is killed" in caplog.text
+
+
+def test_sigterm_ends_all_planes_with_status_0() -> None:
+    assert _run(Scripted(CONTROL, LIVES), Scripted(RELAY, LIVES), stop_after=0.3) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("raise SystemExit(3)", 3),
+        ("import os; os.kill(os.getpid(), 9)", 137),
+        ("pass", 1),  # it should not have ended at all
+    ],
+)
+def test_a_relay_that_ends_ends_everything_with_its_status(line: str, status: int) -> None:
+    assert _run(Scripted(CONTROL, LIVES), Scripted(RELAY, line)) == status
+
+
+def test_a_control_plane_that_ends_is_started_again_later_each_time() -> None:
+    control = Scripted(CONTROL, "raise SystemExit(1)", "raise SystemExit(1)", LIVES)
+    assert _run(control, Scripted(RELAY, LIVES), stop_after=0.8) == 0
+    assert (control.starts, control.pause) == (3, 0.04)
+
+
+def test_a_control_plane_that_lived_long_starts_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "STEADY_SECONDS", 0.0)
+    control = Scripted(CONTROL, "raise SystemExit(1)", "raise SystemExit(1)", LIVES)
+    assert _run(control, Scripted(RELAY, LIVES), stop_after=0.8) == 0
+    assert control.pause == 0.02
+
+
+def test_a_control_plane_alone_is_not_started_again() -> None:
+    assert _run(Scripted(CONTROL, "raise SystemExit(5)")) == 5
+
+
+def test_a_stop_during_the_pause_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE", 30.0)
+    control = Scripted(CONTROL, "raise SystemExit(1)")
+    assert _run(control, Scripted(RELAY, LIVES), stop_after=0.5) == 0
+    assert control.starts == 1
+
+
+def test_the_account_finishes_after_the_last_call() -> None:
+    relay, ended = Scripted(RELAY, LIVES), []
+
+    def account(calls_over: threading.Event) -> None:
+        calls_over.wait(5)
+        ended.append(relay.status())
+
+    assert _run(relay, account=account, stop_after=0.2) == 0
+    assert ended == [-signal.SIGTERM]
