@@ -133,8 +133,33 @@ def test_no_socket_is_left_behind(gateway: Gateway, upstream: Upstream) -> None:
 def test_a_broken_request_is_refused_and_ends_its_connection(gateway: Gateway) -> None:
     with gateway.connect() as client:
         client.send(b"GET /vllm/ health HTTP/1.1\r\n\r\n")
-        assert client.read_head().status == 400
+        response = client.read_response()
+        assert (response.status, response.json()["error"]["code"]) == (400, "400")
         assert client.wait_for_end() == "fin"
+
+
+@pytest.mark.parametrize(
+    "request_line_and_headers",
+    [
+        b"GET /vllm/health HTTP/1.1\r\nAuthorization Bearer sk-in-a-wrong-place",
+        b"GET /vllm/health?key=sk-in-a-wrong-place HTTP/7",
+        b"sk-in-a-wrong-place of a body longer than its length",
+        b"GET /vllm/health HTTP/1.1\r\nsk-in-a-wrong-place\x00: 1",
+    ],
+)
+def test_what_is_no_http_is_neither_printed_nor_echoed(gateway: Gateway, request_line_and_headers: bytes) -> None:
+    with gateway.connect() as client:
+        client.send(request_line_and_headers + b"\r\n\r\n")
+        response = client.read_response()
+    assert response.status == 400
+    assert b"wrong-place" not in response.body
+    assert "wrong-place" not in gateway.output
+
+
+def test_a_head_has_a_greatest_size(gateway: Gateway) -> None:
+    headers = [(f"x-{number}", "a" * 30_000) for number in range(5)]
+    response = gateway.call("GET", "/vllm/health", headers)
+    assert (response.status, response.json()["error"]["type"]) == (431, "invalid_request_error")
 
 
 @pytest.mark.parametrize("method", ["TRACE", "PROPFIND"])
