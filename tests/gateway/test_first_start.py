@@ -1,0 +1,53 @@
+"""What must stand before the planes start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError
+from pytest_django import Settings
+
+from gateway import first_start
+from gateway.first_start import make_directories, prepare
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_an_admin_is_made_with_a_password_that_is_shown_once() -> None:
+    start = prepare()
+    user = get_user_model().objects.get()
+    assert (start.username, user.get_username(), user.is_superuser) == ("admin", "admin", True)
+    assert start.password is not None
+    assert user.check_password(start.password)
+    assert prepare().password is None
+
+
+def test_a_password_that_was_given_is_not_shown(settings: Settings) -> None:
+    settings.ADMIN_USERNAME, settings.ADMIN_PASSWORD = "root", "a-password-of-their-own"
+    start = prepare()
+    assert (start.username, start.password) == ("root", None)
+    assert get_user_model().objects.get().check_password("a-password-of-their-own")
+
+
+def test_an_admin_that_is_there_is_left_alone() -> None:
+    get_user_model().objects.create_superuser("somebody", password="x")
+    assert prepare().username == "somebody"
+
+
+def test_a_database_that_cannot_be_used_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise OperationalError("connection refused\nmore\nlines")
+
+    monkeypatch.setattr(first_start, "call_command", fail)
+    with pytest.raises(ImproperlyConfigured, match=r"^The database of DATABASE_URL cannot be used: .*refused$"):
+        prepare()
+
+
+def test_a_data_directory_that_cannot_be_used_is_one_sentence(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    settings.DATA_DIR = tmp_path / "file"
+    with pytest.raises(ImproperlyConfigured, match=r"^GATEWAY_DATA_DIR is .*, where nothing can be kept: "):
+        make_directories()

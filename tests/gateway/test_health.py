@@ -1,0 +1,80 @@
+"""What /readyz says in each state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.test import RequestFactory
+
+from gateway import health
+from gateway.plane import RelayPlane
+
+pytestmark = pytest.mark.django_db(transaction=True)
+NOW = 1_000_000.0
+
+
+@pytest.fixture
+def plane() -> Iterator[RelayPlane]:
+    """A relay's plane without a web server, after one refresh."""
+    plane = RelayPlane()
+    plane.refresher.once()
+    plane.refresher.refreshed_at = NOW
+    yield plane
+    plane.stop()
+
+
+def _status(plane: RelayPlane, now: float = NOW) -> str:
+    return str(health.report(plane, now)["status"])
+
+
+def test_it_is_healthy_when_all_is_there(plane: RelayPlane) -> None:
+    report = health.report(plane, NOW)
+    assert (report["status"], report["db"], report["open_calls"]) == ("healthy", "connected", 0)
+
+
+def test_it_is_starting_before_the_first_refresh(plane: RelayPlane) -> None:
+    plane._worker = SimpleNamespace(alive=True)
+    plane.refresher.refreshed_at = None
+    assert (_status(plane), plane.ready) == ("starting", False)
+
+
+def test_it_is_draining_before_its_end(plane: RelayPlane) -> None:
+    plane.draining = True
+    assert (_status(plane), plane.ready) == ("draining", False)
+
+
+def test_a_database_that_fails_is_degraded(plane: RelayPlane) -> None:
+    plane.refresher.error = OSError()
+    report = health.report(plane, NOW + 3)
+    assert (report["status"], report["db"]) == ("degraded", "Not connected")
+    assert report["database"]["last_answer_seconds_ago"] == 3.0
+    assert report["upstreams"]["status"] == "unknown"
+
+
+def test_a_database_that_hangs_is_degraded(plane: RelayPlane) -> None:
+    assert _status(plane, NOW + 60) == "degraded"
+
+
+def test_an_unhealthy_upstream_is_degraded(plane: RelayPlane) -> None:
+    plane.upstream_health = {"healthy": 2, "unhealthy": 1}
+    report = health.report(plane, NOW)
+    assert (report["status"], report["upstreams"]["total"]) == ("degraded", 3)
+
+
+@pytest.mark.parametrize("view", [health.alive, health.liveliness])
+def test_it_is_alive(view: Any, rf: RequestFactory) -> None:
+    assert view(rf.get("/")).status_code == 200
+
+
+def test_readiness_is_503_only_while_no_calls_are_taken(rf: RequestFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health.plane, "draining", True)
+    assert health.ready(rf.get("/readyz")).status_code == 503
+    monkeypatch.setattr(health.plane, "draining", False)
+    assert health.ready(rf.get("/readyz")).status_code == 200
+
+
+def test_the_control_plane_says_whether_its_database_answers(rf: RequestFactory) -> None:
+    assert b"healthy" in health.control_ready(rf.get("/readyz")).content
