@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 _FRACTION_BITS = 12
@@ -54,11 +54,6 @@ def first_at(moment: datetime) -> UUID:
     """The lowest UUID of this moment, in whole milliseconds; only ids made before it are smaller."""
     ms = int(moment.timestamp() * 1000)
     return UUID(int=min(max(ms, 0), _LARGEST_MS) << 80)
-
-
-def made_at(call_id: UUID) -> datetime:
-    """When the id was made, to the millisecond."""
-    return datetime.fromtimestamp((call_id.int >> 80) / 1000, tz=UTC)
 
 
 new_call_id = CallIds().new

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Q, Sum
+from django.db.models import Sum
 
 from gateway import call_ids, histogram
 from gateway.entry import MAX_LENGTHS, MAX_TAG_LENGTH, Outcome, UsageSource
@@ -58,13 +58,6 @@ class RequestLogQuerySet(models.QuerySet["RequestLog"]):
     def older_than(self, call_id: UUID) -> Self:
         """Calls before this one: the next page of a newest-first list."""
         return self.filter(pk__lt=call_id)
-
-    def known_as(self, some_id: str) -> Self:
-        """Calls whose request id, or call id, is the given one."""
-        try:
-            return self.filter(Q(request_id=some_id) | Q(pk=UUID(some_id)))
-        except ValueError:
-            return self.filter(request_id=some_id)
 
 
 class RequestLog(models.Model):
@@ -188,9 +181,7 @@ class UsageHourQuerySet(models.QuerySet["UsageHour"]):
         names = ("calls", "errors", "prompt_tokens", "completion_tokens")
         sums = {f"sum_{name}": Sum(name) for name in names}
         rows = self.filter(key_id__in=key_ids).order_by().values("key_id").annotate(**sums)
-        return {
-            key_id: dict(zip(names, values, strict=True)) for key_id, *values in rows.values_list("key_id", *sums)
-        }
+        return {key_id: dict(zip(names, values, strict=True)) for key_id, *values in rows.values_list("key_id", *sums)}
 
     def percentiles(self, shares: Sequence[float]) -> dict[str, list[float | None]]:
         """`{"ttft": […], "duration": […]}` in milliseconds, one value for each share (0 to 1)."""

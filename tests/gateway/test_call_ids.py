@@ -5,7 +5,7 @@ from uuid import RFC_4122, UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.call_ids import CallIds, first_at, made_at, new_call_id
+from gateway.call_ids import CallIds, first_at, new_call_id
 
 clocks = st.lists(st.integers(0, 2**47 * 1_000_000), min_size=1, max_size=50)
 
@@ -60,5 +60,6 @@ def test_first_at_of_a_moment_before_1970_is_the_lowest() -> None:
     assert first_at(datetime(1960, 1, 1, tzinfo=UTC)).int == 0
 
 
-def test_made_at_is_now_for_a_new_id() -> None:
-    assert abs(made_at(UUID(new_call_id())) - datetime.now(UTC)) < timedelta(seconds=5)
+def test_a_new_id_is_of_now() -> None:
+    now, moment = datetime.now(UTC), timedelta(seconds=5)
+    assert first_at(now - moment) < UUID(new_call_id()) < first_at(now + moment)

@@ -1,5 +1,5 @@
 from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -41,13 +41,6 @@ def test_between_holds_its_start_and_not_its_end() -> None:
 def test_between_may_be_open() -> None:
     row = store()
     assert list(RequestLog.objects.between()) == [row]
-
-
-def test_a_call_is_known_by_both_its_ids() -> None:
-    row = store(request_id="req-9")
-    for some_id in ("req-9", str(row.pk), row.pk.hex):
-        assert list(RequestLog.objects.known_as(some_id)) == [row]
-    assert not RequestLog.objects.known_as(str(uuid4())).exists()
 
 
 def test_the_timeline_tells_what_is_known() -> None:
