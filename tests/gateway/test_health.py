@@ -11,6 +11,8 @@ from django.test import RequestFactory
 
 from gateway import health
 from gateway.plane import RelayPlane
+from keys.registry import KeyRegistry
+from upstreams.pool import UpstreamPool
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOW = 1_000_000.0
@@ -20,6 +22,7 @@ NOW = 1_000_000.0
 def plane() -> Iterator[RelayPlane]:
     """A relay's plane without a web server, after one refresh."""
     plane = RelayPlane()
+    plane.keys, plane.pool = KeyRegistry(), UpstreamPool()
     plane.refresher.once()
     plane.refresher.refreshed_at = NOW
     yield plane
