@@ -19,11 +19,11 @@ HEAD_LIMIT = 8_192
 _MULTIPART = re.compile(
     r"multipart/form-data(?:[ \t]*;[ \t]*charset=(?:\"utf-8\"|utf-8))?[ \t]*;[ \t]*"
     r"boundary=(?:\"([0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-])\"|([0-9A-Za-z'+_.-]{1,70}))"
-    r"(?:[ \t]*;[ \t]*charset=(?:\"utf-8\"|utf-8))?[ \t]*;?[ \t]*",
+    r"(?:[ \t]*;[ \t]*charset=(?:\"utf-8\"|utf-8))?[ \t]*(?:;[ \t]*)?",
     re.IGNORECASE,
 )
 _URLENCODED = re.compile(
-    r"application/x-www-form-urlencoded(?:[ \t]*;[ \t]*charset=(?:\"utf-8\"|utf-8))?[ \t]*;?[ \t]*", re.IGNORECASE
+    r"application/x-www-form-urlencoded(?:[ \t]*;[ \t]*charset=(?:\"utf-8\"|utf-8))?[ \t]*(?:;[ \t]*)?", re.IGNORECASE
 )
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
 _PARAMETER = rb"[ \t]*;[ \t]*([A-Za-z0-9_*-]+)=(\"(?:[^\"\\]|\\.)*\"|[^\"\\;,= \t]+)"
