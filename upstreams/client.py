@@ -137,7 +137,9 @@ class UpstreamClient:
         try:
             response = adapter.send(request, stream=True, timeout=self._timeout)
         except (requests.RequestException, HTTPError, http.client.HTTPException, OSError) as error:
-            raise _translated(error) from error
+            failure = _translated(error)
+            # A connection can become unreachable, or its TLS fail, while the upstream is at work on the call.
+            raise (UpstreamReset() if failure.before_sent and outgoing.has_left else failure) from error
         return UpstreamResponse(response.raw)
 
 

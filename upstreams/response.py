@@ -6,12 +6,16 @@ Knows sockets only as files, and nothing of urllib3 or requests.
 from __future__ import annotations
 
 import http.client
+import re
 from collections.abc import Callable
 from typing import Protocol
 
 LONGEST_LINE = 65_536
 MOST_HEADERS = 200
+HIGHEST_STATUS = 599
 _BODYLESS = {204, 304}
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]+")
 
 
 class ByteLines(Protocol):
@@ -29,7 +33,7 @@ def read_headers(file: ByteLines) -> http.client.HTTPMessage:
             headers[-1] = (name, f"{value} {line.decode('latin-1').strip()}")
             continue
         name, colon, value = line.decode("latin-1").partition(":")
-        if not colon or not name or name != name.strip():
+        if not colon or not _NAME.fullmatch(name):
             raise http.client.HTTPException("A header line is not valid.")
         headers.append((name, value.strip(" \t\r\n")))
         if len(headers) > MOST_HEADERS:
@@ -62,8 +66,10 @@ class UpstreamHTTPResponse(http.client.HTTPResponse):
         if not version.startswith("HTTP/1."):
             raise http.client.UnknownProtocol(version)
         self.version = 10 if version == "HTTP/1.0" else 11
+        if status == http.client.SWITCHING_PROTOCOLS or status > HIGHEST_STATUS:  # nobody asked for another protocol
+            raise http.client.BadStatusLine(str(status))
         self.code = self.status = status
-        self.reason = reason.strip()
+        self.reason = _UNFIT.sub(" ", reason).strip()
         self.headers = self.msg = read_headers(self.fp)
         self._frame()
 
@@ -75,13 +81,21 @@ class UpstreamHTTPResponse(http.client.HTTPResponse):
             read_headers(self.fp)
 
     def _frame(self) -> None:
-        """Where the body ends (RFC 9112, section 6.3)."""
+        """Where the body ends (RFC 9112, section 6.3). A length that says nothing of it is taken out, so that nobody
+        who gets these headers believes it."""
         coding = self.headers.get("transfer-encoding")
-        lengths = set(self.headers.get_all("content-length") or ())
+        given = self.headers.get_all("content-length") or []
+        lengths = set(given)
         self.chunked = coding is not None and coding.lower() == "chunked"
+        if coding is not None and not self.chunked:
+            raise http.client.HTTPException("The Transfer-Encoding is not known.")
         self.chunk_left = None
         self.length = None if coding is not None else _length(lengths)
-        self.will_close = self._check_close() or (coding is not None and bool(lengths))
+        self.will_close = self._check_close() or (coding is not None and bool(given))
+        if coding is not None or len(given) > 1:
+            del self.headers["content-length"]
+            if self.length is not None:
+                self.headers["content-length"] = str(self.length)
         if self.status in _BODYLESS or self._method == "HEAD":
             self.length = 0
         elif not self.chunked and self.length is None:

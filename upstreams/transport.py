@@ -41,6 +41,11 @@ class Outgoing(dict[str, str]):
         self.sent_at: float | None = None
         self.connection: Any = None
 
+    @property
+    def has_left(self) -> bool:
+        """Whether a part of the request may have reached the upstream."""
+        return getattr(self.connection, "has_sent", False)
+
     def break_off(self) -> None:
         """Ends the wait for the response head, from another thread."""
         sock = getattr(self.connection, "sock", None)
@@ -79,6 +84,7 @@ class _RawTarget:
     response_class: Any = UpstreamHTTPResponse
     idle_since = 0.0
     held_head = b""
+    has_sent = False
 
     def _encode_request(self, request: str) -> bytes:
         return request.encode("latin-1")
@@ -94,6 +100,7 @@ class _RawTarget:
 
     def send(self, data: Any) -> None:
         head, self.held_head = self.held_head, b""
+        self.has_sent = True
         super().send(head + data if head else data)  # type: ignore[misc]
 
     def getresponse(self) -> Any:
@@ -140,6 +147,7 @@ class _RawTargetPool:
         outgoing: Outgoing = options["headers"]
         outgoing.connection = conn
         outgoing.reused = conn.sock is not None
+        conn.has_sent = False
         outgoing.sent_at = time.monotonic()
         return super()._make_request(conn, method, outgoing.raw_target, **options)  # type: ignore[misc]
 

@@ -82,6 +82,33 @@ def test_an_upstream_that_does_not_speak_http_is_a_502(gateway: Gateway, upstrea
     assert _error(_chat(gateway)) == (502, "upstream_error")
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 600 Six\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\n",
+        b"HTTP/1.1 200 OK\r\nx(y): 1\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n",
+    ],
+)
+def test_an_answer_that_is_no_valid_http_is_a_502(gateway: Gateway, upstream: Upstream, head: bytes) -> None:
+    upstream.on("POST /v1/chat/completions", answers.raw(head + b"\r\n"))
+    response = _chat(gateway)
+    assert _error(response) == (502, "upstream_error")
+    assert gateway.row(response)["outcome"] == "upstream_failed"
+
+
+@pytest.mark.parametrize("length", [b"1", b"50"])
+def test_a_length_beside_chunks_misleads_no_client(gateway: Gateway, upstream: Upstream, length: bytes) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nTransfer-Encoding: chunked\r\nContent-Length: " + length
+    upstream.on("GET /v1/models", answers.raw(head + b"\r\n\r\n2\r\nok\r\n0\r\n\r\n"))
+    with gateway.connect() as client:
+        client.request("GET", "/vllm/v1/models", gateway.headers())
+        first = client.read_response()
+        client.request("GET", "/healthz")
+        assert (first.body, first.end, client.read_response().status) == (b"ok", "clean", 200)
+
+
 def test_a_silent_upstream_is_a_504_after_the_first_byte_s_time(gateway: Gateway, upstream: Upstream) -> None:
     upstream.on("POST /v1/chat/completions", answers.silence())
     began = time.monotonic()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +20,7 @@ from tests.support.tls import TlsServer
 from tests.support.upstream import Upstream, unused_port
 from upstreams import errors
 from upstreams.client import UpstreamClient, UpstreamResponse, fetch, target_below
+from upstreams.response import UpstreamHTTPResponse
 from upstreams.transport import KEEP_IDLE_SECONDS, Outgoing
 
 
@@ -248,6 +251,26 @@ def test_a_new_connection_that_is_reset_is_not_tried_again(client: UpstreamClien
     with pytest.raises(errors.UpstreamReset):
         _open(client, upstream.url)
     assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "unexpected eof"), OSError(errno.EHOSTUNREACH, "no route")],
+    ids=["the TLS connection broke", "the way was lost"],
+)
+def test_what_fails_after_the_request_has_left_may_have_been_seen(
+    client: UpstreamClient, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, failure: OSError
+) -> None:
+    """Another candidate must not get it too: the generation would run twice."""
+
+    def fail(response: UpstreamHTTPResponse) -> None:
+        raise failure
+
+    monkeypatch.setattr(UpstreamHTTPResponse, "begin", fail)
+    with pytest.raises(errors.UpstreamReset) as caught:
+        _open(client, upstream.url, body=b"12345")
+    assert not caught.value.before_sent
+    assert upstream.wait_for_request().body == b"12345"
 
 
 def test_an_old_connection_that_is_reset_after_work_is_not_tried_again(

@@ -42,7 +42,9 @@ def test_bytes_beyond_ascii_are_kept() -> None:
     assert read_headers(io.BytesIO("A: ü\r\n\r\n".encode()))["a"] == "Ã¼"
 
 
-@pytest.mark.parametrize("line", [b"no colon", b": no name", b"space : before", b" folded without a header"])
+@pytest.mark.parametrize(
+    "line", [b"no colon", b": no name", b"space : before", b"x(y): 1", b" folded without a header"]
+)
 def test_what_is_no_header_is_refused(line: bytes) -> None:
     with pytest.raises(http.client.HTTPException):
         read_headers(io.BytesIO(line + b"\r\n\r\n"))
@@ -79,6 +81,28 @@ def test_a_body_without_framing_ends_with_the_connection() -> None:
 def test_two_framings_spoil_the_connection() -> None:
     read = response(head(b"Transfer-Encoding: chunked", b"Content-Length: 99") + b"2\r\nok\r\n0\r\n\r\n")
     assert (read.read(), read.will_close) == (b"ok", True)
+    assert read.headers.get_all("content-length") is None  # who gets it would wait for 99 bytes
+
+
+def test_a_length_that_is_told_twice_counts_once() -> None:
+    read = response(head(b"Content-Length: 2", b"Content-Length: 2") + b"ok")
+    assert (read.read(), read.headers.get_all("content-length")) == (b"ok", ["2"])
+
+
+@pytest.mark.parametrize("coding", [b"gzip, chunked", b"identity", b"chunked, chunked"])
+def test_a_coding_that_cannot_be_undone_is_refused(coding: bytes) -> None:
+    with pytest.raises(http.client.HTTPException):
+        response(head(b"Transfer-Encoding: " + coding))
+
+
+@pytest.mark.parametrize("status", [b"101 Switching Protocols", b"600 Six", b"999 Nine"])
+def test_a_status_that_is_no_answer_s_is_refused(status: bytes) -> None:
+    with pytest.raises(http.client.HTTPException):
+        response(head(b"Content-Length: 0", status=status))
+
+
+def test_a_reason_can_be_passed_on() -> None:
+    assert response(head(status=b"200 O\x01K \xfc")).reason == "O K \u00fc"
 
 
 @pytest.mark.parametrize("lengths", [[b"2", b"3"], [b"-1"], [b"+2"], [b"two"]])
