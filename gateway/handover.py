@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 10_000_000
 READ_SECONDS = 300.0
-_OURS = {"HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED"}
+_OURS = ("HTTP_X_FORWARDED_", "HTTP_FORWARDED")  # the control plane's server believes several of them
 
 _client = UpstreamClient(connect_timeout=5, read_timeout=READ_SECONDS)
 
@@ -69,7 +69,9 @@ def _request_headers(environ: Mapping[str, Any]) -> dict[str, str]:
     headers = {
         name[5:].replace("_", "-").title(): str(value)
         for name, value in environ.items()
-        if name.startswith("HTTP_") and name not in _OURS and name[5:].replace("_", "-").lower() not in HOP_BY_HOP
+        if name.startswith("HTTP_")
+        and not name.startswith(_OURS)
+        and name[5:].replace("_", "-").lower() not in HOP_BY_HOP
     }
     if environ.get("CONTENT_TYPE"):
         headers["Content-Type"] = str(environ["CONTENT_TYPE"])

@@ -68,7 +68,8 @@ SANDBOX = "sandbox allow-scripts"
 """The Content-Security-Policy of relayed pages: vLLM's own documentation works, our origin stays out of reach."""
 
 # Types that a browser would run as a page of our origin, or whose true type it would guess.
-_ACTIVE = re.compile(r"html|xml|mixed-replace|unknown|\*|^[^/]*$", re.IGNORECASE)
+_ACTIVE = re.compile(r"html|xml|xsl|mixed-replace|unknown|\*", re.IGNORECASE)
+_TYPE = re.compile(r"[!#$%&'+.^_`|~0-9A-Za-z-]+/[!#$%&'+.^_`|~0-9A-Za-z-]+(?:[ \t]*;.*)?")
 _UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]+")
 _DEFAULT_PORTS = {80, 443}
 _AUTHORITY = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*")
@@ -201,7 +202,7 @@ def for_client(
             continue
         fit = value if value.isprintable() else _UNFIT.sub(" ", value)
         if lower in _SPECIAL:
-            seen[lower] = fit
+            seen[lower] = f"{seen[lower]}, {fit}" if lower in seen else fit  # a browser may take either
             treated = _without_upstream(lower, fit, upstream_base, prefix)
             if treated is None or (lower == "content-length" and not keep_length):
                 continue
@@ -222,7 +223,7 @@ def _is_page(seen: Mapping[str, str]) -> bool:
     content_type = seen.get("content-type")
     if content_type is None:
         return seen.get("content-length") != "0"
-    return _ACTIVE.search(content_type) is not None
+    return _ACTIVE.search(content_type) is not None or not _TYPE.fullmatch(content_type)
 
 
 def _without_upstream(name: str, value: str, upstream_base: str, prefix: str) -> str | None:

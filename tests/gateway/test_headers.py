@@ -216,7 +216,17 @@ def test_no_other_header_names_the_upstream():
 
 
 @pytest.mark.parametrize(
-    "content_type", ["text/html; charset=utf-8", "TEXT/HTML", "application/xhtml+xml", "image/svg+xml", "text", "*/*"]
+    "content_type",
+    [
+        "text/html; charset=utf-8",
+        "TEXT/HTML",
+        "application/xhtml+xml",
+        "image/svg+xml",
+        "text/xsl",
+        "text",
+        "text/;",
+        "*/*",
+    ],
 )
 def test_pages_are_sandboxed(content_type):
     sent = to_client(("content-type", content_type), ("Content-Security-Policy", "default-src *"), ("x-a", "1"))
@@ -225,6 +235,11 @@ def test_pages_are_sandboxed(content_type):
         ("x-a", "1"),
         ("content-security-policy", "sandbox allow-scripts"),
     ]
+
+
+def test_of_two_types_a_browser_may_take_either():
+    sent = to_client(("content-type", "text/html"), ("content-type", "text/plain"))
+    assert ("content-security-policy", "sandbox allow-scripts") in sent
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/event-stream; charset=utf-8", "text/plain"])

@@ -105,7 +105,8 @@ def _cookies(response: Response) -> str:
 
 def test_a_spoofed_address_or_scheme_is_not_handed_over(gateway: Gateway) -> None:
     """Django believes X-Forwarded-Proto, which only the relay may write."""
-    response = _get(gateway, "/admin/login/", [("x-forwarded-proto", "https"), ("x-forwarded-for", "8.8.8.8")])
+    spoofed = [("proto", "https"), ("for", "8.8.8.8"), ("ssl", "on"), ("protocol", "ssl"), ("host", "elsewhere")]
+    response = _get(gateway, "/admin/login/", [(f"x-forwarded-{name}", value) for name, value in spoofed])
     assert response.status == 200
     assert "secure" not in str(response.head.headers).lower()
 
