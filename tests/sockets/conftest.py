@@ -14,10 +14,11 @@ import pytest
 from tests.support import databases, vllm
 from tests.support.databases import PostgresServer
 from tests.support.gateway import Gateway, wait_for
+from tests.support.tls import TlsServer
 from tests.support.upstream import Upstream, unused_port
 
 CREDENTIAL = "the-upstreams-own-credential"
-FIRST_BYTE_SECONDS, IDLE_SECONDS, BODY_SECONDS = 2.0, 2.5, 1.5
+CONNECT_SECONDS, FIRST_BYTE_SECONDS, IDLE_SECONDS, BODY_SECONDS = 1.0, 2.0, 2.5, 1.5
 
 _ALIASES = """
 from upstreams.models import Deployment, Upstream
@@ -31,6 +32,7 @@ for alias, url in {{
     "prefixed": base + "/some/base",
     "prefixed-versioned": base + "/some/base/v1",
     "nameless": "http://no-such-host.invalid",
+    "untrusted": "{tls}",
     "refused": "http://127.0.0.1:{closed}",
 }}.items():
     upstream = Upstream(name=alias, url=url)
@@ -56,18 +58,29 @@ def standing_upstream() -> Iterator[Upstream]:
 
 
 @pytest.fixture(scope="session")
-def gateway(standing_upstream: Upstream) -> Iterator[Gateway]:
-    """The shared gateway, with short times and a body limit of 2 MB."""
-    with Gateway(
-        HOSTED_VLLM_API_BASE=standing_upstream.url,
-        HOSTED_VLLM_API_KEY=CREDENTIAL,
-        GATEWAY_CONNECT_TIMEOUT="1",
-        GATEWAY_FIRST_BYTE_TIMEOUT=str(FIRST_BYTE_SECONDS),
-        GATEWAY_IDLE_TIMEOUT=str(IDLE_SECONDS),
-        GATEWAY_BODY_TIMEOUT=str(BODY_SECONDS),
-        GATEWAY_MAX_BODY_MB="2",
-    ) as gateway:
-        gateway.shell(_ALIASES.format(closed=unused_port()))
+def gateway(standing_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """The shared gateway, with short times and a body limit of 2 MB.
+
+    A netrc and a proxy lie in wait for it: requests' sessions would use the one as the upstream's credential and
+    send everything to the other.
+    """
+    directory = tmp_path_factory.mktemp("shared")
+    (directory / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
+    with (
+        TlsServer(directory) as tls,
+        Gateway(
+            NETRC=str(directory / "netrc"),
+            HTTP_PROXY=f"http://127.0.0.1:{unused_port()}",
+            HOSTED_VLLM_API_BASE=standing_upstream.url,
+            HOSTED_VLLM_API_KEY=CREDENTIAL,
+            GATEWAY_CONNECT_TIMEOUT=str(CONNECT_SECONDS),
+            GATEWAY_FIRST_BYTE_TIMEOUT=str(FIRST_BYTE_SECONDS),
+            GATEWAY_IDLE_TIMEOUT=str(IDLE_SECONDS),
+            GATEWAY_BODY_TIMEOUT=str(BODY_SECONDS),
+            GATEWAY_MAX_BODY_MB="2",
+        ) as gateway,
+    ):
+        gateway.shell(_ALIASES.format(closed=unused_port(), tls=tls.url))
         wait_for(lambda: gateway.post("/vllm/v1/completions", {"model": "refused"}).status == 502)
         yield gateway
 

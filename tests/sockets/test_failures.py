@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.sockets.conftest import FIRST_BYTE_SECONDS, IDLE_SECONDS
+from tests.sockets.conftest import CONNECT_SECONDS, FIRST_BYTE_SECONDS, IDLE_SECONDS
 from tests.support import answers, vllm
 from tests.support.exchange import Behaviour, Exchange
 from tests.support.gateway import Gateway
@@ -66,6 +66,13 @@ def test_an_upstream_whose_name_is_unknown_is_a_502(gateway: Gateway, upstream: 
     assert "no-such-host" not in response.body.decode()
 
 
+def test_an_upstream_whose_certificate_nobody_trusts_is_a_502(gateway: Gateway, upstream: Upstream) -> None:
+    """And no RecursionError, which is what TLS ends in where gevent comes too late."""
+    response = _chat(gateway, model="untrusted")
+    assert _error(response) == (502, "upstream_unreachable")
+    assert "secure connection" in response.json()["error"]["message"]
+
+
 @pytest.mark.parametrize("moment", ["request_head", "request_end"])
 def test_an_upstream_that_resets_is_a_502(gateway: Gateway, upstream: Upstream, moment: Any) -> None:
     upstream.on("POST /v1/chat/completions", answers.reset(moment))
@@ -117,6 +124,12 @@ def test_a_silent_upstream_is_a_504_after_the_first_byte_s_time(gateway: Gateway
     assert FIRST_BYTE_SECONDS <= time.monotonic() - began < FIRST_BYTE_SECONDS + 1.5
     upstream.wait_for(lambda: upstream.request_with_id(response.header("x-request-id") or "").closed_at)
     assert gateway.row(response)["outcome"] == "upstream_failed"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_answer_may_take_longer_than_a_connection(gateway: Gateway, upstream: Upstream, method: str) -> None:
+    upstream.on("* /v1/anything", answers.delayed(CONNECT_SECONDS + 0.3, answers.json(200, {})))
+    assert gateway.call(method, "/vllm/v1/anything").status == 200
 
 
 def test_an_early_refusal_of_the_upstream_is_relayed(gateway: Gateway, upstream: Upstream) -> None:
