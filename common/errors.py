@@ -26,9 +26,7 @@ class GatewayError(APIException):
     retry_after: int | None = None
     default_detail = "Internal server error."
 
-    def __init__(
-        self, message: str | None = None, *, param: str | None = None, retry_after: int | None = None
-    ) -> None:
+    def __init__(self, message: str | None = None, *, param: str | None = None, retry_after: int | None = None) -> None:
         super().__init__(message)
         if param is not None:
             self.param = param
