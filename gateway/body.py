@@ -101,12 +101,14 @@ def receive(
     length: int | None,
     limit: int,
     spool: Path,
+    in_memory: int = IN_MEMORY_BYTES,
     scanners: Iterable[Scanner] = (),
     on_bytes: Callable[[int], None],
 ) -> RequestBody:
     """Reads the body from `wsgi.input`.
 
-    `length` as `announced_length` tells; `limit` in bytes; `on_bytes` is told how many bytes have come so far.
+    `length` as `announced_length` tells; `limit` in bytes, and `in_memory`, beyond which it is spooled; `on_bytes` is
+    told how many bytes have come so far.
     Raises BodyTooLarge, InvalidRequest (broken framing), or the cut of a client that left in the middle.
     """
     if length is not None and length > limit:
@@ -123,7 +125,7 @@ def receive(
             total += len(piece)
             for scanner in scanners:
                 scanner.feed(piece)
-            if file is None and total > IN_MEMORY_BYTES:
+            if file is None and total > in_memory:
                 file = tempfile.TemporaryFile(dir=spool)  # noqa: SIM115 - closed with the body
                 file.writelines(held)
                 held.clear()

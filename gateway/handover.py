@@ -25,6 +25,7 @@ from upstreams.errors import UpstreamBroken, UpstreamError
 logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 10_000_000
+IN_MEMORY_BYTES = 65_536  # of bodies that anybody may send, on thousands of connections at once
 READ_SECONDS = 300.0
 _OURS = ("HTTP_X_FORWARDED_", "HTTP_FORWARDED")  # the control plane's server believes several of them
 
@@ -49,7 +50,12 @@ def _passed_on(method: str, environ: Mapping[str, Any], connection: ClientConnec
     length = announced_length(environ)
     with gevent.Timeout(settings.BODY_TIMEOUT, BodyTooSlow()):
         body = receive(
-            environ["wsgi.input"], length=length, limit=MAX_BODY_BYTES, spool=plane.spool, on_bytes=lambda _: None
+            environ["wsgi.input"],
+            length=length,
+            limit=MAX_BODY_BYTES,
+            spool=plane.spool,
+            in_memory=IN_MEMORY_BYTES,
+            on_bytes=lambda _: None,
         )
     outgoing = Outgoing(_request_headers(environ), str(environ.get("RAW_URI", "/")))
     if length != 0:

@@ -171,12 +171,12 @@ class PassThrough:
     ) -> list[Candidate]:
         """Which upstreams may take the call, and whether the key may use the model that would answer."""
         pool = self._plane.pool
-        call.model = parsed.model
         call.end_user = call.end_user or parsed.user
+        # Where vLLM reads no body, what one says of a model proves nothing.
+        call.model = parsed.model if match.names_model or match.endpoint_class != INFERENCE else None
         if match.endpoint_class == INFERENCE and identity.models:
-            named = parsed.model if parsed.is_readable else None
-            check_model(identity, named or (pool.default_served_model() if parsed.is_readable else None))
-        return list(pool.candidates(parsed.model))
+            check_model(identity, call.model or (pool.default_served_model() if parsed.is_readable else None))
+        return list(pool.candidates(call.model))
 
     # --- On to the upstream
 

@@ -62,4 +62,5 @@ def adopt(start_response: Any) -> Any:
         response.__class__ = RelayResponse
     if isinstance(response, Response):
         response.version = SERVER_NAME
+        response._omits_body_warned = True  # that HEAD gets no body is nothing to print
     return response

@@ -129,3 +129,10 @@ def test_broken_framing_is_a_bad_request(received: Any) -> None:
 def test_a_time_out_of_ours_stays_one(received: Any) -> None:
     with pytest.raises(BodyTooSlow):
         received(Breaking(BodyTooSlow()), length=None)
+
+
+def test_less_may_be_held_in_memory(received: Callable[..., RequestBody]) -> None:
+    assert received(b"x" * 100, in_memory=100).held is not None
+    spooled = received(b"x" * 101, in_memory=100)
+    assert (spooled.held, b"".join(spooled.read_range(0, 101))) == (None, b"x" * 101)
+    spooled.close()

@@ -164,5 +164,7 @@ def test_connections_are_kept_between_the_planes_and_calls(gateway: Gateway, ups
 def test_the_terminal_shows_no_traceback_and_no_secret(gateway: Gateway, key: str) -> None:
     gateway.call("GET", "/vllm/version", key=key)
     assert "Traceback" not in gateway.output
+    gateway.call("HEAD", "/vllm/sleep", key=key)
+    assert "no-body response" not in gateway.output
     for secret in (key, gateway.master_key, "the-upstreams-own-credential"):
         assert secret not in gateway.output
