@@ -47,9 +47,10 @@ def make_directories() -> None:
 def prepare() -> FirstStart:
     """Brings database and data directory to where they must be. Raises ImproperlyConfigured."""
     make_directories()
-    if settings.EMBEDDED:
+    name = str(settings.DATABASES["default"]["NAME"])
+    if settings.EMBEDDED and not name.startswith("file:"):  # a URI is for a database in memory
         with contextlib.suppress(OSError):  # SQLite, which opens it next, says better what is wrong
-            private_file(Path(str(settings.DATABASES["default"]["NAME"])))  # sessions and password hashes are in it
+            private_file(Path(name))  # sessions and password hashes are in it
     try:
         with _alone():
             call_command("migrate", verbosity=0, interactive=False)
