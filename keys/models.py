@@ -36,6 +36,8 @@ from keys.identity import DEFAULT_ENDPOINT_CLASSES, ENDPOINT_CLASSES
 from keys.storable import unstorable
 
 TOUCH_BATCH = 500
+MOST_MODELS = 1_000  # every process holds the lists of all keys
+LONGEST_MODEL = 255
 
 
 class KeysVersion(VersionRow):
@@ -55,6 +57,8 @@ def validate_models(value: object) -> None:
     """A list of model names or patterns. Raises ValidationError."""
     if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
         raise ValidationError('Must be a list of model names such as ["my-model", "qwen-*"]; [] allows all.')
+    if len(value) > MOST_MODELS or any(len(item) > LONGEST_MODEL for item in value):
+        raise ValidationError(f"At most {MOST_MODELS:,} models, of at most {LONGEST_MODEL} characters each.")
 
 
 def validate_endpoint_classes(value: object) -> None:

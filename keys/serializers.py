@@ -16,7 +16,7 @@ from keys import crypto
 from keys.errors import FieldMissing
 from keys.fields import Lifetime, Metadata, ModelName, StrictBoolean, StrictInteger, StrictText
 from keys.identity import ENDPOINT_CLASSES
-from keys.models import default_endpoint_classes
+from keys.models import MOST_MODELS, default_endpoint_classes
 from keys.parsers import refuse_unstorable, shown
 
 LARGEST_INTEGER = 2_147_483_647
@@ -71,7 +71,7 @@ class KeyFields(StrictSerializer):
 
     key_alias = StrictText(required=False, allow_null=True, allow_blank=True)
     duration = Lifetime(required=False, allow_null=True)
-    models = serializers.ListField(child=ModelName(), required=False, allow_null=True, max_length=MOST_ITEMS)
+    models = serializers.ListField(child=ModelName(), required=False, allow_null=True, max_length=MOST_MODELS)
     user_id = StrictText(required=False, allow_null=True, allow_blank=True)
     metadata = Metadata(required=False, allow_null=True)
     blocked = StrictBoolean(required=False, allow_null=True)

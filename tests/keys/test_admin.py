@@ -296,7 +296,14 @@ def test_saving_writes_only_what_was_edited(admin: Client, monkeypatch: pytest.M
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("metadata", "[]"), ("metadata", "{"), ("endpoint_classes", ["root"]), ("endpoint_classes", [])],
+    [
+        ("metadata", "[]"),
+        ("metadata", "{"),
+        ("endpoint_classes", ["root"]),
+        ("endpoint_classes", []),
+        ("models", "x" * 256),
+        ("models", "\n".join(map(str, range(1001)))),
+    ],
 )
 def test_what_a_key_cannot_have_is_refused(admin: Client, field: str, value: object) -> None:
     key = issue()
