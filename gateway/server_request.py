@@ -24,6 +24,8 @@ HEAD_BYTES = 131_072
 READ_BYTES = 4_096
 """What is read at once where nobody knows how much there is; it may be hundreds of tiny chunks."""
 
+UNHINDERED_READS = 2  # head and body of most requests
+
 _STATUS = {
     errors.LimitRequestLine: 414,
     errors.LimitRequestHeaders: 431,
@@ -35,7 +37,7 @@ _OURS = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName, errors.
 
 
 class RelayUnreader(SocketUnreader):  # type: ignore[misc]
-    """Lets others go first before each further read of a request.
+    """Lets others go first before each further read of a long request.
 
     gevent switches only where it has to wait, which it never has for a client that sends without a pause; small
     pieces cost the parser so much time that nobody else would be served.
@@ -45,7 +47,7 @@ class RelayUnreader(SocketUnreader):  # type: ignore[misc]
 
     def chunk(self, size_hint: int | None = None) -> bytes:
         self.reads += 1
-        if self.reads > 1:
+        if self.reads > UNHINDERED_READS:
             gevent.sleep(0)
         data: bytes = super().chunk(size_hint)
         return data

@@ -112,6 +112,7 @@ def test_lingering_reads_what_is_still_coming(pair: Any) -> None:
     assert pair[0].recv(10) == b""
 
 
+@pytest.mark.django_db  # Django looks after its connection at the start of each request
 def test_what_is_open_is_closed_when_an_answer_cannot_start() -> None:
     """A server closes only a body that it received."""
     closed: list[int] = []
