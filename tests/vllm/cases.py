@@ -35,12 +35,13 @@ def _post(target: str, body: Any = None) -> Call:
     return Call("POST", target, body)
 
 
+PAUSE, RESUME = _post("/pause?mode=keep"), _post("/resume")
+
 # --- Every server ------------------------------------------------------------------------------------------------
 
 
 def everywhere(model: str) -> list[Case]:
     """Cases for a server of any kind."""
-    pause, resume = _post("/pause?mode=keep"), _post("/resume")
     return [
         get("models", "/v1/models"),
         get("models by the short path of the well known", "/v1/models?unused=%2f|%zz&unused="),
@@ -100,9 +101,9 @@ def everywhere(model: str) -> list[Case]:
         get("is_sleeping", "/is_sleeping"),
         post("sleep", "/sleep?level=1", after=[_post("/wake_up")]),
         post("wake_up", "/wake_up", None, _post("/sleep?level=1")),
-        Case("is_paused", Call("GET", "/is_paused"), (pause,), (resume,)),
-        post("pause", "/pause?mode=abort", after=[resume]),
-        post("resume", "/resume", None, pause),
+        Case("is_paused", Call("GET", "/is_paused"), (PAUSE,), (RESUME,)),
+        post("pause", "/pause?mode=abort", after=[RESUME]),
+        post("resume", "/resume", None, PAUSE),
         get("get_world_size", "/get_world_size"),
         get("weight_info", "/weight_info"),
         post("release_kv_cache_memory", "/release_kv_cache_memory"),
@@ -179,6 +180,7 @@ SEVERAL: Json = {"n": 2, "temperature": 0.7, "seed": 7}
 _CHAT, _COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 _RESPONSES, _MESSAGES = "/v1/responses", "/v1/messages"
 _STORED = _post(_RESPONSES, response())
+_STREAMED = _post(_RESPONSES, response(background=True, stream=True))
 _IN_BACKGROUND = _post(_RESPONSES, response(tokens=400, background=True))
 _ANTHROPIC: Headers = (("anthropic-version", "2023-06-01"),)
 _LORA = {"lora_name": "tiny-lora", "lora_path": "$models/lora"}
@@ -275,11 +277,18 @@ def _generative_cases() -> list[Case]:
         post("response stream with an unknown model", _RESPONSES, response(model="nope", **STREAM)),
         post("response without an input", _RESPONSES, {"model": "tiny-chat"}),
         get("stored response", f"{_RESPONSES}/$id", _STORED),
-        get("stored response as a stream", f"{_RESPONSES}/$id?stream=true&starting_after=2", _STORED),
+        get("stored response as a stream", f"{_RESPONSES}/$id?stream=true&starting_after=2", _STREAMED),
         get("unknown response", f"{_RESPONSES}/resp_unknown"),
         other("response by DELETE", "DELETE", f"{_RESPONSES}/resp_unknown"),
         post("cancel of a response that is over", f"{_RESPONSES}/$id/cancel", None, _STORED),
-        post("cancel of a response in the background", f"{_RESPONSES}/$id/cancel", None, _IN_BACKGROUND),
+        post(
+            "cancel of a response in the background",
+            f"{_RESPONSES}/$id/cancel",
+            None,
+            PAUSE,  # so that none has begun its answer
+            _IN_BACKGROUND,
+            after=[RESUME],
+        ),
         post("message", _MESSAGES, messages(), headers=_ANTHROPIC),
         post("message stream", _MESSAGES, messages(**STREAM), headers=_ANTHROPIC),
         post("message with an unknown model", _MESSAGES, messages(model="nope")),

@@ -6,7 +6,7 @@ import pytest
 
 from gateway import paths, routes
 from tests.vllm.cases import CASES
-from tests.vllm.comparing import Case, compare
+from tests.vllm.comparing import Case, compare, normalised
 from tests.vllm.conftest import Site
 
 pytestmark = pytest.mark.vllm
@@ -19,17 +19,19 @@ def test_the_gateways_answer_is_the_servers_own(site: Site, case: Case) -> None:
     compare(site, case)
 
 
-def test_every_row_of_the_catalogue_is_compared() -> None:
-    compared = {row for cases in CASES.values() for case in cases if (row := _row(case)) is not None}
-    assert {row.template for row in routes.ROUTES if row not in compared} == {"/metrics{rest:path}"}
-
-
-def test_every_method_of_a_row_is_compared() -> None:
+def test_every_method_of_every_row_of_the_catalogue_is_compared() -> None:
     compared = {(case.call.method, row) for cases in CASES.values() for case in cases if (row := _row(case))}
-    missing = {
-        (method, row.template) for row in routes.ROUTES for method in row.methods if (method, row) not in compared
-    }
-    assert missing == {("POST", "/fault_tolerance{rest:path}")}
+    # The open-ended rows stand for what vLLM may yet put below their first segment.
+    rows = [row for row in routes.ROUTES if ":path" not in row.template or "DELETE" in row.methods]
+    assert {(method, row.template) for row in rows for method in row.methods if (method, row) not in compared} == set()
+
+
+def test_normalising_hides_no_number_but_times() -> None:
+    assert normalised(b'{"created":1795214804,"n":12}') == b'{"created":TIME,"n":12}'
+
+
+def test_normalising_hides_no_id_that_the_caller_chose() -> None:
+    assert normalised(b'"chatcmpl-cmp-0123456789ab"') == b'"chatcmpl-cmp-0123456789ab"'
 
 
 def _row(case: Case) -> routes.Route | None:
