@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.support import answers, vllm
 from tests.support.gateway import Gateway, is_alive, wait_for
-from tests.support.http_client import HttpClient, call
+from tests.support.http_client import HttpClient
 from tests.support.upstream import Upstream
 
 CHAT = "/vllm/v1/chat/completions"
@@ -93,7 +93,7 @@ def test_sigterm_lets_short_streams_end_and_ends_long_ones_itself(upstream: Upst
             assert json.loads(second.events()[-1])["error"]["type"] == "not_serving"
             assert (third.status, third.json()["error"]["type"]) == (503, "not_serving")
             assert gateway.wait_for_exit() == 0
-            assert time.monotonic() - began < 4 + 5
+            assert time.monotonic() - began < 4 + 10
         assert not any(map(is_alive, pids))
         outcomes = {row["request_id"]: row["outcome"] for row in gateway.recorded()}
         assert {name: outcomes[name] for name in ("short", "long", "headless")} == {
@@ -110,16 +110,6 @@ def _takes_calls(gateway: Gateway) -> bool:
         return gateway.call("GET", "/vllm/version", timeout=2).status == 200
     except OSError:
         return False
-
-
-def test_a_gateway_without_calls_stops_at_once(upstream: Upstream) -> None:
-    """Kept-alive connections hold up nothing."""
-    with Gateway(HOSTED_VLLM_API_BASE=upstream.url) as gateway, gateway.connect() as client:
-        client.request("GET", "/vllm/version", gateway.headers())
-        assert client.read_response().status == 200
-        began = time.monotonic()
-        assert gateway.stop() == 0
-        assert time.monotonic() - began < 6
 
 
 # --- One of them dies ---------------------------------------------------------------------------------------
@@ -183,10 +173,15 @@ def test_either_plane_runs_alone(upstream: Upstream, tmp_path: Path) -> None:
         assert relay.row(relay.call("GET", "/vllm/version"))["outcome"] == "completed"
 
 
-def test_the_second_of_two_on_one_port_says_so(upstream: Upstream) -> None:
-    with Gateway(HOSTED_VLLM_API_BASE=upstream.url) as first:
+def test_the_second_of_two_on_one_port_says_so_and_the_first_stops_at_once(upstream: Upstream) -> None:
+    """Kept-alive connections hold up nothing."""
+    with Gateway(HOSTED_VLLM_API_BASE=upstream.url) as first, first.connect() as client:
         second = Gateway(port=first.port)
         assert second.run_to_end() == 1
         assert second.output.count("\n") == 1
         assert f"PORT {first.port}" in second.output
-        assert call(first.port, "GET", "/healthz").status == 200
+        client.request("GET", "/vllm/version", first.headers())
+        assert client.read_response().status == 200
+        began = time.monotonic()
+        assert first.stop() == 0
+        assert time.monotonic() - began < 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
 import time
 from itertools import pairwise
 from typing import Any
@@ -217,3 +218,18 @@ def test_a_large_answer_passes_whole(gateway: Gateway, upstream: Upstream) -> No
     response = gateway.post("/vllm/v1/anything", {})
     assert response.body == data
     assert gateway.row(response)["bytes_out"] == len(data)
+
+
+def test_a_locked_sqlite_file_delays_no_stream(gateway: Gateway, upstream: Upstream) -> None:
+    """SQLite waits for its locks in C, which would stop gevent's loop: queries run in a native thread."""
+    if gateway.database_url:
+        pytest.skip("is about SQLite")
+    upstream.on("POST /v1/chat/completions", vllm.chat(gap=0.05, words=[" w"] * 40))
+    lock = sqlite3.connect(gateway.database, isolation_level=None, timeout=10)
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+        response = gateway.post("/vllm/v1/chat/completions", {"model": "tiny-chat", "stream": True})
+    finally:
+        lock.close()
+    assert response.end == "clean"
+    assert max(_gaps(response.times)) < 1
