@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 RENEW_SECONDS = 30.0
 HEALTH_SECONDS = 2.0
+CLOSE_IDLE_SECONDS = 2.0
 DRAIN_MARGIN_SECONDS = 2.0
 
 
@@ -76,6 +77,7 @@ class RelayPlane:
             gevent.spawn(self.refresher.loop),
             gevent.spawn(self._every, INTERVAL_SECONDS, partial(self._sweep, Sweeper(limits))),
             gevent.spawn(self._every, RENEW_SECONDS, self._renew_leases),
+            gevent.spawn(self._every, CLOSE_IDLE_SECONDS, self.client.close_idle),
         ]
 
     def stop(self) -> None:

@@ -120,6 +120,11 @@ class UpstreamClient:
         if adapter is not None:
             adapter.close()
 
+    def close_idle(self) -> None:
+        """Closes the connections that have been idle for too long. To be called now and then."""
+        for adapter in tuple(self._adapters.values()):
+            adapter.close_idle()
+
     def _drop_idle(self, base_url: str) -> None:
         # An upstream that closed one idle connection has most likely closed all of them.
         self.forget(base_url)

@@ -77,6 +77,11 @@ class _IdleConnections:
     def qsize(self) -> int:
         return len(self._idle)
 
+    def close_older_than(self, moment: float) -> None:
+        """Closes what has been idle since before `moment` (monotonic seconds): the oldest are at the bottom."""
+        while self._idle and self._idle[0].idle_since < moment:
+            self._idle.pop(0).close()
+
 
 class _RawTarget:
     """What plain, TLS and unix-socket connections have in common."""
@@ -214,6 +219,11 @@ class UpstreamAdapter(HTTPAdapter):
         response.status_code = resp.status
         response.raw = resp
         return response
+
+    def close_idle(self) -> None:
+        """Closes connections that nobody may use any more: after a burst they would hold their files for ever."""
+        if self._pool is not None and self._pool.pool is not None:
+            self._pool.pool.close_older_than(time.monotonic() - KEEP_IDLE_SECONDS)
 
     def close(self) -> None:
         super().close()

@@ -127,6 +127,21 @@ def test_a_connection_that_the_upstream_has_closed_is_not_used_again(
     assert len(upstream.requests) == 2
 
 
+def test_connections_that_a_burst_left_behind_are_closed(
+    client: UpstreamClient, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The upstream has closed them by then, so each would hold an open file for ever."""
+    burst = [_open(client, upstream.url) for _ in range(3)]
+    for response in burst:
+        _read(response)
+    client.close_idle()
+    assert upstream.open_connections == 3
+    late = time.monotonic() + KEEP_IDLE_SECONDS + 1
+    monkeypatch.setattr("upstreams.transport.time.monotonic", lambda: late)
+    client.close_idle()
+    upstream.wait_for(lambda: not upstream.open_connections)
+
+
 def test_a_forgotten_upstream_s_connections_are_closed(client: UpstreamClient, upstream: Upstream) -> None:
     _read(_open(client, upstream.url))
     client.forget(upstream.url)
