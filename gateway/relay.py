@@ -11,21 +11,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-import gevent
-
 from common.errors import GatewayError
 from gateway.cuts import CallCut
 from gateway.entry import Outcome, UsageSource
 from gateway.open_call import OpenCall, Phase
 from gateway.plain_meter import Meter
 from gateway.server import ClientConnection
+from gateway.turns import let_others_go
 from upstreams.client import Body, Outgoing, UpstreamClient, UpstreamResponse
 from upstreams.errors import NoUpstream, UpstreamBroken, UpstreamError
 from upstreams.selection import Candidate
 
 logger = logging.getLogger(__name__)
 
-TURNS_BETWEEN_YIELDS = 32
+YIELD_WORK = 65_536
+"""Work after which a stream lets others go: bytes, and for each chunk what costs as much as 2,048 of them."""
+CHUNK_WORK = 2_048
 
 
 class InFlightCounts(Protocol):
@@ -118,12 +119,13 @@ class RelayedBody:
         try:
             if call.streaming:
                 yield b""  # lets the head leave now: vLLM sends it long before the first event
-            turns = 0
+            left = YIELD_WORK
             # The hot loop: one turn for each chunk of each stream, so it stays whole.
             while chunk := read1():
-                turns += 1
-                if not turns % TURNS_BETWEEN_YIELDS:
-                    gevent.sleep(0)  # an upstream that is faster than we are must not keep all others waiting
+                left -= len(chunk) + CHUNK_WORK
+                if left < 0:
+                    left = YIELD_WORK
+                    let_others_go()  # an upstream that is faster than we are must not keep all others waiting
                 passed = feed(chunk)
                 if call.first_token_at is None and meter.started:
                     call.first_token_at = time.time()

@@ -9,7 +9,6 @@ import json
 from http import HTTPStatus
 from typing import Any
 
-import gevent
 from gunicorn.http import errors
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
@@ -17,6 +16,7 @@ from gunicorn.http.unreader import SocketUnreader
 
 from common.errors import GatewayError, InvalidRequest
 from gateway.server_response import SERVER_NAME
+from gateway.turns import let_others_go
 
 HEAD_BYTES = 131_072
 """What all header lines together may have; gunicorn bounds each one and their number, which is 3 MB."""
@@ -48,7 +48,7 @@ class RelayUnreader(SocketUnreader):  # type: ignore[misc]
     def chunk(self, size_hint: int | None = None) -> bytes:
         self.reads += 1
         if self.reads > UNHINDERED_READS:
-            gevent.sleep(0)
+            let_others_go()
         data: bytes = super().chunk(size_hint)
         return data
 
@@ -60,7 +60,7 @@ class RelayRequest(Request):  # type: ignore[misc]
         self.max_buffer_headers = HEAD_BYTES
         unreader.reads = 0
         if unreader.buf.tell():
-            gevent.sleep(0)  # it was sent together with the one before
+            let_others_go()  # it was sent together with the one before
         return super().parse(unreader)
 
 
