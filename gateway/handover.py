@@ -29,7 +29,8 @@ IN_MEMORY_BYTES = 65_536  # of bodies that anybody may send, on thousands of con
 READ_SECONDS = 300.0
 _OURS = ("HTTP_X_FORWARDED_", "HTTP_FORWARDED")  # the control plane's server believes several of them
 
-_client = UpstreamClient(connect_timeout=5, read_timeout=READ_SECONDS)
+# A key may be made only once: nothing is sent again, also when the control plane ended in the middle.
+_client = UpstreamClient(connect_timeout=5, read_timeout=READ_SECONDS, resend=False)
 
 
 def hand_over(request: HttpRequest) -> HttpResponseBase:

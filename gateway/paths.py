@@ -25,6 +25,7 @@ _RAW_PATH = re.compile(r"[!-\"$-\[\]-~]*")
 _RAW_QUERY = re.compile(r"[!-~\x80-\xff]*")
 _OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]")
 _WIDE = re.compile(rb"%[uU]([0-9a-fA-F]{4})")
+_PARAMETERS = re.compile(r";[^/]*")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 
 
@@ -80,7 +81,9 @@ def _parse_carefully(raw_target: str, prefix: str) -> Target:
 
 
 def _looked_up(path: str) -> str:
-    return path.rstrip("/").casefold() or "/"
+    # A server behind may cut `;parameters` off a segment: what is then called must have been judged.
+    plain = _PARAMETERS.sub("", path) if ";" in path else path
+    return plain.rstrip("/").casefold() or "/"
 
 
 def _safely_decoded(path: str) -> str:

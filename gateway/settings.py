@@ -229,6 +229,7 @@ LOGGING = {
     # The relay has its own account of each call; Django would write a line for every 502 of an upstream.
     "loggers": {
         "django.request": {"level": "CRITICAL" if PLANE == "relay" else "ERROR"},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},  # a stranger could fill the log with tracebacks
         "psycopg.pool": {"level": "ERROR"},  # it writes a line for each attempt while the database is away
     },
 }

@@ -94,8 +94,12 @@ class Fetched:
 class UpstreamClient:
     """Opens calls on upstreams; keeps one pool of connections for each."""
 
-    def __init__(self, *, connect_timeout: float, read_timeout: float | None = None) -> None:
-        """Times in seconds. The relay passes no read time-out: its sweeper watches all open calls at once."""
+    def __init__(self, *, connect_timeout: float, read_timeout: float | None = None, resend: bool = True) -> None:
+        """Times in seconds. The relay passes no read time-out: its sweeper watches all open calls at once.
+
+        `resend`: whether a request goes out again when its kept-alive connection turns out to be stale.
+        """
+        self._resend = resend
         self._timeout: Any = (connect_timeout, read_timeout)
         self._adapters: dict[str, UpstreamAdapter] = {}
 
@@ -109,7 +113,7 @@ class UpstreamClient:
         try:
             return self._send(base_url, method, outgoing, body)
         except UpstreamReset:
-            if not _was_stale(outgoing):
+            if not self._resend or not _was_stale(outgoing):
                 raise
         self._drop_idle(base_url)
         return self._send(base_url, method, outgoing, body)

@@ -159,3 +159,9 @@ def test_never_fails_in_another_way(text):
     except UnsafePath:
         return
     assert target.raw == (text if text.startswith("/") else "/" + text)
+
+
+@pytest.mark.parametrize("path", ["/v1/load_lora_adapter;x", "/v1/load_lora_adapter;a=1;b", "/v1;x/load_lora_adapter"])
+def test_parameters_of_a_segment_do_not_hide_what_is_called(path: str) -> None:
+    target = parse(f"/vllm{path}")
+    assert (target.raw, target.route) == (path, "/v1/load_lora_adapter")
