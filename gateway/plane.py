@@ -12,6 +12,7 @@ from typing import Any
 
 import gevent
 from django.conf import settings
+from django.core.cache import close_caches
 from django.core.signals import request_finished, request_started
 from django.db import OperationalError, close_old_connections, connections, reset_queries
 from gevent.threadpool import ThreadPool
@@ -181,6 +182,7 @@ def _lighten() -> None:
     request_started.disconnect(reset_queries)
     request_started.disconnect(close_old_connections)
     request_finished.disconnect(close_old_connections)
+    request_finished.disconnect(close_caches)
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)

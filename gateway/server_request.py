@@ -25,6 +25,7 @@ READ_BYTES = 4_096
 """What is read at once where nobody knows how much there is; it may be hundreds of tiny chunks."""
 
 UNHINDERED_READS = 2  # head and body of most requests
+UNHINDERED_REQUESTS = 4  # of one connection
 
 _STATUS = {
     errors.LimitRequestLine: 414,
@@ -59,8 +60,9 @@ class RelayRequest(Request):  # type: ignore[misc]
     def parse(self, unreader: RelayUnreader) -> Any:
         self.max_buffer_headers = HEAD_BYTES
         unreader.reads = 0
-        if unreader.buf.tell():
-            let_others_go()  # it was sent together with the one before
+        sent_with_the_last = unreader.buf.tell() > 0
+        if sent_with_the_last or not self.req_number % UNHINDERED_REQUESTS:
+            let_others_go()  # where client and upstream answer at once, one connection would never wait for anything
         return super().parse(unreader)
 
 

@@ -5,6 +5,7 @@ that imports requests or urllib3. Knows no error of ours.
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import time
 from collections.abc import Iterable, Mapping
@@ -16,12 +17,14 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NewConnectionError
+from urllib3.util import SKIP_HEADER
 from urllib3.util.connection import is_connection_dropped
 
 from upstreams.response import UpstreamHTTPResponse
 
 # vLLM (uvicorn) closes an idle connection after 5 s without saying so.
 KEEP_IDLE_SECONDS = 4.0
+_ENDS_LINE = re.compile(rb"[\r\n\0]")
 MAX_IDLE_CONNECTIONS = 4096
 
 
@@ -94,6 +97,17 @@ class _RawTarget:
     def _encode_request(self, request: str) -> bytes:
         return request.encode("latin-1")
 
+    def putheader(self, header: str, *values: Any) -> None:
+        """One line of the head. What could end the line early is refused; the rest was judged where it came in."""
+        value = values[0]
+        if value is SKIP_HEADER:
+            return
+        line = f"{header}: {value}".encode("latin-1")
+        if _ENDS_LINE.search(line):
+            raise ValueError("A header must not hold a line end or a NUL.")
+        connection: Any = self
+        connection._buffer.append(line)
+
     def _send_output(self, message_body: Any = None, encode_chunked: bool = False) -> None:  # noqa: FBT001, FBT002
         """Holds the head back, to leave with the first bytes of the body: one system call and one packet less."""
         connection: Any = self
@@ -106,7 +120,12 @@ class _RawTarget:
     def send(self, data: Any) -> None:
         head, self.held_head = self.held_head, b""
         self.has_sent = True
-        super().send(head + data if head else data)  # type: ignore[misc]
+        connection: Any = self
+        if head:
+            data = head + data
+        sent = connection.sock.send(data)  # nearly always all of it; gevent's sendall asks the system more
+        if sent < len(data):
+            connection.sock.sendall(memoryview(data)[sent:])
 
     def getresponse(self) -> Any:
         if self.held_head:
@@ -118,15 +137,15 @@ class _RawTarget:
         super().close()  # type: ignore[misc]
 
 
-class _PlainConnection(_RawTarget, HTTPConnection):
+class _PlainConnection(_RawTarget, HTTPConnection):  # type: ignore[misc]
     pass
 
 
-class _TlsConnection(_RawTarget, HTTPSConnection):
+class _TlsConnection(_RawTarget, HTTPSConnection):  # type: ignore[misc]
     pass
 
 
-class _UnixConnection(_RawTarget, HTTPConnection):
+class _UnixConnection(_RawTarget, HTTPConnection):  # type: ignore[misc]
     """Speaks HTTP over a unix socket: the way to the control plane."""
 
     path = ""
@@ -196,6 +215,13 @@ class _UnixPool(_PlainPool):
         super().__init__("localhost", **options)
 
 
+class _BareResponse(requests.Response):
+    """Carries urllib3's response through the adapter, and has nothing of its own."""
+
+    def __init__(self) -> None:
+        pass
+
+
 class UpstreamAdapter(HTTPAdapter):
     """requests' adapter with the one pool of one upstream."""
 
@@ -215,8 +241,7 @@ class UpstreamAdapter(HTTPAdapter):
 
     def build_response(self, req: Any, resp: Any) -> requests.Response:
         """The response without cookies, encoding detection and redirects, none of which a relay wants."""
-        response = requests.Response()
-        response.status_code = resp.status
+        response = _BareResponse()
         response.raw = resp
         return response
 
