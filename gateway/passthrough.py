@@ -21,7 +21,7 @@ from gateway.call_ids import new_call_id
 from gateway.client_address import origin
 from gateway.client_watch import ClientWatch
 from gateway.cuts import CallCut, client_gone
-from gateway.entry import Outcome
+from gateway.entry import Outcome, UsageSource
 from gateway.error_handler import answer
 from gateway.error_meter import ErrorMeter
 from gateway.errors import UnsafeTarget
@@ -196,6 +196,8 @@ class PassThrough:
             outgoing = self._outgoing(candidate, raw_target)
             if length or announced_length(self._environ) != 0 or self._method in {"POST", "PUT", "PATCH"}:
                 outgoing["Content-Length"] = str(length)
+            # Until the answer says how much: an upstream that has the call may work for it.
+            call.usage_source = UsageSource.UNKNOWN if parsed.match.meter else UsageSource.NONE
             self._plane.admitted(call)
             return outgoing, body
 

@@ -64,6 +64,11 @@ class Meter:
         """Called once, when the upstream's body is over, cleanly or not: what was still held back."""
         return b""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything has come that an answer of this kind has to say, its end apart."""
+        return self._known.source == "reported"
+
     def usage(self, request_bytes: int) -> Usage:
         """What the call used, as far as is known now; `request_bytes` is the size of the request's body.
 

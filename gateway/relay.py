@@ -59,6 +59,7 @@ class Relay:
             except UpstreamError as error:
                 if not error.before_sent:
                     raise
+                call.usage_source = UsageSource.NONE
                 failure = error
         raise failure
 
@@ -187,9 +188,19 @@ class RelayedBody:
             self._meter.end()
             cut = call.pending_cut
             outcome, error = self._ending or ((cut.outcome, cut.error) if cut else (Outcome.CLIENT_DISCONNECTED, None))
+            if outcome == Outcome.CLIENT_DISCONNECTED and self._client_had_all():
+                self._complete()
             self._end(outcome, error)
             self._connection.abort()
         self._answer.close()
+
+    def _client_had_all(self) -> bool:
+        """Whether a client left after the last event, without waiting for the empty chunk that ends the body.
+
+        Client libraries do so at `[DONE]`. The usage of a stream comes when nothing else but that can follow.
+        """
+        call = self._call
+        return call.streaming and not call.writing and self._meter.is_whole
 
     def _end(self, outcome: Outcome, error: GatewayError | None = None) -> None:
         call, usage = self._call, self._meter.usage(self._call.bytes_in)

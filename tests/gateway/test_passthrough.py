@@ -163,6 +163,18 @@ def test_a_cut_before_the_answer_ends_the_call(
     assert _entry(plane)["status"] == (None if cut.error is None else 503)
 
 
+def test_what_an_upstream_did_for_a_call_without_an_answer_is_unknown(plane: RelayPlane, upstream: Upstream) -> None:
+    upstream.on("POST /v1/chat/completions", answers.reset())
+    assert _answer(plane, _key(), body={"model": "alias"}).status_code == 502
+    assert _entry(plane)["usage_source"] == "unknown"
+
+
+def test_an_upstream_that_refused_the_connection_did_nothing(plane: RelayPlane, upstream: Upstream) -> None:
+    upstream.stop()
+    assert _answer(plane, _key(), body={"model": "alias"}).status_code == 502
+    assert _entry(plane)["usage_source"] == "none"
+
+
 def test_a_status_that_is_none_is_the_upstream_s_failure(plane: RelayPlane, upstream: Upstream) -> None:
     upstream.on("POST /v1/chat/completions", answers.raw(b"HTTP/1.1 999 Odd\r\ncontent-length: 0\r\n\r\n"))
     response = _answer(plane, _key(), body={"model": "alias"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -13,9 +14,10 @@ from gateway.cuts import CallCut, client_gone
 from gateway.entry import Outcome
 from gateway.errors import KeyRevoked
 from gateway.open_call import OpenCall
-from gateway.plain_meter import Meter
+from gateway.plain_meter import Meter, Shape
 from gateway.relay import Relay, RelayedAnswer, RelayedBody, error_event
 from gateway.server import ClientConnection
+from gateway.stream_meter import StreamMeter
 from gateway.usage import NONE
 from tests.support import answers
 from tests.support.upstream import Upstream, unused_port
@@ -187,6 +189,24 @@ def test_a_body_that_is_given_up_in_the_middle_was_left_by_the_client() -> None:
     call = _call()
     body = _body(call, Response(b"data: 1\n\n"))
     next(iter(body))
+    body.close()
+    assert call.outcome == Outcome.CLIENT_DISCONNECTED
+
+
+def test_a_client_that_left_after_the_last_event_had_all() -> None:
+    call = _call()
+    last = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5}}\n\ndata: [DONE]\n\n'
+    body = _body(call, Response(last, then=client_gone()), StreamMeter(Shape()))
+    assert b"".join(body) == last
+    body.close()
+    assert (call.outcome, call.completion_tokens) == (Outcome.COMPLETED, 5)
+
+
+def test_a_client_that_left_while_the_last_event_was_written_had_not() -> None:
+    call = _call()
+    last = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5}}\n\ndata: [DONE]\n\n'
+    body = _body(call, Response(last), StreamMeter(Shape()))
+    assert last in list(itertools.islice(body, 2))
     body.close()
     assert call.outcome == Outcome.CLIENT_DISCONNECTED
 
