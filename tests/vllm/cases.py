@@ -176,7 +176,8 @@ COHERE: Json = {"model": "tiny-chat", "messages": HELLO, "max_tokens": 6, "tempe
 STREAM: Json = {"stream": True}
 USAGE: Json = {"stream": True, "stream_options": {"include_usage": True}}
 CONTINUOUS: Json = {"stream": True, "stream_options": {"include_usage": True, "continuous_usage_stats": True}}
-SEVERAL: Json = {"n": 2, "temperature": 0.7, "seed": 7}
+SEVERAL: Json = {"n": 2, "temperature": 0.7, "seed": 7, "max_tokens": 3}
+APART: Json = {"n": 2, "temperature": 0.9, "seed": 7, "stop": ["e"]}
 _CHAT, _COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 _RESPONSES, _MESSAGES = "/v1/responses", "/v1/messages"
 _STORED = _post(_RESPONSES, response())
@@ -205,6 +206,8 @@ def _chat_cases() -> list[Case]:
         case("long stream", tokens=300, **STREAM),
         case("several choices", **SEVERAL),
         case("stream of several choices", **SEVERAL, **STREAM),
+        case("stream of choices that end apart", **APART, **STREAM),
+        case("stream of choices that end apart, with usage", **APART, **USAGE),
         case("stream of several choices with usage", **SEVERAL, **USAGE),
         case("stop word in a stream", stop=["mode"], **STREAM),
         case("log probabilities", logprobs=True, top_logprobs=2, tokens=3),
@@ -263,7 +266,7 @@ def _generative_cases() -> list[Case]:
         post("completion stream with usage", _COMPLETIONS, completion(**USAGE)),
         post("completion stream with running usage", _COMPLETIONS, completion(**CONTINUOUS)),
         post("completions of two prompts", _COMPLETIONS, completion(prompt=two, max_tokens=4)),
-        post("completion stream of two prompts", _COMPLETIONS, completion(prompt=two, max_tokens=4, **STREAM)),
+        post("completion stream of two prompts", _COMPLETIONS, completion(prompt=two, max_tokens=2, **STREAM)),
         post("completion of tokens", _COMPLETIONS, completion(prompt=[40, 41, 42])),
         post("completion echo", _COMPLETIONS, completion(tokens=2, echo=True, logprobs=1)),
         post("completion with an unknown model", _COMPLETIONS, completion(model="nope")),
