@@ -136,8 +136,10 @@ def test_the_log_says_what_the_engine_counted(site: Site, target: str, streams: 
     wait_for(lambda: _engine_counts(site) != before, 5)
     after = _engine_counts(site)
     prompt, completion = (now - then for now, then in zip(after, before, strict=True))
-    assert row["completion_tokens"] == completion
-    assert row["prompt_tokens"] == prompt or row["usage_source"] == "estimated"
+    if row["usage_source"] == "reported":
+        assert (row["prompt_tokens"], row["completion_tokens"]) == (prompt, completion)
+    else:  # where vLLM tells nothing: one token an event, and it may put several into one
+        assert 0 < row["completion_tokens"] <= completion
 
 
 _BODIES: Mapping[str, Any] = {
@@ -153,7 +155,7 @@ _BODIES: Mapping[str, Any] = {
 def test_the_log_says_how_it_knows(site: Site, call: Call, source: str, tokens: int | None) -> None:
     row, response = _call(site, call)
     assert row["usage_source"] == source
-    if source == "estimated":  # one token an event, and vLLM may put several into one
+    if source == "estimated":
         tokens = min(tokens or 0, sum(_carries_token(event) for event in _objects(response)))
     assert row["completion_tokens"] == tokens
 

@@ -85,15 +85,21 @@ def test_any_way_of_leaving_frees_the_engine(site: Site, fields: dict[str, Any],
         pass
 
 
+@contextmanager
+def paused(site: Site) -> Iterator[None]:
+    """The engine accepts calls and does not begin them."""
+    site.server.post("/pause?mode=keep")
+    try:
+        yield
+    finally:
+        site.server.post("/resume")
+
+
 @chat_server
 @pytest.mark.parametrize("fields", [{}, STREAM], ids=["plain", "stream"])
 def test_leaving_before_the_first_token_frees_the_engine(site: Site, fields: dict[str, Any]) -> None:
-    site.server.post("/pause?mode=keep")
-    try:
-        with leaving(site, _CHAT, **fields):
-            pass
-    finally:
-        site.server.post("/resume")
+    with paused(site), leaving(site, _CHAT, **fields):
+        pass
 
 
 @chat_server
