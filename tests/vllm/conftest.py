@@ -30,12 +30,15 @@ class Site:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Nothing here belongs to the default run; asked for, but without a server, it is an error."""
-    if config.option.markexpr != "vllm":
-        return True
-    if not any(map(servers.is_available, servers.KINDS)):
+    """Nothing here belongs to the default run."""
+    return None if config.option.markexpr == "vllm" else True
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Says what is missing before the first test does."""
+    asked_for = any("site" in getattr(item, "fixturenames", ()) for item in session.items)
+    if asked_for and not any(map(servers.is_available, servers.KINDS)):
         pytest.exit(servers.HELP, returncode=pytest.ExitCode.USAGE_ERROR)
-    return None
 
 
 @pytest.hookimpl(trylast=True)

@@ -8,9 +8,11 @@ A server of kind K serves one tiny model under the name `tiny-K`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -23,8 +25,8 @@ from tests.support.upstream import unused_port
 
 KINDS = ("chat", "tools", "embed", "rerank", "classify", "whisper")
 HELP = (
-    "make test-vllm needs real vLLM servers: set VLLM_HOME to a folder with serve.sh and stop.sh (made by vllm/setup.sh"
-    " beside this repository's checkout), or VLLM_CHAT, VLLM_EMBED, ... to the base URLs of running servers."
+    "make test-vllm needs real vLLM servers: set VLLM_HOME to a folder with `serve.sh KIND PORT` and `stop.sh KIND PORT`,"
+    " or VLLM_CHAT, VLLM_EMBED, ... to the base URLs of servers that run already."
 )
 _START_SECONDS = 330.0
 _PROFILER = {"profiler": "torch", "torch_profiler_with_stack": False}
@@ -57,14 +59,23 @@ class Server:
 
     def __enter__(self) -> Self:
         if self._own:
-            self._run("serve.sh", *self._options())
+            try:
+                self._run("serve.sh", *self._options())
+            except BaseException:
+                self._stop()
+                raise
         for verb in ("wake_up", "resume"):  # an interrupted run may have left it asleep
             self.post(f"/{verb}")
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._own:
+            self._stop()
+
+    def _stop(self) -> None:
+        with contextlib.suppress(AssertionError):  # it never started, or died
             self._run("stop.sh")
+        shutil.rmtree(self._directory, ignore_errors=True)
 
     def _options(self) -> list[str]:
         """More than a default server has, so that as many routes as possible exist."""
