@@ -25,8 +25,8 @@ from tests.support.upstream import unused_port
 
 KINDS = ("chat", "tools", "embed", "rerank", "classify", "whisper")
 HELP = (
-    "make test-vllm needs real vLLM servers: set VLLM_HOME to a folder with `serve.sh KIND PORT` and `stop.sh KIND PORT`,"
-    " or VLLM_CHAT, VLLM_EMBED, ... to the base URLs of servers that run already."
+    "make test-vllm needs real vLLM servers: set VLLM_HOME to a folder with `serve.sh KIND PORT` and"
+    " `stop.sh KIND PORT`, or VLLM_CHAT, VLLM_EMBED, ... to the base URLs of servers that run already."
 )
 _START_SECONDS = 330.0
 _PROFILER = {"profiler": "torch", "torch_profiler_with_stack": False}
