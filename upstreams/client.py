@@ -49,10 +49,13 @@ Body = bytes | Iterable[bytes] | None
 class UpstreamResponse:
     """An upstream's answer, whose body is still to be read."""
 
-    __slots__ = ("_raw", "headers", "reason", "status")
+    __slots__ = ("_chunked", "_raw", "headers", "reason", "status")
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
+        # Where the chunks themselves tell the end, urllib3's own count of bytes is not needed for each of them.
+        inner = raw._fp
+        self._chunked: Any = inner if getattr(inner, "chunked", False) else None
         self.status: int = raw.status
         self.reason: str = raw.reason or ""
         self.headers: list[tuple[str, str]] = list(raw.headers.iteritems())
@@ -67,6 +70,8 @@ class UpstreamResponse:
         Raises UpstreamBroken when the body ends before its framing says so.
         """
         try:
+            if self._chunked is not None and (data := self._chunked.read1(CHUNK_BYTES)):
+                return data  # type: ignore[no-any-return]
             return self._raw.read1(CHUNK_BYTES, decode_content=False) or b""
         except (HTTPError, http.client.HTTPException, OSError) as error:
             raise UpstreamBroken from error
