@@ -36,6 +36,8 @@ class RelayWorker(GeventWorker):  # type: ignore[misc]
 
     def init_process(self) -> None:
         http.RequestParser = RelayParser  # gunicorn has no setting for it
+        # gunicorn looks its settings up by way of an AttributeError, a score of times for each request.
+        self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
         super().init_process()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -32,6 +32,13 @@ class RelayResponse(Response):  # type: ignore[misc]
         else:
             self._send(head)
 
+    def write(self, data: bytes) -> None:
+        if self.chunked and data and self.headers_sent:  # all but the first piece of a stream
+            self.sent += len(data)
+            self._send(b"%X\r\n%b\r\n" % (len(data), data))
+        else:
+            super().write(data)
+
     def _emit_body(self, data: bytes) -> None:
         if self.chunked:
             data = b"%X\r\n%b\r\n" % (len(data), data)

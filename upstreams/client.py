@@ -21,8 +21,9 @@ import requests
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
 from urllib3.exceptions import SSLError as Urllib3SSLError
 from urllib3.exceptions import TimeoutError as Urllib3Timeout
-from urllib3.util import SKIP_HEADER
+from urllib3.util import SKIP_HEADER, Timeout
 
+from upstreams.chunked import ChunkedBody
 from upstreams.errors import (
     UpstreamBroken,
     UpstreamConnectTimeout,
@@ -54,8 +55,7 @@ class UpstreamResponse:
     def __init__(self, raw: Any) -> None:
         self._raw = raw
         # Where the chunks themselves tell the end, urllib3's own count of bytes is not needed for each of them.
-        inner = raw._fp
-        self._chunked: Any = inner if getattr(inner, "chunked", False) else None
+        self._chunked: ChunkedBody | None = raw._fp.chunked_body
         self.status: int = raw.status
         self.reason: str = raw.reason or ""
         self.headers: list[tuple[str, str]] = list(raw.headers.iteritems())
@@ -70,8 +70,11 @@ class UpstreamResponse:
         Raises UpstreamBroken when the body ends before its framing says so.
         """
         try:
-            if self._chunked is not None and (data := self._chunked.read1(CHUNK_BYTES)):
-                return data  # type: ignore[no-any-return]
+            if self._chunked is not None:
+                if data := self._chunked.read1():
+                    return data
+                if self._chunked.has_surplus and self._raw.connection is not None:
+                    self._raw.connection.close()
             return self._raw.read1(CHUNK_BYTES, decode_content=False) or b""
         except (HTTPError, http.client.HTTPException, OSError) as error:
             raise UpstreamBroken from error
@@ -105,7 +108,7 @@ class UpstreamClient:
         `resend`: whether a request goes out again when its kept-alive connection turns out to be stale.
         """
         self._resend = resend
-        self._timeout: Any = (connect_timeout, read_timeout)
+        self._timeout: Any = Timeout(connect=connect_timeout, read=read_timeout)
         self._adapters: dict[str, UpstreamAdapter] = {}
 
     def open(self, base_url: str, method: str, outgoing: Outgoing, body: Body = None) -> UpstreamResponse:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Protocol
 
+from upstreams.chunked import ChunkedBody
+
 LONGEST_LINE = 65_536
 MOST_HEADERS = 200
 HIGHEST_STATUS = 599
@@ -54,7 +56,10 @@ def _line(file: ByteLines) -> bytes:
 class UpstreamHTTPResponse(http.client.HTTPResponse):
     """Skips every interim answer (RFC 9110, 15.2), and keeps no connection whose framing is in doubt."""
 
+    chunked_body: ChunkedBody | None = None
+
     # What http.client has for its own use, in every version that we run on.
+    _close_conn: Callable[[], None]
     _method: str
     _check_close: Callable[[], bool]
     _read_status: Callable[[], tuple[str, int, str]]
@@ -97,9 +102,25 @@ class UpstreamHTTPResponse(http.client.HTTPResponse):
             if self.length is not None:
                 self.headers["content-length"] = str(self.length)
         if self.status in _BODYLESS or self._method == "HEAD":
-            self.length = 0
+            self.chunked, self.length = False, 0
         elif not self.chunked and self.length is None:
             self.will_close = True
+        if self.chunked:
+            self.chunked_body = ChunkedBody(self.fp)
+
+    def read(self, amt: int | None = None) -> bytes:
+        if self.chunked_body is None:
+            return super().read(amt)
+        return b"".join(iter(self.read1, b""))
+
+    def read1(self, n: int = -1) -> bytes:
+        """What is there; of a chunked body regardless of `n`."""
+        if self.chunked_body is None or self.fp is None:
+            return super().read1(n)
+        data = self.chunked_body.read1()
+        if not data:
+            self._close_conn()
+        return data
 
 
 def _length(values: set[str]) -> int | None:

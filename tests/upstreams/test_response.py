@@ -15,8 +15,8 @@ class Socket:
     def __init__(self, data: bytes) -> None:
         self._data = data
 
-    def makefile(self, mode: str) -> io.BytesIO:
-        return io.BytesIO(self._data)
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(io.BytesIO(self._data))
 
 
 def response(data: bytes, method: str = "GET") -> Any:
@@ -115,8 +115,9 @@ def test_a_length_in_doubt_is_refused(lengths: list[bytes]) -> None:
     ("status", "method"), [(b"204 No Content", "GET"), (b"304 Not Modified", "GET"), (b"200 OK", "HEAD")]
 )
 def test_answers_without_a_body_have_none(status: bytes, method: str) -> None:
-    read = response(head(b"Content-Length: 5", status=status), method)
-    assert (read.read(), read.will_close) == (b"", False)
+    for framing in (b"Content-Length: 5", b"Transfer-Encoding: chunked"):
+        read = response(head(framing, status=status), method)
+        assert (read.read(), read.will_close) == (b"", False)
 
 
 @pytest.mark.parametrize(("lines", "closes"), [((), True), ((b"Connection: keep-alive",), False)])
