@@ -16,8 +16,8 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from common.admin import figure
-from gateway.admin_logs import RequestLogAdmin
-from gateway.admin_usage import NOTHING, calls_per_upstream, last_day
+from gateway.admin_pages.logs import RequestLogAdmin
+from gateway.admin_pages.usage import NOTHING, calls_per_upstream, last_day
 from gateway.models import RequestLog
 from keys.admin import VirtualKeyAdmin
 from keys.identity import INFERENCE, Identity

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.body import RequestBody
-from gateway.body_scan import Edit, Fields, FormScanner, JsonScanner, apply, ask_for_usage, replace_model
+from gateway.body.request_body import RequestBody
+from gateway.body.scan import Edit, Fields, FormScanner, JsonScanner, apply, ask_for_usage, replace_model
 from gateway.errors import DuplicateModel
 from gateway.routes import Match
 from upstreams.client import Body

@@ -7,7 +7,7 @@ gunicorn takes a GreenletExit that reaches it for a quiet end of the connection.
 from gevent import GreenletExit
 
 from common.errors import GatewayError
-from gateway.entry import Outcome
+from gateway.account.entry import Outcome
 
 
 class CallCut(GreenletExit):  # type: ignore[misc]

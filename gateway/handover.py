@@ -11,14 +11,14 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
 from common.errors import GatewayError
-from gateway.body import announced_length, receive
+from gateway.body.request_body import announced_length, receive
 from gateway.client_address import origin
 from gateway.cuts import CallCut
 from gateway.error_handler import answer, translate
 from gateway.errors import BodyTooSlow, ControlPlaneAway
 from gateway.headers import HOP_BY_HOP
 from gateway.plane import plane
-from gateway.server import ClientConnection
+from gateway.serving.server import ClientConnection
 from upstreams.client import Outgoing, UpstreamClient, UpstreamResponse
 from upstreams.errors import UpstreamBroken, UpstreamError
 

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections
 from django.http import HttpRequest, JsonResponse
 
-from gateway.journal import journal_status
+from gateway.account.journal import journal_status
 from gateway.plane import RelayPlane, plane
 
 LATE_SECONDS = 5.0

@@ -13,8 +13,8 @@ from uuid import UUID
 from django.db import models
 from django.db.models import Sum
 
-from gateway import call_ids, histogram
-from gateway.entry import MAX_LENGTHS, MAX_TAG_LENGTH, Outcome, UsageSource
+from gateway.account import call_ids, histogram
+from gateway.account.entry import MAX_LENGTHS, MAX_TAG_LENGTH, Outcome, UsageSource
 
 
 def outcome_choices() -> list[tuple[str, str]]:
@@ -202,7 +202,7 @@ class UsageHour(Usage):
     """Usage in one hour (UTC, by the time received) of one key, team, user, end user, model and upstream.
 
     No dimension is NULL, so that the unique constraint holds: "" and 0 mean none. Names are the latest seen.
-    The columns `ttft_bucket_NN` and `duration_bucket_NN` are histograms (`gateway.histogram`).
+    The columns `ttft_bucket_NN` and `duration_bucket_NN` are histograms (`gateway.account.histogram`).
     """
 
     DIMENSIONS = ("hour", "key_id", "team_id", "user_id", "end_user", "model", "upstream_id")

@@ -13,8 +13,8 @@ from typing import Any
 import gevent
 
 from common.errors import GatewayError
+from gateway.account.entry import ADMITTED_FIELDS, Entry, Outcome, UsageSource
 from gateway.cuts import CallCut
-from gateway.entry import ADMITTED_FIELDS, Entry, Outcome, UsageSource
 
 
 class Phase(IntEnum):
@@ -27,7 +27,8 @@ class Phase(IntEnum):
 
 
 class OpenCall:
-    """One admitted call. Its attributes are what the entry will say (`gateway.entry`), filled in as they get known.
+    """One admitted call. Its attributes are what the entry will say (`gateway.account.entry`), filled in as they get
+    known.
 
     Times are unix seconds. `on_end` is called once with the finished call.
     """
@@ -168,7 +169,7 @@ class OpenCall:
         return round((self.ended_at - self.first_token_at) * 1000 / (tokens - 1), 3)
 
     def admission(self) -> Entry:
-        """What is known when the call is admitted (`gateway.entry.ADMITTED_FIELDS`)."""
+        """What is known when the call is admitted (`gateway.account.entry.ADMITTED_FIELDS`)."""
         return {name: getattr(self, name) for name in ADMITTED_FIELDS}
 
     def entry(self) -> Entry:

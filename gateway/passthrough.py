@@ -16,21 +16,21 @@ from django.http import HttpResponse, HttpResponseBase, JsonResponse, StreamingH
 from common.errors import GatewayError
 from gateway import call as calls
 from gateway import headers, paths, routes
-from gateway.body import announced_length, receive
-from gateway.call_ids import new_call_id
+from gateway.account.call_ids import new_call_id
+from gateway.account.entry import Outcome, UsageSource
+from gateway.body.request_body import announced_length, receive
 from gateway.client_address import origin
 from gateway.client_watch import ClientWatch
 from gateway.cuts import CallCut, client_gone
-from gateway.entry import Outcome, UsageSource
 from gateway.error_handler import answer
-from gateway.error_meter import ErrorMeter
 from gateway.errors import UnsafeTarget
-from gateway.meters import make_meter
+from gateway.metering.error_meter import ErrorMeter
+from gateway.metering.meters import make_meter
+from gateway.metering.plain_meter import Meter
 from gateway.open_call import OpenCall, Phase
-from gateway.plain_meter import Meter
 from gateway.plane import RelayPlane
 from gateway.relay import Relay, RelayedAnswer, RelayedBody
-from gateway.server import ClientConnection
+from gateway.serving.server import ClientConnection
 from keys.authentication import check_usable, recognise
 from keys.errors import KeyUnknown
 from keys.identity import INFERENCE, Identity

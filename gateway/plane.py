@@ -17,14 +17,14 @@ from django.core.signals import request_finished, request_started
 from django.db import OperationalError, close_old_connections, connections, reset_queries
 from gevent.threadpool import ThreadPool
 
-from gateway.control_address import base_url
+from gateway.account.entry import Outcome, clean
+from gateway.account.journal import Journal
 from gateway.cuts import CallCut
-from gateway.entry import Outcome, clean
 from gateway.errors import KeyRevoked, NotServing
-from gateway.journal import Journal
-from gateway.local_files import private_directory
 from gateway.open_call import OpenCall, OpenCalls
 from gateway.refresher import Refresher
+from gateway.serving.control_address import base_url
+from gateway.serving.local_files import private_directory
 from gateway.sweeper import INTERVAL_SECONDS, Sweeper, TimeLimits
 from keys.counters import Counters, make_counters
 from keys.registry import KeyRegistry
@@ -56,7 +56,7 @@ class RelayPlane:
         self.control_url = base_url(settings)
         self.run_in_store = _runner()
         self.refresher = Refresher(self.refresh, run=self.run_in_store, then=self.cut_revoked)
-        self.fingerprints: dict[int | None, str] = {}  # by upstream: vLLM's system_fingerprint (`gateway.meters`)
+        self.fingerprints: dict[int | None, str] = {}  # by upstream: vLLM's system_fingerprint
         self.upstream_health: Mapping[str, int] = {}  # how many upstreams are healthy, unhealthy, unknown
         self._health_due = 0.0
         self.draining = False

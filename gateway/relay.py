@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from common.errors import GatewayError
+from gateway.account.entry import Outcome, UsageSource
 from gateway.cuts import CallCut
-from gateway.entry import Outcome, UsageSource
+from gateway.metering.plain_meter import Meter
 from gateway.open_call import OpenCall, Phase
-from gateway.plain_meter import Meter
-from gateway.server import ClientConnection
+from gateway.serving.server import ClientConnection
 from gateway.turns import let_others_go
 from upstreams.client import Body, Outgoing, UpstreamClient, UpstreamResponse
 from upstreams.errors import NoUpstream, UpstreamBroken, UpstreamError

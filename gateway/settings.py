@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 
 from gateway.environment import Environment
-from gateway.local_files import read_or_create
+from gateway.serving.local_files import read_or_create
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Environment()
@@ -144,7 +144,7 @@ USE_I18N = False
 
 _OWN_APPS = ["rest_framework", "keys.apps.KeysConfig", "upstreams.apps.UpstreamsConfig", "gateway.apps.GatewayConfig"]
 _ADMIN_APPS = [
-    "gateway.admin_config.GatewayAdminConfig",  # Django's admin, with our own site
+    "gateway.admin_pages.config.GatewayAdminConfig",  # Django's admin, with our own site
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

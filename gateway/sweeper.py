@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from gateway.account.entry import Outcome
 from gateway.cuts import CallCut, client_gone
-from gateway.entry import Outcome
 from gateway.errors import BodyTooSlow, CallTooLong
 from gateway.open_call import OpenCall, Phase
 from upstreams.errors import UpstreamTimeout
@@ -20,9 +20,9 @@ INTERVAL_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """How long a call may wait, in seconds: for the next 16 kB of the request's body (`gateway.body` counts by them,
-    so this is also the least speed of a client), for the first byte of the answer's body, between its bytes, and
-    in all."""
+    """How long a call may wait, in seconds: for the next 16 kB of the request's body (`gateway.body` counts by them, so
+    this is also the least speed of a client), for the first byte of the answer's body, between its bytes, and in
+    all."""
 
     body: float
     first_byte: float

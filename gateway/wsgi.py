@@ -6,14 +6,14 @@ from typing import Any
 
 from django.core.wsgi import get_wsgi_application
 
-from gateway.server_response import adopt
+from gateway.serving.server_response import adopt
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.settings")
 _django = get_wsgi_application()
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Django, with the web server's response object at hand (`gateway.server` says what for).
+    """Django, with the web server's response object at hand (`gateway.serving.server` says what for).
 
     A server closes only a body that it received (PEP 3333): should starting the response fail, what is open is
     closed here. `gateway.abandon` is where a view leaves the function for that.

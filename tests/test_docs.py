@@ -16,7 +16,7 @@ from django.core.management import get_commands
 from django.urls import Resolver404, resolve
 
 from gateway import routes
-from gateway.entry import Outcome, UsageSource
+from gateway.account.entry import Outcome, UsageSource
 from gateway.models import RequestLog
 from keys.serializers import GenerateKey
 from tests.test_error_shape import TOLD, every_class

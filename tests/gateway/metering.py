@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from gateway.meters import Meter, make_meter
-from gateway.usage import Usage
+from gateway.metering.meters import Meter, make_meter
+from gateway.metering.usage import Usage
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 ROLE = b'data: {"id":"a","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n'

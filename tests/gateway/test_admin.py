@@ -8,9 +8,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from gateway.admin_overview import journal_notices
-from gateway.journal import JournalStatus
-from gateway.log_store import LogStore
+from gateway.account.journal import JournalStatus
+from gateway.account.log_store import LogStore
+from gateway.admin_pages.overview import journal_notices
 from keys.models import VirtualKey
 from tests.support.entries import an_entry
 from tests.support.people import signed_in
@@ -183,7 +183,7 @@ def test_the_first_page_tells_only_what_one_may_see() -> None:
 
 
 def test_a_journal_in_trouble_is_on_the_first_page(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.admin_overview.journal_status", lambda _: JournalStatus(lost=1_200))
+    monkeypatch.setattr("gateway.admin_pages.overview.journal_status", lambda _: JournalStatus(lost=1_200))
     assert "1,200 calls could not be written to the journal" in overview(admin)
 
 
@@ -227,7 +227,7 @@ def test_the_side_leads_to_what_one_may_see() -> None:
 
 
 def test_a_model_without_a_place_comes_last(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.admin_site.NAVIGATION", (("People", {"auth.User": "user"}),))
+    monkeypatch.setattr("gateway.admin_pages.site.NAVIGATION", (("People", {"auth.User": "user"}),))
     headings = [group.heading for group in admin.get("/admin/").context["navigation"]]
     assert headings == ["", "People", "More"]
 

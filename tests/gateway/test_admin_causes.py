@@ -1,7 +1,7 @@
 import pytest
 
-from gateway.admin_causes import ADMIN, BY_OUTCOME, CALLER, UPSTREAM, cause_of
-from gateway.entry import Outcome
+from gateway.account.entry import Outcome
+from gateway.admin_pages.causes import ADMIN, BY_OUTCOME, CALLER, UPSTREAM, cause_of
 
 
 def test_a_call_that_ended_well_has_no_cause() -> None:

@@ -8,9 +8,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from gateway.admin_log_filters import ids_like, known_values
-from gateway.admin_logs import RequestLogAdmin
-from gateway.log_store import LogStore
+from gateway.account.log_store import LogStore
+from gateway.admin_pages.log_filters import ids_like, known_values
+from gateway.admin_pages.logs import RequestLogAdmin
 from gateway.models import RequestLog
 from keys.models import VirtualKey
 from tests.support.entries import NOON, an_entry

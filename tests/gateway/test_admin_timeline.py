@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.admin_timeline import THINNEST, WIDTH, bars
+from gateway.admin_pages.timeline import THINNEST, WIDTH, bars
 
 
 def test_bars_follow_each_other_on_one_scale() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.answers import (
+from gateway.metering.answers import (
     ABORTED,
     Failure,
     carries_token,
@@ -10,7 +10,7 @@ from gateway.answers import (
     is_extra_usage,
     usage_of,
 )
-from gateway.usage import Usage
+from gateway.metering.usage import Usage
 
 
 def chat(**delta):

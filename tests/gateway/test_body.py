@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from common.errors import InvalidRequest
-from gateway.body import IN_MEMORY_BYTES, RequestBody, announced_length, receive
+from gateway.account.entry import Outcome
+from gateway.body.request_body import IN_MEMORY_BYTES, RequestBody, announced_length, receive
 from gateway.cuts import CallCut
-from gateway.entry import Outcome
 from gateway.errors import BodyTooLarge, BodyTooSlow
 
 LARGE = bytes(range(250)) * 5000

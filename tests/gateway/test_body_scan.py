@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gateway.body_scan import (
+from gateway.body.scan import (
     UNREADABLE,
     Edit,
     Fields,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway import routes
-from gateway.body import receive
+from gateway.body.request_body import receive
 from gateway.call import ParsedCall, parse, scanner_for
 from gateway.errors import DuplicateModel
 

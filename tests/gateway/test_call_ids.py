@@ -5,7 +5,7 @@ from uuid import RFC_4122, UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.call_ids import CallIds, first_at, new_call_id
+from gateway.account.call_ids import CallIds, first_at, new_call_id
 
 clocks = st.lists(st.integers(0, 2**47 * 1_000_000), min_size=1, max_size=50)
 

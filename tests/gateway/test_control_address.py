@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from gateway.control_address import base_url, listen_address
+from gateway.serving.control_address import base_url, listen_address
 
 
 def _settings(directory: Path, address: str = "") -> Any:

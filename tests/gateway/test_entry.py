@@ -3,7 +3,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.entry import ADMITTED_FIELDS, FIELDS, MAX_LENGTHS, clean, clean_text
+from gateway.account.entry import ADMITTED_FIELDS, FIELDS, MAX_LENGTHS, clean, clean_text
 from gateway.models import RequestLog
 from tests.support.entries import an_entry
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from gateway.excerpt import Excerpt, top_level
+from gateway.metering.excerpt import Excerpt, top_level
 
 USAGE = {"prompt_tokens": 1, "total_tokens": 1}
 LONG = "x" * 100_000

@@ -10,8 +10,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError
 from pytest_django import Settings
 
-from gateway import first_start
-from gateway.first_start import make_directories, prepare
+from gateway.serving import first_start
+from gateway.serving.first_start import make_directories, prepare
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

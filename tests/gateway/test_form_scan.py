@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.body_fields import LIMIT, Fields
-from gateway.form_scan import HEAD_LIMIT, FormScanner
+from gateway.body.fields import LIMIT, Fields
+from gateway.body.form_scan import HEAD_LIMIT, FormScanner
 
 MULTIPART = "multipart/form-data; boundary=B"
 URLENCODED = "application/x-www-form-urlencoded"

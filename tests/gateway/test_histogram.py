@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.histogram import (
+from gateway.account.histogram import (
     DURATION_BOUNDS_MS,
     DURATION_COLUMNS,
     TTFT_BOUNDS_MS,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway import journal as journal_module
-from gateway.entry import ADMITTED_FIELDS
-from gateway.journal import Journal, JournalStatus, journal_status
-from gateway.journal_files import (
+from gateway.account import journal as journal_module
+from gateway.account.entry import ADMITTED_FIELDS
+from gateway.account.journal import Journal, JournalStatus, journal_status
+from gateway.account.journal_files import (
     ADMITTED,
     ENDED,
     Progress,
@@ -173,7 +173,7 @@ def test_a_full_disk_is_counted_where_others_see_it(journal: Journal, directory:
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from gateway.journal import Journal, journal_status
+from gateway.account.journal import Journal, journal_status
 from tests.support.entries import an_entry
 
 directory = Path(sys.argv[1])
@@ -205,7 +205,7 @@ def test_a_line_that_is_cut_short_damages_no_other(directory: Path) -> None:
 FORK = """
 import os, sys
 from pathlib import Path
-from gateway.journal import Journal
+from gateway.account.journal import Journal
 from tests.support.entries import an_entry
 
 journal = Journal(Path(sys.argv[1]))

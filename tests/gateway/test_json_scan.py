@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.body_fields import BLOCK, LIMIT, Fields
-from gateway.json_scan import MAX_DEPTH, JsonScanner
+from gateway.body.fields import BLOCK, LIMIT, Fields
+from gateway.body.json_scan import MAX_DEPTH, JsonScanner
 
 
 def scan(body: bytes, cut: int = 0) -> Fields:

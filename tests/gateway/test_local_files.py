@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.local_files import private_directory, read_or_create
+from gateway.serving.local_files import private_directory, read_or_create
 
 
 def test_what_was_made_stays(tmp_path: Path) -> None:

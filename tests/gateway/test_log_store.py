@@ -4,8 +4,8 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import DataError, OperationalError, connection
 
-from gateway.entry import Entry
-from gateway.log_store import LogStore, is_unfit
+from gateway.account.entry import Entry
+from gateway.account.log_store import LogStore, is_unfit
 from gateway.models import RequestLog, UsageHour
 from tests.support.entries import an_entry
 

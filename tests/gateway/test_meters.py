@@ -1,9 +1,9 @@
 import pytest
 
-from gateway.meters import METERS, make_meter
+from gateway.metering.meters import METERS, make_meter
+from gateway.metering.stream_meter import HidingMeter, StreamMeter
+from gateway.metering.usage import NONE, UNKNOWN
 from gateway.routes import ROUTES
-from gateway.stream_meter import HidingMeter, StreamMeter
-from gateway.usage import NONE, UNKNOWN
 from tests.gateway.metering import REQUEST, meter_for, plain_meter, relay, tokens
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import gevent
 import pytest
 
+from gateway.account.entry import Outcome
 from gateway.cuts import CallCut, client_gone
-from gateway.entry import Outcome
 from gateway.errors import KeyRevoked, NotServing
 from gateway.open_call import OpenCall, OpenCalls
 

@@ -11,10 +11,10 @@ import gevent
 import pytest
 from pytest_django import Settings
 
+from gateway.account.entry import Entry
+from gateway.account.journal import Journal
 from gateway.cuts import CallCut, client_gone
-from gateway.entry import Entry
 from gateway.errors import NotServing
-from gateway.journal import Journal
 from gateway.passthrough import PassThrough
 from gateway.plane import RelayPlane
 from keys.models import VirtualKey

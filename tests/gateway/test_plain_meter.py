@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.meters import METERS
-from gateway.plain_meter import PlainMeter
-from gateway.usage import UNKNOWN, Usage
+from gateway.metering.meters import METERS
+from gateway.metering.plain_meter import PlainMeter
+from gateway.metering.usage import UNKNOWN, Usage
 from tests.gateway.metering import GUESSED, REQUEST, in_reads, plain_meter, recording, relay, tokens
 
 

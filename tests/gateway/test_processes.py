@@ -10,13 +10,13 @@ import sys
 
 import pytest
 
-from gateway import processes
+from gateway.serving import processes
 from tests.support.gateway import is_alive, wait_for
 
 _PARENT = """
 import subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", '''
-from gateway.processes import end_with_parent
+from gateway.serving.processes import end_with_parent
 end_with_parent()
 print("ready", flush=True)
 import time

@@ -13,12 +13,12 @@ from uuid import UUID
 import pytest
 from django.db import OperationalError, connection
 
-from gateway import journal_reader
-from gateway.journal import Journal, journal_status
-from gateway.journal_files import segments_in
+from gateway.account import journal_reader
+from gateway.account.journal import Journal, journal_status
+from gateway.account.journal_files import segments_in
+from gateway.account.recorder import Recorder
+from gateway.account.retention import Pruner
 from gateway.models import RequestLog, UsageHour
-from gateway.recorder import Recorder
-from gateway.retention import Pruner
 from keys.models import VirtualKey
 from tests.support.entries import NOON, an_entry
 
@@ -92,7 +92,7 @@ def test_more_than_a_batch_is_recorded_in_one_pass(
 def test_one_process_does_not_keep_another_waiting(
     journal: Journal, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.recorder._BLOCKS_A_PASS", 1)
+    monkeypatch.setattr("gateway.account.recorder._BLOCKS_A_PASS", 1)
     for _ in range(20):
         journal.ended(an_entry())
     first = recorder.run_once()
@@ -278,7 +278,7 @@ def test_a_quarantine_that_was_taken_away_is_counted_from_nothing(
 def test_the_quarantine_is_bounded(
     journal: Journal, recorder: Recorder, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.recorder._MOST_QUARANTINED_BYTES", 1)
+    monkeypatch.setattr("gateway.account.recorder._MOST_QUARANTINED_BYTES", 1)
     for _ in range(3):
         journal.ended({"call_id": "x"})
     recorder.run_once()
@@ -314,7 +314,7 @@ def test_of_a_rotated_key_only_the_secret_that_was_used_is_touched(
 KILLED = """
 import sys
 from pathlib import Path
-from gateway.journal import Journal
+from gateway.account.journal import Journal
 from tests.support.entries import an_entry
 
 journal = Journal(Path(sys.argv[1]), segment_bytes=50_000)
@@ -393,7 +393,7 @@ class Broken(Recorder):
 def test_the_loop_outlives_failures_and_records_the_last_line(
     journal: Journal, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.recorder.INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr("gateway.account.recorder.INTERVAL_SECONDS", 0.01)
     recorder, stop = Broken(directory, pruner=Pruner(36_500)), threading.Event()
     thread = threading.Thread(target=recorder.run, args=[stop])
     thread.start()
@@ -415,7 +415,7 @@ def test_waiting_doubles_up_to_ten_seconds(directory: Path) -> None:
 
 
 def test_a_busy_recorder_does_not_wait(journal: Journal, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.recorder.MOST_ROWS_AT_ONCE", 5)
+    monkeypatch.setattr("gateway.account.recorder.MOST_ROWS_AT_ONCE", 5)
     assert recorder._turn(0.5) == 0.5
     for _ in range(6):
         journal.ended(an_entry())

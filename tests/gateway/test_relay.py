@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
+from gateway.account.entry import Outcome
 from gateway.cuts import CallCut, client_gone
-from gateway.entry import Outcome
 from gateway.errors import KeyRevoked
+from gateway.metering.plain_meter import Meter, Shape
+from gateway.metering.stream_meter import StreamMeter
+from gateway.metering.usage import NONE
 from gateway.open_call import OpenCall
-from gateway.plain_meter import Meter, Shape
 from gateway.relay import Relay, RelayedAnswer, RelayedBody, error_event
-from gateway.server import ClientConnection
-from gateway.stream_meter import StreamMeter
-from gateway.usage import NONE
+from gateway.serving.server import ClientConnection
 from tests.support import answers
 from tests.support.upstream import Upstream, unused_port
 from upstreams.client import Body, UpstreamClient

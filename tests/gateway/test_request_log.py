@@ -3,7 +3,7 @@ from uuid import UUID
 
 import pytest
 
-from gateway.log_store import LogStore
+from gateway.account.log_store import LogStore
 from gateway.models import RequestLog, outcome_choices, usage_source_choices
 from tests.support.entries import NOON, an_entry
 

@@ -5,9 +5,9 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from gateway.log_store import LogStore
+from gateway.account.log_store import LogStore
+from gateway.account.retention import HOUR_SECONDS, Pruner, prune
 from gateway.models import RequestLog, UsageHour
-from gateway.retention import HOUR_SECONDS, Pruner, prune
 from tests.support.entries import NOON, an_entry
 
 pytestmark = pytest.mark.django_db

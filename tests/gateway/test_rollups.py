@@ -3,9 +3,9 @@ from decimal import Decimal
 
 import pytest
 
-from gateway.log_store import LogStore
+from gateway.account.log_store import LogStore
+from gateway.account.rollups import OTHER, Cap, is_error
 from gateway.models import UsageHour, UsageHourTag
-from gateway.rollups import OTHER, Cap, is_error
 from tests.support.entries import NOON, an_entry
 
 pytestmark = pytest.mark.django_db

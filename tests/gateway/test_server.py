@@ -11,8 +11,8 @@ import pytest
 from gunicorn.config import Config
 from gunicorn.http.wsgi import Response
 
-from gateway.server import ClientConnection
-from gateway.server_response import RelayResponse, adopt
+from gateway.serving.server import ClientConnection
+from gateway.serving.server_response import RelayResponse, adopt
 from gateway.wsgi import application
 
 

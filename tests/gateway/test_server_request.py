@@ -6,8 +6,8 @@ import pytest
 from django.conf import settings
 from gunicorn.http import errors
 
-from gateway.server import UNREAD_MARGIN_SECONDS, _give_up_unread
-from gateway.server_request import error_bytes, refusal_of
+from gateway.serving.server import UNREAD_MARGIN_SECONDS, _give_up_unread
+from gateway.serving.server_request import error_bytes, refusal_of
 
 
 def test_a_client_that_reads_nothing_is_given_up_later_than_the_sweeper_would(monkeypatch: pytest.MonkeyPatch) -> None:

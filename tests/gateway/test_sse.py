@@ -3,7 +3,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.sse import Cutter, add_field, data_of, parse_object
+from gateway.metering.sse import Cutter, add_field, data_of, parse_object
 
 
 def events(stream: bytes, *cuts: int) -> list[bytes]:

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.meters import METERS
-from gateway.stream_meter import HidingMeter, StreamMeter
-from gateway.usage import UNKNOWN, Usage
+from gateway.metering.meters import METERS
+from gateway.metering.stream_meter import HidingMeter, StreamMeter
+from gateway.metering.usage import UNKNOWN, Usage
 from tests.gateway.metering import (
     DONE,
     GUESSED,

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from gateway import supervisor
-from gateway.supervisor import CONTROL, RELAY, Plane, Supervisor
+from gateway.serving import supervisor
+from gateway.serving.supervisor import CONTROL, RELAY, Plane, Supervisor
 
 LIVES = "import time; time.sleep(60)"
 STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(60)"

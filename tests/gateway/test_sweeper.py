@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from gateway.account.entry import Outcome
 from gateway.cuts import CallCut
-from gateway.entry import Outcome
 from gateway.open_call import Phase
 from gateway.sweeper import Sweeper, TimeLimits
 

@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.usage import UNKNOWN, Usage, estimate_prompt, read_count, read_report, sum_of
+from gateway.metering.usage import UNKNOWN, Usage, estimate_prompt, read_count, read_report, sum_of
 
 
 def test_it_reads_the_counts_of_chat():

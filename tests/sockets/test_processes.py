@@ -15,7 +15,7 @@ from tests.support.upstream import Upstream
 
 CHAT = "/vllm/v1/chat/completions"
 STREAM = b'{"model":"tiny-chat","stream":true}'
-KEEPALIVE_SECONDS = 15  # of gateway.gunicorn_relay, which only gunicorn can import: it patches the process
+KEEPALIVE_SECONDS = 15  # of gateway.serving.gunicorn_relay, which only gunicorn can import: it patches the process
 
 
 def _begin(gateway: Gateway, name: str, key: str | None = None) -> HttpClient:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.call_ids import CallIds
-from gateway.entry import clean
+from gateway.account.call_ids import CallIds
+from gateway.account.entry import clean
 
 NOON = datetime(2026, 5, 4, 12, 30, tzinfo=UTC).timestamp()
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from gateway.retention import prune
+from gateway.account.retention import prune
 
 
 class Command(BaseCommand):

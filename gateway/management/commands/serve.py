@@ -13,10 +13,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import connections
 
-from gateway.first_start import FirstStart, make_directories, prepare
-from gateway.processes import allow_many_files
-from gateway.recorder import Recorder
-from gateway.supervisor import CONTROL, RELAY, Supervisor
+from gateway.account.recorder import Recorder
+from gateway.serving.first_start import FirstStart, make_directories, prepare
+from gateway.serving.processes import allow_many_files
+from gateway.serving.supervisor import CONTROL, RELAY, Supervisor
 
 
 class Command(BaseCommand):

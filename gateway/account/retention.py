@@ -1,0 +1,75 @@
+"""Removes old rows of the request log, a bounded number at a time. The roll-ups keep what was used.
+
+Knows nothing of journals.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from gateway.account import call_ids
+from gateway.models import RequestLog
+
+BATCH = 5_000
+HOUR_SECONDS = 3600.0
+_PAUSE_SECONDS = 0.05  # in which others may write; SQLite has one writer
+
+
+def prune(
+    older_than_days: float,
+    batch: int = BATCH,
+    stop: threading.Event | None = None,
+    *,
+    now: datetime | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> int:
+    """Deletes the rows of calls received more than so many days ago, in short transactions, until all are gone or
+    `stop` is set; returns how many. `progress` is told the number so far after each. Raises `django.db.Error`."""
+    stop = stop or threading.Event()
+    end = first_kept(older_than_days, now or datetime.now(UTC))
+    deleted = 0
+    while not stop.is_set():
+        some = prune_batch(end, batch)
+        deleted += some
+        if some and progress is not None:
+            progress(deleted)
+        if some < batch:
+            break
+        stop.wait(_PAUSE_SECONDS)
+    return deleted
+
+
+def first_kept(days: float, now: datetime) -> UUID:
+    """The lowest primary key that a row received in the last so many days can have."""
+    return call_ids.first_at(now - timedelta(days=days))
+
+
+def prune_batch(end: UUID, batch: int) -> int:
+    """Deletes the oldest rows before `end`, at most `batch`, as one range of the primary key."""
+    oldest = RequestLog.objects.filter(pk__lt=end).order_by("pk").values_list("pk", flat=True)
+    beyond = oldest[batch : batch + 1].first()
+    return RequestLog.objects.filter(pk__lt=beyond or end).delete()[0]
+
+
+class Pruner:
+    """Prunes once an hour, one batch at each turn, so that whoever gives it turns is never held up for long."""
+
+    def __init__(self, days: float, *, batch: int = BATCH, clock: Callable[[], float] = time.time) -> None:
+        self._days = days
+        self._batch = batch
+        self._clock = clock
+        self._due_at = 0.0
+
+    def turn(self) -> int:
+        """Deletes one batch if it is time; returns the number of rows. Raises `django.db.Error`."""
+        now = self._clock()
+        if now < self._due_at:
+            return 0
+        deleted = prune_batch(first_kept(self._days, datetime.fromtimestamp(now, tz=UTC)), self._batch)
+        if deleted < self._batch:
+            self._due_at = now + HOUR_SECONDS
+        return deleted

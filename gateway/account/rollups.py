@@ -1,0 +1,171 @@
+"""Hourly sums of calls, kept in the transaction that inserts the calls' rows, so that they outlive the rows.
+
+Knows neither journals nor batches: it is told which calls are new, and adds each of them once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from operator import itemgetter
+from typing import Any
+
+from django.db.models import Q
+
+from gateway.account import histogram
+from gateway.account.bulk_insert import BulkInsert
+from gateway.account.entry import Outcome
+from gateway.models import Usage, UsageHour, UsageHourTag
+
+OTHER = "other"
+MOST_VALUES_AN_HOUR = 1_000
+_HOURS_REMEMBERED = 48
+_ROWS_AT_ONCE = 400  # of about 50 parameters each; SQLite takes 32,766 in one statement
+
+_SUMMED = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
+_MEASURES = ("calls", "errors", *_SUMMED)
+_BUCKETS = (*histogram.TTFT_COLUMNS, *histogram.DURATION_COLUMNS)
+_DURATION_START = len(histogram.TTFT_COLUMNS)
+_NAMES = ("key_name", "upstream_name")
+_FINE = frozenset({Outcome.COMPLETED, Outcome.CLIENT_DISCONNECTED})
+
+
+def is_error(entry: Mapping[str, Any]) -> bool:
+    """Whether the call counts as an error: a status of 400 or more, or neither completed nor left by the client."""
+    return (entry.get("status") or 0) >= 400 or entry.get("outcome") not in _FINE
+
+
+class Cap:
+    """Lets the first 1,000 different values of a dimension in an hour through; the rest become "other".
+
+    Clients choose end users, models and tags, so nothing else bounds the number of rows. Each recorder counts for
+    itself, from what it finds in the table: several on one database may together let a few more through.
+    """
+
+    def __init__(self, most: int = MOST_VALUES_AN_HOUR) -> None:
+        self._most = most
+        self._seen: dict[tuple[type[Usage], str, datetime], set[str]] = {}
+
+    def of(self, table: type[Usage], dimension: str, hour: datetime, value: str) -> str:
+        """The value, or "other"."""
+        seen = self._seen.get((table, dimension, hour))
+        if seen is None:
+            seen = self._seen[table, dimension, hour] = self._recall(table, dimension, hour)
+        if value in seen or not value:
+            return value
+        if len(seen) >= self._most:
+            return OTHER
+        seen.add(value)
+        return value
+
+    def _recall(self, table: type[Usage], dimension: str, hour: datetime) -> set[str]:
+        while len(self._seen) >= 3 * _HOURS_REMEMBERED:
+            del self._seen[next(iter(self._seen))]
+        rows = table._default_manager.filter(Q(hour=hour)).order_by().values_list(dimension, flat=True)
+        return set(rows.distinct()[: self._most]) - {""}
+
+
+class Sums:
+    """The measures of some calls that share their dimensions."""
+
+    __slots__ = ("buckets", "cost", "measures", "names")
+
+    def __init__(self) -> None:
+        self.measures = [0] * len(_MEASURES)
+        self.buckets = [0] * len(_BUCKETS)
+        self.cost: Decimal | None = None
+        self.names = ["", ""]
+
+    def add(self, entry: Mapping[str, Any], *, failed: bool) -> None:
+        """Adds one call's counts."""
+        measures = self.measures
+        measures[0] += 1
+        measures[1] += failed
+        for place, name in enumerate(_SUMMED, 2):
+            measures[place] += entry.get(name) or 0
+        cost = entry.get("cost")
+        if cost is not None:
+            self.cost = (self.cost or Decimal(0)) + Decimal(cost)
+
+    def add_times(self, entry: Mapping[str, Any]) -> None:
+        """Adds one call to the histograms, if its times are known."""
+        ttft, ended = entry.get("ttft_ms"), entry.get("ended_at")
+        if ttft is not None:
+            self.buckets[histogram.bucket_of(histogram.TTFT_BOUNDS_MS, ttft)] += 1
+        if ended is not None:
+            duration = (ended - entry["received_at"]) * 1000
+            self.buckets[_DURATION_START + histogram.bucket_of(histogram.DURATION_BOUNDS_MS, duration)] += 1
+
+
+def add_usage(entries: Iterable[Mapping[str, Any]], cap: Cap) -> None:
+    """Adds calls that were not counted before. Call it inside the transaction that inserts their rows.
+
+    Rows are written in the order of their dimensions, so that two recorders wait for each other rather than
+    deadlock. Raises what the database raises.
+    """
+    hours: dict[tuple[Any, ...], Sums] = {}
+    tags: dict[tuple[Any, ...], Sums] = {}
+    for entry in entries:
+        failed = is_error(entry)
+        hour = _hour(entry["received_at"])
+        sums = _of(hours, _dimensions(entry, hour, cap))
+        sums.add(entry, failed=failed)
+        sums.add_times(entry)
+        sums.names = [entry.get(name) or "" for name in _NAMES]
+        for tag in entry.get("tags") or ():
+            _of(tags, (hour, cap.of(UsageHourTag, "tag", hour, tag))).add(entry, failed=failed)
+    _execute(_ADD_HOURS, [[*key, *s.measures, *s.buckets, s.cost, *s.names] for key, s in _sorted(hours)])
+    _execute(_ADD_TAGS, [[*key, *s.measures, s.cost] for key, s in _sorted(tags)])
+
+
+def _execute(statement: BulkInsert, rows: list[list[Any]]) -> None:
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        statement.execute(rows[start : start + _ROWS_AT_ONCE])
+
+
+def _sorted(sums: dict[tuple[Any, ...], Sums]) -> list[tuple[tuple[Any, ...], Sums]]:
+    return sorted(sums.items(), key=itemgetter(0))
+
+
+def _of(sums: dict[tuple[Any, ...], Sums], key: tuple[Any, ...]) -> Sums:
+    found = sums.get(key)
+    if found is None:
+        found = sums[key] = Sums()
+    return found
+
+
+def _hour(unix_seconds: float) -> datetime:
+    return datetime.fromtimestamp(unix_seconds // 3600 * 3600, tz=UTC)
+
+
+def _dimensions(entry: Mapping[str, Any], hour: datetime, cap: Cap) -> tuple[Any, ...]:
+    """In the order of `UsageHour.DIMENSIONS`."""
+    return (
+        hour,
+        entry.get("key_id") or 0,
+        entry.get("team_id") or "",
+        entry.get("user_id") or "",
+        cap.of(UsageHour, "end_user", hour, entry.get("end_user") or ""),
+        cap.of(UsageHour, "model", hour, entry.get("model") or ""),
+        entry.get("upstream_id") or 0,
+    )
+
+
+def _adding(table: type[UsageHour] | type[UsageHourTag], summed: Iterable[str], replaced: Iterable[str]) -> BulkInsert:
+    """Inserts rows, or adds them to those that stand. Columns: dimensions, summed, cost, replaced."""
+    name, dimensions = table._meta.db_table, table.DIMENSIONS
+    updates = [
+        *(f"{column} = {name}.{column} + excluded.{column}" for column in summed),
+        f"cost = COALESCE({name}.cost + excluded.cost, excluded.cost, {name}.cost)",
+        *(f"{column} = excluded.{column}" for column in replaced),
+    ]
+    return BulkInsert(
+        table,
+        (*dimensions, *summed, "cost", *replaced),
+        f"ON CONFLICT ({', '.join(dimensions)}) DO UPDATE SET {', '.join(updates)}",
+    )
+
+
+_ADD_HOURS = _adding(UsageHour, (*_MEASURES, *_BUCKETS), _NAMES)
+_ADD_TAGS = _adding(UsageHourTag, _MEASURES, ())

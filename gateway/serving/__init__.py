@@ -1,0 +1,1 @@
+"""How the gateway is started and served: settings checked, two planes under gunicorn, one supervisor."""
