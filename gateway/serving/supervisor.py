@@ -36,7 +36,7 @@ class Plane:
 
     def start(self) -> None:
         """Starts the process."""
-        command = [sys.executable, "-m", "gunicorn", "-c", f"python:gateway.gunicorn_{self.name}"]
+        command = [sys.executable, "-m", "gunicorn", "-c", f"python:gateway.serving.gunicorn_{self.name}"]
         environment = {**os.environ, "GATEWAY_PLANE": self.name}
         # A process group of its own: Ctrl-C in a terminal is for the supervisor, which ends all in order.
         self.process = subprocess.Popen([*command, "gateway.wsgi:application"], env=environment, process_group=0)  # noqa: S603
