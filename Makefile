@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: run test test-vllm lint types layers bench fmt lock
 
 run: .venv/installed
-	@$(BIN)/python manage.py serve
+	@$(BIN)/python manage.py serve $(if $(CONFIG),--config "$(CONFIG)")
 
 test: .venv/installed-dev
 	@$(BIN)/python -m tests

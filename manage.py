@@ -10,9 +10,12 @@ def main() -> None:
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
+    from gateway.config.startup import ConfigError, prepare_environment
+
     try:
+        prepare_environment(sys.argv[1:], os.environ)  # before the first setting is read
         execute_from_command_line(sys.argv)
-    except ImproperlyConfigured as error:
+    except (ConfigError, ImproperlyConfigured) as error:
         sys.exit(f"vllm-gateway: {error}")
 
 

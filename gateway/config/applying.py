@@ -65,11 +65,15 @@ def _carry_out(change: Change) -> None:
     record([row], action, f"{word} by the configuration file: {change}"[:1000], OF_THE_FILE)
 
 
+def _id(change: Change) -> int:
+    return cast("int", change.id)
+
+
 def _upstream(change: Change) -> models.Model:
     values = dict(change.values)
     if change.action == words.REMOVE:
-        return _removed(Upstream.objects.get(pk=change.id))
-    row = Upstream(source=CONFIG) if change.id is None else Upstream.objects.get(pk=change.id)
+        return _removed(Upstream.objects.get(pk=_id(change)))
+    row = Upstream(source=CONFIG) if change.id is None else Upstream.objects.get(pk=_id(change))
     if "url" in values and change.id is not None:
         # A new address clears the credential unless it is given too; the file has said that it belongs there.
         values.setdefault("credential", row.credential.reveal())
@@ -80,18 +84,18 @@ def _upstream(change: Change) -> models.Model:
 
 def _deployment(change: Change) -> models.Model:
     if change.action == words.REMOVE:
-        return _removed(Deployment.objects.get(pk=change.id))
+        return _removed(Deployment.objects.get(pk=_id(change)))
     if change.id is None:
         row = Deployment(upstream=Upstream.objects.get(name=change.upstream))
     else:
-        row = Deployment.objects.get(pk=change.id)
+        row = Deployment.objects.get(pk=_id(change))
     return _written(row, {**change.values, "source": CONFIG})
 
 
 def _alias(change: Change) -> models.Model:
     if change.action == words.REMOVE:
-        return _removed(ModelAlias.objects.get(pk=change.id))
-    row = ModelAlias(source=CONFIG) if change.id is None else ModelAlias.objects.get(pk=change.id)
+        return _removed(ModelAlias.objects.get(pk=_id(change)))
+    row = ModelAlias(source=CONFIG) if change.id is None else ModelAlias.objects.get(pk=_id(change))
     return _written(row, change.values)
 
 
@@ -100,11 +104,13 @@ def _routing(change: Change) -> models.Model:
 
 
 def _key(change: Change) -> models.Model:
-    values = {name: list(value) if isinstance(value, tuple) else value for name, value in change.values.items()}
+    values: dict[str, Any] = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in change.values.items()
+    }
     if change.id is None:
         key, _ = VirtualKey.objects.issue(created_by=OF_THE_FILE, **values)
         return cast("models.Model", key)
-    key = VirtualKey.objects.get(pk=change.id)
+    key = VirtualKey.objects.get(pk=_id(change))
     if change.action == words.REMOVE:
         return _removed(key)
     secret = values.pop("secret", None)

@@ -44,7 +44,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> Mapped:
     found = Mapped(node.start_mark.line + 1)
     for key_node, value_node in node.value:
         key = _key(key_node)
-        found[key] = loader.construct_object(value_node, deep=True)  # type: ignore[no-untyped-call]
+        found[key] = loader.construct_object(value_node, deep=True)
         found.lines[key] = key_node.start_mark.line + 1
     return found
 
@@ -67,7 +67,7 @@ def _key(node: yaml.Node) -> str:
 def _list(loader: _Loader, node: yaml.SequenceNode) -> Listed:
     found = Listed()
     for item in node.value:
-        found.append(loader.construct_object(item, deep=True))  # type: ignore[no-untyped-call]
+        found.append(loader.construct_object(item, deep=True))
         found.lines.append(item.start_mark.line + 1)
     return found
 

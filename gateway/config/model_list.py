@@ -132,7 +132,8 @@ def _refuse_twins(rows: Sequence[Row]) -> None:
             continue
         if not isinstance(own, str) or not 0 < len(own) <= 200 or own.startswith(OWN_ID) or own in ids:
             raise row.section.error(
-                "model_info", f"has an id that cannot be used: it must be a text that no other row has, without {OWN_ID}."
+                "model_info",
+                f"has an id that cannot be used: it must be a text that no other row has, without {OWN_ID}.",
             )
         ids.add(own)
 
@@ -146,7 +147,9 @@ def add_rows(upstreams: list[UpstreamSpec], rows: Sequence[Row]) -> list[Upstrea
     own = len(found)  # those before were written out: their time-outs are not for rows to say
     factor = _weight_factors(rows)
     for row in rows:
-        number = next((n for n, one in enumerate(found) if (one.url, one.credential) == (row.url, row.credential)), None)
+        number = next(
+            (n for n, one in enumerate(found) if (one.url, one.credential) == (row.url, row.credential)), None
+        )
         if number is None:
             number = len(found)
             found.append(UpstreamSpec(url=row.url, credential=row.credential))
@@ -184,7 +187,10 @@ def _with_timeouts(upstream: UpstreamSpec, row: Row, *, is_new: bool) -> Upstrea
         if not is_new:
             row.params.warn(key, "has no effect: gateway.upstreams has this server, and its times.")
         elif before is not None and before != given:
-            row.params.warn(key, f"is not that of another row of this server; the longest, {max(before, given):g}, holds.")
+            row.params.warn(
+                key, f"is not that of another row of this server; the longest, {max(before, given):g}, holds."
+            )
         if is_new:
-            upstream = replace(upstream, **{column: max(given, before or 0)})
+            values: dict[str, Any] = {column: max(given, before or 0)}
+            upstream = replace(upstream, **values)
     return upstream

@@ -21,7 +21,7 @@ LARGEST_PREFIX = 1_000_000  # bytes
 
 def read_upstreams(section: Section) -> list[UpstreamSpec]:
     """`gateway.upstreams`, with the deployments of `gateway.deployments`."""
-    upstreams = {}
+    upstreams: dict[str, UpstreamSpec] = {}
     for one in section.sections("upstreams"):
         upstream = _upstream(one)
         if upstream.name in upstreams:
@@ -40,6 +40,7 @@ def read_upstreams(section: Section) -> list[UpstreamSpec]:
 
 
 def _upstream(section: Section) -> UpstreamSpec:
+    times: dict[str, Any] = {name: section.seconds(name) for name in _TIMEOUTS}
     upstream = UpstreamSpec(
         name=section.needed("name", longest=100),
         url=normalised(section, "url", section.needed("url", longest=500)),
@@ -47,7 +48,7 @@ def _upstream(section: Section) -> UpstreamSpec:
         state=section.choice("state", _STATES),
         is_default=section.flag("default") or None,  # the mark moves only by being given to another
         max_parallel=section.whole("max_parallel", least=1),
-        **{name: section.seconds(name) for name in _TIMEOUTS},
+        **times,
     )
     section.refuse_the_rest()
     return upstream

@@ -97,9 +97,7 @@ def make_plan(state: State, wanted: Wanted) -> Plan:
 # --- Upstreams and deployments ----------------------------------------------------------------------------------
 
 
-def _upstreams(
-    wanted: Sequence[UpstreamSpec], rows: Sequence[StoredUpstream], warnings: list[str]
-) -> Iterator[Change]:
+def _upstreams(wanted: Sequence[UpstreamSpec], rows: Sequence[StoredUpstream], warnings: list[str]) -> Iterator[Change]:
     matches = match(wanted, rows)
     meant = {row.id for row in matches if row is not None}
     others = [row for row in rows if row.id not in meant]
@@ -159,9 +157,7 @@ def _upstream(
             warnings.append(not_ours(UPSTREAM, str(spec.name), different))
 
 
-def _deployments(
-    spec: UpstreamSpec, rows: Sequence[Stored[DeploymentSpec]], warnings: list[str]
-) -> Iterator[Change]:
+def _deployments(spec: UpstreamSpec, rows: Sequence[Stored[DeploymentSpec]], warnings: list[str]) -> Iterator[Change]:
     place, existing = str(spec.name), {row.spec.alias: row for row in rows}
     wanted = {one.alias: one for one in spec.deployments}
     for row in rows:
@@ -191,9 +187,7 @@ def _deployment(
 # --- Aliases, routing, keys -------------------------------------------------------------------------------------
 
 
-def _aliases(
-    wanted: Sequence[AliasSpec], rows: Sequence[Stored[AliasSpec]], warnings: list[str]
-) -> Iterator[Change]:
+def _aliases(wanted: Sequence[AliasSpec], rows: Sequence[Stored[AliasSpec]], warnings: list[str]) -> Iterator[Change]:
     existing, names = {row.spec.name: row for row in rows}, {one.name for one in wanted}
     for row in rows:
         if row.source == CONFIG and row.spec.name not in names:

@@ -53,4 +53,11 @@ def start_settings(path: str, environment: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-__all__ = ["AT_START", "ConfigError", "named_file", "prepare_environment", "start_settings"]
+def sets_master_key(path: str, environment: Mapping[str, str]) -> bool:
+    """Whether the master key in this environment is the one that the file has put there. Raises ConfigError."""
+    first, *_ = names = AT_START["master_key"]
+    without = {name: value for name, value in environment.items() if name not in names}
+    return first in environment and start_settings(path, without).get(first) == environment[first]
+
+
+__all__ = ["AT_START", "ConfigError", "named_file", "prepare_environment", "sets_master_key", "start_settings"]

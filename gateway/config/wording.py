@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from decimal import Decimal
 from typing import Any
 
 _UNSHOWN = frozenset({"credential", "secret", "info"})
@@ -33,6 +34,8 @@ def _text(value: object) -> str:
         return "none"
     if isinstance(value, tuple):
         return f"[{', '.join(map(str, value))}]"
+    if isinstance(value, Decimal):
+        return f"{value:f}".rstrip("0").rstrip(".") or "0"
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 

@@ -14,6 +14,10 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import connections
 
 from gateway.account.recorder import Recorder
+from gateway.config.applying import apply
+from gateway.config.document import ConfigError
+from gateway.config.reader import Configuration, read_file
+from gateway.config.startup import sets_master_key
 from gateway.serving.first_start import FirstStart, make_directories, prepare
 from gateway.serving.processes import allow_many_files
 from gateway.serving.supervisor import CONTROL, RELAY, Supervisor
@@ -29,14 +33,18 @@ class Command(BaseCommand):
         group = parser.add_mutually_exclusive_group()
         group.add_argument("--relay", action="store_true", help="only the relay plane")
         group.add_argument("--control", action="store_true", help="only the control plane")
+        parser.add_argument("--config", metavar="FILE", help="a configuration file to apply, in LiteLLM's format")
 
     def handle(self, *args: Any, **options: Any) -> None:
         planes = [RELAY] if options["relay"] else [CONTROL] if options["control"] else [CONTROL, RELAY]
+        configuration = _read(options["config"])
         make_directories()
         self._check()
         if RELAY in planes:
             _check_port(settings.HOST, settings.PORT)
-        self._welcome(prepare(), planes)
+        start = prepare()
+        applied = self._apply(configuration)
+        self._welcome(start, planes, applied, options["config"])
         connections.close_all()
         allow_many_files()
         account = _account if RELAY in planes else None
@@ -47,20 +55,34 @@ class Command(BaseCommand):
         if errors:
             raise ImproperlyConfigured(" ".join(f"{e.msg} {e.hint or ''}".strip() for e in errors))
 
-    def _welcome(self, start: FirstStart, planes: list[str]) -> None:
+    def _apply(self, configuration: Configuration | None) -> str | None:
+        """What the file changed; None without one. A start asks nobody."""
+        if configuration is None:
+            return None
+        try:
+            plan = apply(configuration.wanted)
+        except ConfigError as error:
+            raise ImproperlyConfigured(str(error)) from error
+        for warning in (*configuration.warnings, *plan.warnings):
+            self.stderr.write(f"warning: {warning}")
+        return plan.summary() if plan.changes else "nothing to do"
+
+    def _welcome(self, start: FirstStart, planes: list[str], applied: str | None, file: str | None) -> None:
         address = settings.PUBLIC_URL or f"http://{_reachable(settings.HOST)}:{settings.PORT}"
         lines = [
             f"vLLM Gateway: {address}",
             f"  admin        {address}/admin/   user {start.username}",
             f"  calls        {address}/vllm/…",
-            f"  master key   {_master_key_place()}",
+            f"  master key   {_master_key_place(file)}",
         ]
+        if applied is not None:
+            lines.append(f"  file         {file}: {applied}")
         if start.password:
             lines.insert(2, f"  password     {start.password}   (shown only now; change it in the admin)")
         if not settings.REQUIRE_KEYS:
             lines.append("  WARNING      GATEWAY_REQUIRE_KEYS is false: anyone who reaches this address may call.")
         if RELAY in planes:
-            lines += ["  make a key:", f"    {_example(address)}"]
+            lines += ["  make a key:", f"    {_example(address, file)}"]
         self.stdout.write("\n".join(lines))
         self.stdout.flush()
 
@@ -89,13 +111,24 @@ def _reachable(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _master_key_place() -> str:
+def _read(file: str | None) -> Configuration | None:
+    try:
+        return None if file is None else read_file(file, os.environ)
+    except ConfigError as error:
+        raise ImproperlyConfigured(str(error)) from error
+
+
+def _master_key_place(file: str | None) -> str:
+    if file is not None and sets_master_key(file, os.environ):
+        return f"in {file}"
     return "from the environment" if settings.MASTER_KEY_FILE is None else f"in {settings.MASTER_KEY_FILE}"
 
 
-def _example(address: str) -> str:
+def _example(address: str, file: str | None = None) -> str:
+    from_file = file is not None and sets_master_key(file, os.environ)
+    shell = "MASTER_KEY" if from_file else _master_key_in_shell()
     return (
-        f'curl -X POST {address}/key/generate -H "Authorization: Bearer {_master_key_in_shell()}" '
+        f'curl -X POST {address}/key/generate -H "Authorization: Bearer {shell}" '
         "-H 'Content-Type: application/json' -d '{}'"
     )
 
