@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from gateway.config.matching import StoredUpstream
@@ -27,15 +28,11 @@ def name_all(
 
 
 def _free(upstream: UpstreamSpec, taken: set[str]) -> str:
-    return next(name for name in _ideas(upstream) if name not in taken)
+    return free_name(upstream.deployments[0].alias if upstream.deployments else "", taken)
 
 
-def _ideas(upstream: UpstreamSpec) -> Iterator[str]:
-    """`my-model`, `my-model-2`, …; never the address, which callers may not see."""
-    model = upstream.deployments[0].alias if upstream.deployments else ""
+def free_name(model: str, taken: Collection[str]) -> str:
+    """`my-model`, `my-model-2`, …: the first that nobody has; never the address, which callers may not see."""
     stem = _STRANGE.sub("-", model).strip("-.")[:LONGEST] or "upstream"
-    yield stem
-    number = 1
-    while True:
-        number += 1
-        yield f"{stem}-{number}"
+    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    return next(name for name in names if name not in taken)
