@@ -78,3 +78,10 @@ def parse(body: RequestBody, match: Match, scanner: JsonScanner | FormScanner) -
     if fields is not None and fields.duplicate_model:
         raise DuplicateModel
     return ParsedCall(body, match, fields)
+
+
+def parse_bytes(data: bytes, match: Match) -> ParsedCall:
+    """The call in a body of ours. Raises DuplicateModel."""
+    scanner = JsonScanner()
+    scanner.feed(data)
+    return parse(RequestBody(data=data), match, scanner)

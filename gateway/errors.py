@@ -3,16 +3,28 @@
 common.errors.GatewayError
 ├── InvalidRequest                400  the call cannot be understood
 │   ├── UnsafeTarget              400  the path could be read in two ways
-│   ├── DuplicateModel            400  the body names two models
+│   ├── DuplicateModel            400  the call names two models
+│   ├── ModelUnknown              404  no upstream has the model that the call names
 │   ├── BodyTooLarge              413
 │   └── BodyTooSlow               408
 ├── NotServing                    503  starting or draining
 ├── ControlPlaneAway              503  the process with the admin and the key API is not there
 ├── CallTooLong                   504  over the total time of a call
-└── KeyRevoked                    401  the key was blocked or deleted while the call was open
+├── DeploymentNotFound            404  model API: no such model
+├── DeploymentRefused             400  model API: the name is taken, or the row is kept elsewhere
+├── UpstreamSaturated             503  all upstreams for the call have as many calls as they may have
+├── KeyRevoked                    401  the key was blocked or deleted while the call was open
+└── upstreams.errors.UpstreamError
+    └── UpstreamSaid              any  what the upstream said, in a stream with status 200, of its failure
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from common.errors import GatewayError, InvalidRequest
+from upstreams.errors import UpstreamError
+
+LISTED_MODELS = 20
 
 
 class UnsafeTarget(InvalidRequest):
@@ -30,6 +42,20 @@ class DuplicateModel(InvalidRequest):
 
     param = "model"
     default_detail = "The body names 'model' more than once."
+
+
+class ModelUnknown(InvalidRequest):
+    """No upstream has the model. The sentence and the type are vLLM's, with the models that the key may use."""
+
+    status_code = 404
+    type = "NotFoundError"
+    param = "model"
+
+    def __init__(self, model: str, usable: Sequence[str]) -> None:
+        shown = model[:200].encode("utf-8", "replace").decode()
+        names = ", ".join(usable[:LISTED_MODELS]) + (", …" if len(usable) > LISTED_MODELS else "")
+        there = f" You may use: {names}." if usable else " No model is there that you may use."
+        super().__init__(f"The model `{shown}` does not exist.{there}")
 
 
 class BodyTooLarge(InvalidRequest):
@@ -83,3 +109,54 @@ class KeyRevoked(GatewayError):
     status_code = 401
     type = "auth_error"
     default_detail = "Authentication Error, the key was revoked while the call was running."
+
+
+class UpstreamSaturated(GatewayError):
+    """Every upstream that could take the call has as many as it may have, and none ended in time."""
+
+    status_code = 503
+    type = "upstream_saturated"
+    retry_after = 1
+    default_detail = "All upstreams for this call are busy, and none had room in time. Try again in a moment."
+
+
+class UpstreamSaid(UpstreamError):
+    """What the upstream said of its failure in a stream that had begun with status 200; nothing had passed on."""
+
+    type = "upstream_error"
+    default_detail = "The upstream's answer began with an error."
+
+    def __init__(self, status: int, error: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.status_code = status
+        self._error = dict(error)
+
+    def body(self) -> dict[str, dict[str, Any]]:
+        """The upstream's own object, with its four fields there in any case."""
+        return {
+            "error": {
+                "message": self.message,
+                "type": self.type,
+                "param": None,
+                "code": self.status_code,
+                **self._error,
+            }
+        }
+
+
+class DeploymentNotFound(GatewayError):
+    """The model API is asked for a deployment that is not there."""
+
+    status_code = 404
+    type = "not_found_error"
+    param = "model_info.id"
+    default_detail = "Model not found; its id is the model_info.id of /model/info."
+
+
+class DeploymentRefused(GatewayError):
+    """The model API cannot do this to a deployment: the name is taken, or somebody else keeps the row."""
+
+    status_code = 400
+    type = "bad_request_error"
+    param = "model_name"
+    default_detail = "This model cannot be changed here."

@@ -99,6 +99,9 @@ class RequestLog(models.Model):
     bytes_in = models.BigIntegerField(null=True)
     bytes_out = models.BigIntegerField(null=True)
 
+    attempts = models.PositiveSmallIntegerField(null=True, help_text="How many upstreams were tried.")
+    queue_ms = models.FloatField("wait for a place (ms)", null=True)
+
     client_address = _text("client_address")
     user_agent = _text("user_agent")
     error_type = _text("error_type")

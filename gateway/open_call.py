@@ -15,6 +15,7 @@ import gevent
 from common.errors import GatewayError
 from gateway.account.entry import ADMITTED_FIELDS, Entry, Outcome, UsageSource
 from gateway.cuts import CallCut
+from gateway.time_limits import TimeLimits
 
 
 class Phase(IntEnum):
@@ -80,6 +81,10 @@ class OpenCall:
         self.phase = Phase.ADMISSION
         self.writing = False
         self.holds_lease = False
+        self.limits: TimeLimits | None = None
+        self.priority = 0
+        self.attempts = 0
+        self.queue_ms: float | None = None
         self.seen_progress = 0
         self.progress_at = time.monotonic()
         self.opened_at = self.progress_at
@@ -211,6 +216,8 @@ class OpenCall:
             "error_text": self.error_text,
             "tags": self.tags,
             "cost": None,
+            "attempts": self.attempts,
+            "queue_ms": self.queue_ms,
         }
 
 

@@ -11,34 +11,33 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.http import HttpResponse, HttpResponseBase, JsonResponse
 
 from common.errors import GatewayError
 from gateway import call as calls
-from gateway import headers, paths, routes
+from gateway import headers, named_model, operations, paths, routes
 from gateway.account.call_ids import new_call_id
-from gateway.account.entry import Outcome, UsageSource
+from gateway.account.entry import Outcome
+from gateway.body.prompt import prompt_prefix
 from gateway.body.request_body import announced_length, receive
 from gateway.client_address import origin
 from gateway.client_watch import ClientWatch
 from gateway.cuts import CallCut, client_gone
 from gateway.error_handler import answer
-from gateway.errors import UnsafeTarget
-from gateway.metering.error_meter import ErrorMeter
-from gateway.metering.meters import make_meter
-from gateway.metering.plain_meter import Meter
+from gateway.errors import DuplicateModel, ModelUnknown, UnsafeTarget, UpstreamSaid, UpstreamSaturated
+from gateway.exchange import Exchange
+from gateway.faces import VLLM, Face
 from gateway.open_call import OpenCall, Phase
 from gateway.plane import RelayPlane
-from gateway.relay import Relay, RelayedAnswer, RelayedBody
 from gateway.serving.server import ClientConnection
 from keys.authentication import check_usable, recognise
 from keys.errors import KeyUnknown
 from keys.identity import INFERENCE, Identity
 from keys.limits import charges_for
-from keys.permissions import check_class, check_model
-from upstreams.client import Body, Outgoing, UpstreamResponse, target_below
-from upstreams.errors import CredentialUnreadable, NoUpstream, UpstreamError
-from upstreams.selection import Candidate
+from keys.permissions import check_class, check_model, check_upstream, may_use_model, resolve_alias
+from upstreams.errors import CredentialUnreadable, NoUpstream, UpstreamError, UpstreamTimeout
+from upstreams.health import Mark
+from upstreams.selection import NO_HINTS, Candidate, Hints
 
 logger = logging.getLogger(__name__)
 
@@ -56,12 +55,12 @@ class RefusedResponse(JsonResponse):
 
 
 class PassThrough:
-    """One request to `prefix` + anything. `answer` it once."""
+    """One request to one of the faces. `answer` it once."""
 
-    def __init__(self, environ: Environ, plane: RelayPlane, *, prefix: str = "/vllm") -> None:
+    def __init__(self, environ: Environ, plane: RelayPlane, *, face: Face = VLLM) -> None:
         self._environ = environ
         self._plane = plane
-        self._prefix = prefix
+        self._face = face
         self._method = str(environ["REQUEST_METHOD"])
         self._connection = ClientConnection(environ)
         self._request_id = headers.request_id(environ, new_call_id)
@@ -86,7 +85,7 @@ class PassThrough:
 
     def _answer(self) -> HttpResponseBase:
         try:
-            target = paths.parse(str(self._environ["RAW_URI"]), self._prefix)
+            target = paths.parse(str(self._environ["RAW_URI"]), self._face.prefix)
         except paths.UnsafePath as error:
             raise UnsafeTarget from error
         self._plane.check_serving()
@@ -99,10 +98,19 @@ class PassThrough:
         parsed = self._receive(self._call, match)
         try:
             self._watch(self._call)
-            candidates = self._choose(identity, self._call, match, parsed)
-            return self._relay(self._call, match.upstream_raw(target.raw), candidates, parsed)
+            exchange = Exchange(
+                self._environ, self._plane, self._face, target, match, identity, self._call, parsed, self._connection
+            )
+            return self._operate(exchange)
         finally:
             parsed.body.close()
+
+    def _operate(self, exchange: Exchange) -> HttpResponseBase:
+        local = operations.find(operations.LOCAL_OPERATIONS, exchange)
+        if local is not None:
+            return local(exchange)
+        exchange.candidates = self._choose(exchange)
+        return (operations.find(operations.OPERATIONS, exchange) or operations.pass_on)(exchange)
 
     # --- Who
 
@@ -129,6 +137,7 @@ class PassThrough:
         call.client_address = origin(environ, settings.TRUSTED_PROXIES).address
         call.user_agent = environ.get("HTTP_USER_AGENT", "")
         call.end_user = environ.get("HTTP_X_LITELLM_END_USER_ID") or environ.get("HTTP_X_END_USER_ID")
+        call.priority = identity.priority
         call.tags = [*identity.tags, *_tags(environ.get("HTTP_X_LITELLM_TAGS", ""))]
         plane.open_calls.add(call)
         return call
@@ -166,106 +175,70 @@ class PassThrough:
             body.close()
             raise
 
-    def _choose(
-        self, identity: Identity, call: OpenCall, match: routes.Match, parsed: calls.ParsedCall
-    ) -> list[Candidate]:
-        """Which upstreams may take the call, and whether the key may use the model that would answer."""
-        pool = self._plane.pool
-        call.end_user = call.end_user or parsed.user
-        # Where vLLM reads no body, what one says of a model proves nothing.
-        call.model = parsed.model if match.names_model or match.endpoint_class != INFERENCE else None
-        if match.endpoint_class == INFERENCE and identity.models:
-            check_model(identity, call.model or (pool.default_served_model() if parsed.is_readable else None))
-        return list(pool.candidates(call.model))
-
-    # --- On to the upstream
-
     def _watch(self, call: OpenCall) -> None:
         if self._connection.socket is not None:
             call.watch(ClientWatch(self._connection.socket, lambda: call.cut(client_gone())))
 
-    def _relay(
-        self, call: OpenCall, raw_target: str, candidates: list[Candidate], parsed: calls.ParsedCall
-    ) -> HttpResponseBase:
-        asked_for_usage = False
+    # --- Where to
 
-        def prepare(candidate: Candidate) -> tuple[Outgoing, Body]:
-            nonlocal asked_for_usage
-            edits, asked_for_usage = parsed.edits(candidate.served_name)
-            body, length = parsed.outgoing(edits)
-            outgoing = self._outgoing(candidate, raw_target)
-            if length or announced_length(self._environ) != 0 or self._method in {"POST", "PUT", "PATCH"}:
-                outgoing["Content-Length"] = str(length)
-            # Until the answer says how much: an upstream that has the call may work for it.
-            call.usage_source = UsageSource.UNKNOWN if parsed.match.meter else UsageSource.NONE
-            self._plane.admitted(call)
-            return outgoing, body
+    def _choose(self, exchange: Exchange) -> list[Candidate]:
+        """Which upstreams may take the call, and whether the key may use the model that would answer."""
+        call, parsed, match, pool = exchange.call, exchange.parsed, exchange.match, self._plane.pool
+        call.end_user = call.end_user or parsed.user
+        # Where vLLM reads no body, what one says of a model proves nothing.
+        is_told = match.names_model or match.endpoint_class != INFERENCE
+        call.model = _asked_for(parsed.model if is_told else None, exchange.path.query)
+        exchange.model = call.model and resolve_alias(exchange.identity, call.model)
+        named = self._named_upstream(exchange.identity)
+        if match.endpoint_class == INFERENCE and exchange.identity.models:
+            self._check_model(exchange, named)
+        if named is not None:
+            return [pool.on(named, exchange.model)]
+        if exchange.model is not None and not self._face.verbatim and match.names_model:
+            self._check_known(exchange)
+        return list(pool.candidates(exchange.model, self._hints(exchange)))
 
-        relayed = Relay(self._plane.client, self._plane.pool).open(call, candidates, prepare)
-        try:
-            return self._respond(call, relayed, parsed, hide_usage=asked_for_usage)
-        except BaseException:
-            relayed.close()
-            raise
+    def _named_upstream(self, identity: Identity) -> Candidate | None:
+        name = self._face.upstream
+        if name is None:
+            name = self._environ.get("HTTP_X_GATEWAY_UPSTREAM")
+        if name is None:
+            return None
+        check_upstream(identity, name)
+        return self._plane.pool.named(name)
 
-    def _outgoing(self, candidate: Candidate, raw_target: str) -> Outgoing:
-        upstream = candidate.upstream
-        client = origin(self._environ, settings.TRUSTED_PROXIES)
-        passed = headers.for_upstream(
-            self._environ,
-            credential=upstream.credential,
-            request_id=self._request_id,
-            client_address=client.address,
-            scheme=client.scheme,
-            forwarded_for=client.forwarded_for,
-        )
-        return Outgoing(passed, target_below(upstream.base_url, raw_target))
+    def _check_model(self, exchange: Exchange, named: Candidate | None) -> None:
+        model = exchange.call.model
+        if model is None and exchange.parsed.is_readable:  # vLLM takes the one that it has
+            pool = self._plane.pool
+            model = pool.default_served_model() if named is None else pool.served_model_of(named.upstream.id)
+        check_model(exchange.identity, model)
 
-    def _respond(
-        self, call: OpenCall, relayed: RelayedAnswer, parsed: calls.ParsedCall, *, hide_usage: bool
-    ) -> StreamingHttpResponse:
-        response = relayed.response
-        call.streaming = response.header("content-type").startswith("text/event-stream")
-        meter = self._meter(call, response, parsed.match.meter, hide_usage=hide_usage)
-        body = RelayedBody(call, relayed, meter, self._connection, self._plane.fingerprints)
-        self._environ["gateway.abandon"] = body.close
-        answered = StreamingHttpResponse(body, status=response.status, reason=response.reason)
-        del answered.headers["Content-Type"]
-        passed = headers.for_client(
-            response.headers,
-            upstream_base=relayed.candidate.upstream.base_url,
-            prefix=self._prefix,
-            request_id=self._request_id,
-            call_id=call.call_id,
-            keep_length=not (hide_usage and call.streaming),
-        )
-        for name, value in passed:
-            if name.lower() == "server":
-                self._connection.set_server_name(value)
-            elif name in answered.headers:
-                answered.headers[name] = f"{answered.headers[name]}, {value}"
-            else:
-                answered.headers[name] = value
-        return answered
+    def _check_known(self, exchange: Exchange) -> None:
+        """Raises ModelUnknown where no upstream has the model and others are known."""
+        pool, model = self._plane.pool, exchange.model
+        if model is None or pool.knows(model):
+            return
+        known = [one.alias for one in pool.models()]
+        if known:
+            usable = [alias for alias in known if may_use_model(exchange.identity, alias)]
+            raise ModelUnknown(exchange.call.model or model, usable)
 
-    def _meter(self, call: OpenCall, response: UpstreamResponse, name: str | None, *, hide_usage: bool) -> Meter:
-        if response.status >= 400:
-            return ErrorMeter(response.status)
-        return make_meter(
-            name,
-            streaming=call.streaming,
-            hide_usage=hide_usage,
-            status=response.status,
-            content_type=response.header("content-type"),
-            headers=dict(response.headers),
-            fingerprint=self._plane.fingerprints.get(call.upstream_id),
-        )
+    def _hints(self, exchange: Exchange) -> Hints:
+        session = self._environ.get("HTTP_X_SESSION_ID")
+        wanted = self._plane.pool.prefix_bytes(exchange.model)
+        priority = exchange.identity.priority
+        if session is None and not wanted and not priority:
+            return NO_HINTS
+        return Hints(session, prompt_prefix(exchange.parsed.body, wanted) if wanted else b"", priority)
 
     # --- When it goes otherwise
 
     def _cut_short(self, cut: CallCut) -> HttpResponseBase:
         """The call ended before there was an answer."""
         if self._call is not None:
+            if isinstance(cut.error, UpstreamTimeout):
+                self._plane.pool.mark(self._call.upstream_id, Mark.TIMEOUT)
             self._call.status = cut.error.status_code if cut.error else None
             self._call.fail(cut.outcome, cut.error)
         if cut.error is None:
@@ -294,10 +267,20 @@ class PassThrough:
 def _outcome_of(error: GatewayError, unexpected: Exception | None) -> Outcome:
     if unexpected is not None:
         return Outcome.GATEWAY_FAILED
-    if isinstance(error, UpstreamError | NoUpstream | CredentialUnreadable):
+    if isinstance(error, UpstreamSaid) and error.status_code < 500:
+        return Outcome.COMPLETED  # the upstream's refusal of what the caller sent
+    if isinstance(error, UpstreamError | NoUpstream | CredentialUnreadable | UpstreamSaturated):
         return Outcome.UPSTREAM_FAILED
     return Outcome.REFUSED if error.status_code < 500 else Outcome.GATEWAY_FAILED
 
 
 def _tags(header: str) -> list[str]:
     return [tag.strip() for tag in header.split(",") if tag.strip()]
+
+
+def _asked_for(in_body: str | None, query: str) -> str | None:
+    """The model that the call names. Raises DuplicateModel when body and query name two."""
+    in_query = named_model.in_query(query) if "model=" in query else None
+    if in_query and in_body and in_query != in_body:
+        raise DuplicateModel
+    return in_body or in_query

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -22,15 +21,16 @@ from gateway.account.journal import Journal
 from gateway.cuts import CallCut
 from gateway.errors import KeyRevoked, NotServing
 from gateway.open_call import OpenCall, OpenCalls
+from gateway.places import Places
 from gateway.refresher import Refresher
 from gateway.serving.control_address import base_url
 from gateway.serving.local_files import private_directory
-from gateway.sweeper import INTERVAL_SECONDS, Sweeper, TimeLimits
+from gateway.sweeper import INTERVAL_SECONDS, Sweeper
+from gateway.time_limits import TimeLimits
 from keys.counters import Counters, make_counters
 from keys.registry import KeyRegistry
 from keys.registry import registry as key_registry
 from upstreams.client import UpstreamClient
-from upstreams.models import DISABLED, Upstream
 from upstreams.pool import UpstreamPool
 from upstreams.pool import pool as upstream_pool
 
@@ -51,6 +51,10 @@ class RelayPlane:
         self.open_calls = OpenCalls()
         self.client = UpstreamClient(connect_timeout=settings.CONNECT_TIMEOUT)
         self.counters: Counters = make_counters()
+        self.places = Places(self.counters)
+        self.limits = TimeLimits(
+            settings.BODY_TIMEOUT, settings.FIRST_BYTE_TIMEOUT, settings.IDLE_TIMEOUT, settings.TOTAL_TIMEOUT
+        )
         self.journal = Journal(private_directory(settings.DATA_DIR / "journal"))
         self.spool = private_directory(settings.DATA_DIR / "spool")
         self.control_url = base_url(settings)
@@ -71,12 +75,9 @@ class RelayPlane:
         """Starts what runs beside the calls; `worker` is gunicorn's."""
         self._worker = worker
         _lighten()
-        limits = TimeLimits(
-            settings.BODY_TIMEOUT, settings.FIRST_BYTE_TIMEOUT, settings.IDLE_TIMEOUT, settings.TOTAL_TIMEOUT
-        )
         self._greenlets = [
             gevent.spawn(self.refresher.loop),
-            gevent.spawn(self._every, INTERVAL_SECONDS, partial(self._sweep, Sweeper(limits))),
+            gevent.spawn(self._every, INTERVAL_SECONDS, partial(self._sweep, Sweeper(self.limits))),
             gevent.spawn(self._every, RENEW_SECONDS, self._renew_leases),
             gevent.spawn(self._every, CLOSE_IDLE_SECONDS, self.client.close_idle),
         ]
@@ -111,7 +112,7 @@ class RelayPlane:
             call.cut(CallCut(Outcome.DRAINED, NotServing("The gateway is stopping.")))
 
     def _renew_leases(self) -> None:
-        held = [call.call_id for call in self.open_calls]
+        held = [lease for call in self.open_calls for lease in (call.call_id, *self.places.renewable(call))]
         if held:
             self.counters.renew(held)
 
@@ -124,11 +125,10 @@ class RelayPlane:
         self._refresh_health()
 
     def _refresh_health(self) -> None:
-        """What `/readyz` says of upstreams: read here, so that strangers who ask cause no query, nor wait for one."""
+        """What the probes saw: read here, so that no call, and no stranger who asks `/readyz`, causes a query."""
         now = time.monotonic()
         if now >= self._health_due:
-            rows = Upstream.objects.exclude(state=DISABLED).values_list("health", flat=True)
-            self.upstream_health, self._health_due = Counter(rows), now + HEALTH_SECONDS
+            self.upstream_health, self._health_due = self.pool.observe(), now + HEALTH_SECONDS
 
     def cut_revoked(self) -> None:
         """Cuts the open calls of keys that are refused since the last refresh."""

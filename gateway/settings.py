@@ -129,6 +129,8 @@ TOTAL_TIMEOUT = env.seconds("GATEWAY_TOTAL_TIMEOUT", default=3600)
 BODY_TIMEOUT = env.seconds("GATEWAY_BODY_TIMEOUT", default=60)
 MAX_BODY_BYTES = env.whole("GATEWAY_MAX_BODY_MB", default=100, least=1, most=100_000) * 1_000_000
 GRACE_SECONDS = env.seconds("GATEWAY_GRACE_SECONDS", default=30)
+QUEUE_LENGTH = env.whole("GATEWAY_QUEUE_LENGTH", default=1000, least=0, most=100_000)
+QUEUE_SECONDS = env.seconds("GATEWAY_QUEUE_SECONDS", default=30)
 LOG_RETENTION_DAYS = env.whole("GATEWAY_LOG_RETENTION_DAYS", default=90, least=1, most=36_500)
 
 # --- Django --------------------------------------------------------------------------------------------------------

@@ -7,27 +7,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from gateway.account.entry import Outcome
 from gateway.cuts import CallCut, client_gone
 from gateway.errors import BodyTooSlow, CallTooLong
 from gateway.open_call import OpenCall, Phase
+from gateway.time_limits import TimeLimits
 from upstreams.errors import UpstreamTimeout
 
 INTERVAL_SECONDS = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class TimeLimits:
-    """How long a call may wait, in seconds: for the next 16 kB of the request's body (`gateway.body` counts by them, so
-    this is also the least speed of a client), for the first byte of the answer's body, between its bytes, and in
-    all."""
-
-    body: float
-    first_byte: float
-    idle: float
-    total: float
 
 
 class Sweeper:
@@ -38,7 +26,7 @@ class Sweeper:
         self._clock = clock
 
     def sweep(self, calls: Iterable[OpenCall]) -> None:
-        """Cuts each call that is over one of the limits."""
+        """Cuts each call that is over one of its limits."""
         now = self._clock()
         for call in calls:
             cut = self._judge(call, now)
@@ -46,7 +34,8 @@ class Sweeper:
                 call.cut(cut)
 
     def _judge(self, call: OpenCall, now: float) -> CallCut | None:
-        if now - call.opened_at > self.limits.total:
+        limits = call.limits or self.limits
+        if now - call.opened_at > limits.total:
             return CallCut(Outcome.UPSTREAM_FAILED, CallTooLong())
         progress = call.bytes_in + call.bytes_out
         if progress != call.seen_progress:
@@ -54,10 +43,10 @@ class Sweeper:
             call.progress_at = now
             return None
         waited = now - call.progress_at
-        if call.phase is Phase.STREAM and waited > self.limits.idle:
+        if call.phase is Phase.STREAM and waited > limits.idle:
             return client_gone() if call.writing else CallCut(Outcome.UPSTREAM_FAILED, UpstreamTimeout())
-        if call.phase is Phase.ANSWER and waited > self.limits.first_byte:
+        if call.phase is Phase.ANSWER and waited > limits.first_byte:
             return CallCut(Outcome.UPSTREAM_FAILED, UpstreamTimeout())
-        if call.phase is Phase.BODY and waited > self.limits.body:
+        if call.phase is Phase.BODY and waited > limits.body:
             return CallCut(Outcome.CLIENT_DISCONNECTED, BodyTooSlow())
         return None

@@ -7,6 +7,14 @@ from gateway import health
 
 Routes = list[URLPattern | URLResolver]
 
+_OPENAI = (
+    "v1(?:/|$)|v2/(?:rerank|embed)|chat/completions|completions|embeddings|responses|messages|rerank|score|classify"
+    "|pooling|tokenize|detokenize|audio/|models(?:/|$)|realtime|engines/|images/|files(?:/|$)|batches(?:/|$)|moderations"
+)
+"""The OpenAI face: `/v1`, and what LiteLLM's users call without it."""
+
+_CONTROL_BELOW_V1 = "v1/model/"
+
 liveness: Routes = [
     path("healthz", health.alive),
     path("health/liveliness", health.liveliness),
@@ -17,10 +25,12 @@ liveness: Routes = [
 def relay() -> Routes:
     """Calls, and how the relay is."""
     from gateway.handover import hand_over
-    from gateway.views import PassThroughView
+    from gateway.views import NamedUpstreamView, OpenAIView, PassThroughView
 
     return [
         re_path(r"^vllm(?:/|$)", PassThroughView.as_view()),
+        re_path(r"^upstreams/[^/]+(?:/|$)", NamedUpstreamView.as_view()),
+        re_path(rf"^(?!{_CONTROL_BELOW_V1})(?:{_OPENAI})", OpenAIView.as_view()),
         *liveness,
         path("readyz", health.ready),
         path("health/readiness", health.ready),
@@ -29,7 +39,7 @@ def relay() -> Routes:
 
 
 def control() -> Routes:
-    """The admin and the key API."""
+    """The admin, the key API and the model API."""
     from django.contrib import admin
 
     from gateway.views import front_page
@@ -38,6 +48,7 @@ def control() -> Routes:
         path("", front_page),
         path("admin/", admin.site.urls),
         path("key/", include("keys.urls")),
+        path("", include("gateway.model_api.urls")),
         *liveness,
         path("readyz", health.control_ready),
         path("health/readiness", health.control_ready),

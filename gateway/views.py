@@ -10,6 +10,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from gateway.faces import OPENAI, VLLM, Face, upstream_face
 from gateway.passthrough import PassThrough
 from gateway.plane import plane
 
@@ -44,9 +45,27 @@ class PassThroughView(APIView):
 
     def relay(self, request: Request) -> HttpResponseBase:
         """Any method."""
-        return PassThrough(request.META, plane).answer()
+        return PassThrough(request.META, plane, face=self.face(request)).answer()
+
+    def face(self, request: Request) -> Face:
+        """How the call came in."""
+        return VLLM
 
     get = head = post = put = patch = delete = options = relay  # type: ignore[assignment]
+
+
+class NamedUpstreamView(PassThroughView):
+    """`/upstreams/<name>/<anything>`: the same, on the upstream that the address names."""
+
+    def face(self, request: Request) -> Face:
+        return upstream_face(str(request.META["RAW_URI"]))
+
+
+class OpenAIView(PassThroughView):
+    """`/v1/<anything>`, and the well-known paths without `/v1`: the OpenAI-compatible face over all upstreams."""
+
+    def face(self, request: Request) -> Face:
+        return OPENAI
 
 
 def front_page(request: HttpRequest) -> HttpResponseRedirect:

@@ -13,6 +13,7 @@
     ├── PermissionRefused         403
     │   ├── EndpointClassDenied       key_route_access_denied
     │   ├── ModelDenied               key_model_access_denied
+    │   ├── UpstreamDenied            key_upstream_access_denied
     │   └── KeyInfoDenied             key_info_access_denied
     ├── LimitExceeded             429 throttling_error
     ├── KeyNotFound               404 not_found_error
@@ -133,6 +134,14 @@ class ModelDenied(PermissionRefused):
             f"The requested model '{shown}' is not available for this API key, or the model name is invalid. "
             "Check the models available to you and try again."
         )
+
+
+class UpstreamDenied(PermissionRefused):
+    """The call names an upstream, and the key may not choose that one."""
+
+    type = "key_upstream_access_denied"
+    param = "x-gateway-upstream"
+    default_detail = "This API key may not choose this upstream."
 
 
 class KeyInfoDenied(PermissionRefused):

@@ -1,6 +1,7 @@
 """Who calls, as a value: what authentication finds and permissions and limits read. Knows no table and no HTTP."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 INFERENCE = "inference"
 MONITORING = "monitoring"
@@ -13,7 +14,8 @@ DEFAULT_ENDPOINT_CLASSES = (INFERENCE, MONITORING)
 class Identity:
     """A virtual key as one of its secrets shows it. Times are unix seconds; None means never.
 
-    An empty `models` allows every model. `masked` is the secret's `sk-...abcd`.
+    An empty `models` allows every model. `masked` is the secret's `sk-...abcd`. `aliases` are names of the key's own
+    for models; `allowed_upstreams` the upstreams (or patterns) that its calls may name; a higher `priority` waits less.
     """
 
     key_id: int | None
@@ -28,6 +30,10 @@ class Identity:
     secret_id: int | None = None
     secret_expires_at: float | None = None
     masked: str = ""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    allowed_upstreams: tuple[str, ...] = ()
+    priority: int = 0
+    key_type: str = "default"
 
     @property
     def label(self) -> str:
@@ -39,5 +45,7 @@ class Identity:
         return self.blocked or (self.expires_at is not None and self.expires_at <= now)
 
 
-MASTER = Identity(key_id=None, name="master key", endpoint_classes=frozenset(ENDPOINT_CLASSES))
+MASTER = Identity(
+    key_id=None, name="master key", endpoint_classes=frozenset(ENDPOINT_CLASSES), allowed_upstreams=("*",)
+)
 ANONYMOUS = Identity(key_id=None, name="anonymous")

@@ -6,7 +6,7 @@ weights, caches …); which route has which class is the gateway's business.
 
 from collections.abc import Iterable
 
-from keys.errors import EndpointClassDenied, ModelDenied
+from keys.errors import EndpointClassDenied, ModelDenied, UpstreamDenied
 from keys.identity import ENDPOINT_CLASSES, INFERENCE, MONITORING, SERVER_CONTROL, Identity
 
 __all__ = [
@@ -16,8 +16,10 @@ __all__ = [
     "SERVER_CONTROL",
     "check_class",
     "check_model",
+    "check_upstream",
     "may_use_any",
     "may_use_model",
+    "resolve_alias",
 ]
 
 
@@ -34,8 +36,20 @@ def check_model(identity: Identity, model: str | None) -> None:
 
 
 def may_use_model(identity: Identity, model: str) -> bool:
-    """Whether the key may use the model. A key without a list may use all."""
-    return not identity.models or any(_matches(pattern, model) for pattern in identity.models)
+    """Whether the key may use the model: its list allows the name, or what that stands for. Without a list: all."""
+    names = {model, resolve_alias(identity, model)}
+    return not identity.models or any(_matches(pattern, name) for pattern in identity.models for name in names)
+
+
+def resolve_alias(identity: Identity, model: str) -> str:
+    """The model that a name of the key's own stands for; all other names are what they are."""
+    return identity.aliases.get(model, model)
+
+
+def check_upstream(identity: Identity, name: str) -> None:
+    """Raises UpstreamDenied unless calls with the key may name this upstream."""
+    if not any(_matches(pattern, name) for pattern in identity.allowed_upstreams):
+        raise UpstreamDenied
 
 
 def may_use_any(identity: Identity, models: Iterable[str]) -> bool:

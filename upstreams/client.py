@@ -108,23 +108,36 @@ class UpstreamClient:
         `resend`: whether a request goes out again when its kept-alive connection turns out to be stale.
         """
         self._resend = resend
-        self._timeout: Any = Timeout(connect=connect_timeout, read=read_timeout)
+        self._timeout = Timeout(connect=connect_timeout, read=read_timeout)
         self._adapters: dict[str, UpstreamAdapter] = {}
 
-    def open(self, base_url: str, method: str, outgoing: Outgoing, body: Body = None) -> UpstreamResponse:
+    def open(
+        self,
+        base_url: str,
+        method: str,
+        outgoing: Outgoing,
+        body: Body = None,
+        *,
+        connect_timeout: float | None = None,
+    ) -> UpstreamResponse:
         """Sends the request and waits for the response head.
 
         `base_url` is `http(s)://host:port/prefix` or `unix:/path`; `outgoing.raw_target` is what stands in the
         request line after the base's own path. The body goes out once more only on a kept-alive connection that
-        turns out to have been closed before. Raises UpstreamError.
+        turns out to have been closed before. `connect_timeout` (seconds) stands in for the client's own.
+        Raises UpstreamError.
         """
+        timeout = self._timeout if connect_timeout is None else self._timeout_with(connect_timeout)
         try:
-            return self._send(base_url, method, outgoing, body)
+            return self._send(base_url, method, outgoing, body, timeout)
         except UpstreamReset:
             if not self._resend or not _was_stale(outgoing):
                 raise
         self._drop_idle(base_url)
-        return self._send(base_url, method, outgoing, body)
+        return self._send(base_url, method, outgoing, body, timeout)
+
+    def _timeout_with(self, connect: float) -> Timeout:
+        return Timeout(connect=connect, read=self._timeout.read_timeout)
 
     def forget(self, base_url: str) -> None:
         """Closes the idle connections of an upstream that is gone."""
@@ -141,7 +154,7 @@ class UpstreamClient:
         # An upstream that closed one idle connection has most likely closed all of them.
         self.forget(base_url)
 
-    def _send(self, base_url: str, method: str, outgoing: Outgoing, body: Body) -> UpstreamResponse:
+    def _send(self, base_url: str, method: str, outgoing: Outgoing, body: Body, timeout: Timeout) -> UpstreamResponse:
         adapter = self._adapters.get(base_url)
         if adapter is None:
             adapter = self._adapters[base_url] = UpstreamAdapter(base_url)
@@ -152,7 +165,7 @@ class UpstreamClient:
         request.headers = outgoing  # type: ignore[assignment]
         request.body = body  # type: ignore[assignment]
         try:
-            response = adapter.send(request, stream=True, timeout=self._timeout)
+            response = adapter.send(request, stream=True, timeout=timeout)  # type: ignore[arg-type]
         except (requests.RequestException, HTTPError, http.client.HTTPException, OSError) as error:
             failure = _translated(error)
             # A connection can become unreachable, or its TLS fail, while the upstream is at work on the call.

@@ -2,6 +2,7 @@
 
     common.errors.GatewayError
     ├── NoUpstream                503  nothing is there, or may be called now
+    ├── NoSuchUpstream            404  the call names an upstream that there is not
     ├── CredentialUnreadable      503  the stored credential was encrypted with other keys
     └── UpstreamError             502  the upstream did not answer as it should
         ├── UpstreamRefused       502  refused the connection: it has seen nothing of the call
@@ -25,6 +26,15 @@ class NoUpstream(GatewayError):
     status_code = 503
     type = "no_upstream"
     default_detail = "No upstream can take this call now: none is active and marked as default."
+
+
+class NoSuchUpstream(GatewayError):
+    """The call names an upstream that there is not."""
+
+    status_code = 404
+    type = "upstream_not_found"
+    param = "x-gateway-upstream"
+    default_detail = "There is no upstream of that name."
 
 
 class CredentialUnreadable(GatewayError):

@@ -6,18 +6,36 @@ Every process keeps a copy (`upstreams.pool`): writes bump the version, observat
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from decimal import Decimal
 from typing import Any, Self
 
 from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
 from django.db import models, transaction
 
-from common.versioned import Tombstone, VersionedModel, VersionedQuerySet, VersionRow
+from common.versioned import VersionedModel, VersionedQuerySet
 from upstreams import base_url
 from upstreams.fields import Credential, EncryptedTextField
+from upstreams.routing import ModelAlias, Routing
+from upstreams.sources import ADMIN, CONFIG, DISCOVERED, ENVIRONMENT, sources
+from upstreams.version import DeletedUpstream, UpstreamsVersion
+
+__all__ = [
+    "ADMIN",
+    "CONFIG",
+    "DISCOVERED",
+    "ENVIRONMENT",
+    "DeletedUpstream",
+    "Deployment",
+    "EncryptionCanary",
+    "ModelAlias",
+    "Routing",
+    "Upstream",
+    "UpstreamsVersion",
+]
 
 ACTIVE, DRAINING, DISABLED = "active", "draining", "disabled"
 UNKNOWN, HEALTHY, UNHEALTHY = "unknown", "healthy", "unhealthy"
-ADMIN, ENVIRONMENT = "admin", "environment"
 OBSERVED: dict[str, Any] = {
     "health": UNKNOWN,
     "health_text": "",
@@ -25,6 +43,11 @@ OBSERVED: dict[str, Any] = {
     "latency_ms": None,
     "vllm_version": "",
     "served_models": [],
+    "served_details": [],
+    "running": None,
+    "waiting": None,
+    "kv_cache_use": None,
+    "load_at": None,
 }
 
 
@@ -38,28 +61,13 @@ def healths() -> list[tuple[str, str]]:
     return [(UNKNOWN, "Unknown"), (HEALTHY, "Healthy"), (UNHEALTHY, "Unhealthy")]
 
 
-def sources() -> list[tuple[str, str]]:
-    """Who keeps the row: people in the admin, or HOSTED_VLLM_API_BASE at each start."""
-    return [(ADMIN, "Admin"), (ENVIRONMENT, "Environment")]
-
-
-class UpstreamsVersion(VersionRow):
-    """The number of the last change to upstreams and deployments."""
-
-    @classmethod
-    def lock(cls) -> None:
-        """Keeps other writers out until the transaction ends, so that what is read now holds until then.
-
-        (SQLite has no row locks and needs none: its transactions are opened for writing.)
-        """
-        row = cls._default_manager.select_for_update().filter(pk=1)
-        if row.first() is None:  # `manage.py flush` takes away what the migration made
-            cls._default_manager.bulk_create([cls()], ignore_conflicts=True)
-            row.get()
-
-
-class DeletedUpstream(Tombstone):
-    """What is left of a deleted upstream."""
+def _seconds(what: str) -> models.FloatField[float | None, float | None]:
+    return models.FloatField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.01)],
+        help_text=f"Seconds to wait {what}. Empty: the gateway's setting.",
+    )
 
 
 class UpstreamQuerySet(VersionedQuerySet["Upstream"]):
@@ -100,6 +108,17 @@ class Upstream(VersionedModel):
         "default", default=False, help_text="Receives every call whose model is not an alias of a deployment."
     )
     source = models.CharField(max_length=20, choices=sources, default=ADMIN, editable=False)
+    max_parallel = models.PositiveIntegerField(
+        "most calls at once",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Further calls wait, or go to another upstream with the model. Empty: no ceiling.",
+    )
+    connect_timeout = _seconds("for the connection")
+    first_byte_timeout = _seconds("for the first byte of an answer")
+    idle_timeout = _seconds("between two bytes of an answer")
+    total_timeout = _seconds("for a whole call")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -109,6 +128,11 @@ class Upstream(VersionedModel):
     latency_ms = models.FloatField(null=True, editable=False)
     vllm_version = models.CharField("vLLM version", max_length=50, blank=True, default="", editable=False)
     served_models = models.JSONField(default=list, editable=False)
+    served_details = models.JSONField(default=list, editable=False)
+    running = models.PositiveIntegerField(null=True, editable=False)
+    waiting = models.PositiveIntegerField(null=True, editable=False)
+    kv_cache_use = models.FloatField("KV-cache use", null=True, editable=False)
+    load_at = models.DateTimeField(null=True, editable=False)
 
     objects = UpstreamQuerySet.as_manager()
 
@@ -180,7 +204,7 @@ class Upstream(VersionedModel):
         if not before or before["url"] == self.url or "url" not in (update_fields or {"url"}):
             return
         for name, value in OBSERVED.items():
-            setattr(self, name, [] if name == "served_models" else value)
+            setattr(self, name, [] if isinstance(value, list) else value)
         moved = base_url.origin(before["url"]) != base_url.origin(self.url)
         if moved and self.credential.stored == old_credential.stored:
             self.credential = Credential()
@@ -194,6 +218,17 @@ class Upstream(VersionedModel):
             others = Upstream.objects.filter(is_default=True).exclude(pk=self.pk)
             if others.exists():
                 others.update(is_default=False)
+
+
+def _dollars(kind: str) -> models.DecimalField[Decimal | None, Decimal | None]:
+    return models.DecimalField(
+        max_digits=20,
+        decimal_places=12,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text=f"US dollars for one {kind} token.",
+    )
 
 
 class DeploymentQuerySet(models.QuerySet["Deployment"]):
@@ -233,6 +268,20 @@ class Deployment(models.Model):
     served_name = models.CharField(
         max_length=200, blank=True, help_text="The name that vLLM was started with; empty: the same as the alias."
     )
+    source = models.CharField(max_length=20, choices=sources, default=ADMIN, editable=False)
+    hidden = models.BooleanField(default=False, help_text="Nobody can see it or call it by this alias.")
+    weight = models.PositiveIntegerField(
+        default=1, validators=[MinValueValidator(1)], help_text="Its share of the calls, with weighted round robin."
+    )
+    input_cost_per_token = _dollars("prompt")
+    output_cost_per_token = _dollars("completion")
+    rpm = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Calls a minute that it is made for. Stands in for the weight where that is 1."
+    )
+    tpm = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Tokens a minute that it is made for. Stands in for the weight without rpm."
+    )
+    info = models.JSONField(default=dict, blank=True, help_text='LiteLLM\'s model_info, such as {"mode": "chat"}.')
 
     objects = DeploymentQuerySet.as_manager()
 

@@ -1,6 +1,6 @@
 """The upstreams and deployments in memory, so that a call needs no query. Knows no HTTP and no process model.
 
-A refresh puts a new `_View` in the place of the old one; readers take whichever is there and need no lock.
+A refresh puts a new `View` in the place of the old one; readers take whichever is there and need no lock.
 """
 
 from __future__ import annotations
@@ -9,83 +9,59 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from django.conf import settings
+from django.utils import timezone
 
 from common.versioned import KEEP_TOMBSTONES
-from upstreams import selection
-from upstreams.errors import CredentialUnreadable, NoUpstream
-from upstreams.models import ACTIVE, DeletedUpstream, Upstream, UpstreamsVersion
-from upstreams.selection import Candidate, InFlight, Target
+from upstreams.errors import CredentialUnreadable, NoSuchUpstream, NoUpstream
+from upstreams.health import Cooldowns, Mark
+from upstreams.models import (
+    DISABLED,
+    HEALTHY,
+    UNHEALTHY,
+    DeletedUpstream,
+    ModelAlias,
+    Routing,
+    Upstream,
+    UpstreamsVersion,
+)
+from upstreams.selection import NO_HINTS, STRATEGIES, Candidate, Hints, InFlight, Load, Situation, Target
+from upstreams.view import Entry, Place, ServedModel, View
 
-__all__ = ["Candidate", "Target", "UpstreamPool", "pool"]
+__all__ = ["Candidate", "Hints", "Mark", "ServedModel", "Target", "UpstreamPool", "pool"]
 
 LONGEST_GAP = KEEP_TOMBSTONES.total_seconds() / 2
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """One upstream as the database had it. `target` is None when its credential cannot be decrypted."""
-
-    name: str
-    target: Target | None
-    active: bool
-    is_default: bool
-    served_models: tuple[str, ...]
-    deployments: tuple[tuple[str, str], ...]
-
-    @classmethod
-    def of(cls, row: Upstream) -> _Entry:
-        try:
-            target = Target(row.pk, row.name, row.url, row.credential.reveal())
-        except CredentialUnreadable:
-            target = None
-        return cls(
-            name=row.name,
-            target=target,
-            active=row.state == ACTIVE,
-            is_default=row.is_default,
-            served_models=tuple(row.served_models),
-            deployments=tuple((one.alias, one.served_name) for one in row.deployments.all()),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _View:
-    """All upstreams at one version; -1 is before the first refresh."""
-
-    version: int = -1
-    entries: Mapping[int, _Entry] = field(default_factory=dict)
-    by_alias: Mapping[str, tuple[tuple[_Entry, str | None], ...]] = field(default_factory=dict)
-    default: _Entry | None = None
-
-
-def _view(version: int, entries: Mapping[int, _Entry]) -> _View:
-    by_alias: dict[str, tuple[tuple[_Entry, str | None], ...]] = {}
-    for _, entry in sorted(entries.items()):
-        for alias, served_name in entry.deployments:
-            place = (entry, None if served_name == alias else served_name)
-            by_alias[alias] = (*by_alias.get(alias, ()), place)
-    default = next((entry for entry in entries.values() if entry.is_default), None)
-    return _View(version, entries, by_alias, default)
+FRESH_SECONDS = 15.0
+"""How old a server's own figures may be before they count as unknown."""
 
 
 class UpstreamPool:
-    """Where calls can go now, and how many are open where."""
+    """Where calls can go now, how many are open where, and what they met."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._read_at = clock()
-        self._view = _View()
+        self._view = View()
         self._open: Counter[int | None] = Counter()
         self._open_lock = threading.Lock()
+        self._cooldowns = Cooldowns(clock)
+        self._unhealthy: frozenset[int | None] = frozenset()
+        self._loads: Mapping[int | None, Load] = {}
+        self._turns: Counter[str] = Counter()
+
+    # --- What the database says
 
     @property
     def version(self) -> int:
         """The version of what is in memory; -1 before the first refresh."""
         return self._view.version
+
+    @property
+    def routing(self) -> Routing:
+        """How calls are routed in general."""
+        return self._view.routing
 
     def refresh(self) -> bool:
         """Reads what has changed in the database; one query when nothing has. Returns whether something had.
@@ -98,32 +74,109 @@ class UpstreamPool:
         if version == view.version:
             return False
         if version < view.version or gap > LONGEST_GAP:  # another database, an older backup, or graves are gone
-            view = _View()
+            view = View()
         entries = dict(view.entries)
         # Graves first: whatever is deleted between the two queries has a newer version, and goes next time.
         for row_id in DeletedUpstream.objects.filter(version__gt=view.version).values_list("row_id", flat=True):
             entries.pop(row_id, None)
         for row in Upstream.objects.newer_than(view.version).prefetch_related("deployments"):
-            entries[row.pk] = _Entry.of(row)
-        self._view = _view(version, entries)
+            entries[row.pk] = Entry.of(row)
+            self._cooldowns.forget(row.pk)
+        self._view = View.of(version, entries, ModelAlias.objects.all(), Routing.current())
         return True
 
-    def candidates(self, model: str | None) -> Sequence[Candidate]:
+    def observe(self) -> Counter[str]:
+        """Reads what the probes saw, which has no version, in one query. Returns how many upstreams are how well."""
+        healths: Counter[str] = Counter()
+        unhealthy: set[int | None] = set()
+        loads: dict[int | None, Load] = {}
+        rows = Upstream.objects.exclude(state=DISABLED)
+        for pk, health, waiting, kv_cache_use, load_at in rows.values_list(
+            "pk", "health", "waiting", "kv_cache_use", "load_at"
+        ):
+            healths[health] += 1
+            if health == UNHEALTHY:
+                unhealthy.add(pk)
+            elif health == HEALTHY and pk in self._unhealthy:
+                self._cooldowns.forget(pk)
+            if waiting is not None and load_at and (timezone.now() - load_at).total_seconds() < FRESH_SECONDS:
+                loads[pk] = Load(waiting, kv_cache_use or 0.0)
+        self._unhealthy, self._loads = frozenset(unhealthy), loads
+        return healths
+
+    # --- Where a call can go
+
+    def candidates(self, model: str | None, hints: Hints = NO_HINTS) -> Sequence[Candidate]:
         """Where a call for `model` (None: it names none) can go, best first; at least one.
 
         The active upstreams with a deployment of that alias; the default upstream when nobody has that alias.
         Raises NoUpstream, or CredentialUnreadable when that is all that is in the way.
         """
         view = self._view
-        places = view.by_alias.get(model, ()) if model is not None else ()
-        if places:
-            return selection.choose(_usable(places), self.in_flight)
+        places = view.places(model) if model is not None else ()
+        if model is not None and places:
+            usable = _usable(places, model)
+            return usable if len(usable) == 1 else self._ordered(model, usable, hints)
         if view.default is None:
             return [Candidate(self._without_default(view))]
-        return _usable([(view.default, None)])
+        return _usable_alone(view.default)
+
+    def knows(self, model: str) -> bool:
+        """Whether an alias or a pattern has this name; all others go to the default upstream."""
+        return bool(self._view.places(model))
+
+    def named(self, name: str) -> Candidate:
+        """The upstream of this name. Raises NoSuchUpstream, NoUpstream, CredentialUnreadable."""
+        for entry in self._view.entries.values():
+            if entry.name == name:
+                return _usable_alone(entry)[0]
+        raise NoSuchUpstream
+
+    def on(self, candidate: Candidate, model: str | None) -> Candidate:
+        """The named upstream for a call for this model, which may have another name there."""
+        places = self._view.places(model) if model is not None else ()
+        there = (place.candidate(model or "") for place in places if place.entry.target == candidate.upstream)
+        return next((one for one in there if one is not None), candidate)
+
+    def by_id(self, upstream_id: int | None) -> Candidate | None:
+        """The upstream with this id, whatever its state: what runs there may still be asked after. None when gone."""
+        entry = self._view.entries.get(upstream_id) if upstream_id is not None else None
+        return Candidate(entry.target) if entry is not None and entry.target is not None else None
+
+    def models(self) -> Sequence[ServedModel]:
+        """All models that may be called by name, by name."""
+        return self._view.models()
+
+    def prefix_bytes(self, model: str | None) -> int:
+        """How much of a prompt decides where calls for this model go; 0 where it decides nothing."""
+        if model is None:
+            return 0
+        alias, routing = self._view.alias_of(model), self._view.routing
+        if ((alias and alias.strategy) or routing.strategy) != "prefix_affinity":
+            return 0
+        return (alias and alias.prefix_bytes) or routing.prefix_bytes
+
+    def _ordered(self, model: str, usable: list[Candidate], hints: Hints) -> list[Candidate]:
+        alias = self._view.alias_of(model)
+        strategy = (
+            STRATEGIES.get((alias and alias.strategy) or self._view.routing.strategy) or STRATEGIES["least_in_flight"]
+        )
+        self._turns[model] += 1
+        if len(self._turns) > 10_000:
+            self._turns.clear()
+        situation = Situation(self.in_flight, self._loads)
+        ordered = strategy.order(usable, situation, hints, self._turns[model])
+        if not self._cooldowns and not self._unhealthy:
+            return ordered
+        return sorted(ordered, key=self._trouble)
+
+    def _trouble(self, candidate: Candidate) -> tuple[float, bool]:
+        """What puts a server behind the others: it cools down (the one that is free soonest first), or looks ill."""
+        upstream_id = candidate.upstream.id
+        return self._cooldowns.wait(upstream_id), upstream_id in self._unhealthy
 
     @staticmethod
-    def _without_default(view: _View) -> Target:
+    def _without_default(view: View) -> Target:
         if view.version < 0:
             raise NoUpstream("The gateway is starting and has not read its upstreams yet.", retry_after=1)
         if view.entries:
@@ -140,12 +193,13 @@ class UpstreamPool:
 
     def default_served_model(self) -> str | None:
         """The model that the default upstream's vLLM takes when a call names none; None when that is not known."""
-        entry = self._view.default
-        if entry is None:
-            return None
-        if entry.served_models:
-            return entry.served_models[0]
-        return entry.deployments[0][1] if len(entry.deployments) == 1 else None
+        return _first_model(self._view.default)
+
+    def served_model_of(self, upstream_id: int | None) -> str | None:
+        """The model that this upstream's vLLM takes when a call names none; None when that is not known."""
+        return _first_model(self._view.entries.get(upstream_id) if upstream_id is not None else None)
+
+    # --- What calls do there
 
     @property
     def in_flight(self) -> InFlight:
@@ -154,6 +208,8 @@ class UpstreamPool:
 
     def enter(self, upstream_id: int | None) -> None:
         """Counts a call that begins."""
+        if self._cooldowns:
+            self._cooldowns.try_now(upstream_id)
         with self._open_lock:
             self._open[upstream_id] += 1
 
@@ -164,10 +220,37 @@ class UpstreamPool:
             if self._open[upstream_id] <= 0:
                 del self._open[upstream_id]
 
+    def mark(self, upstream_id: int | None, mark: Mark) -> None:
+        """Notes what a call met at an upstream."""
+        if mark is Mark.OK and not self._cooldowns:
+            return
+        routing = self._view.routing
+        self._cooldowns.mark(
+            upstream_id, mark, seconds=routing.cooldown_seconds, failures=routing.failures_before_cooldown
+        )
 
-def _usable(places: Iterable[tuple[_Entry, str | None]]) -> list[Candidate]:
-    active = [(entry.target, served_name) for entry, served_name in places if entry.active]
-    usable = [Candidate(target, served_name) for target, served_name in active if target is not None]
+
+def _first_model(entry: Entry | None) -> str | None:
+    if entry is None:
+        return None
+    if entry.served_models:
+        return entry.served_models[0]
+    return entry.deployments[0].served_name if len(entry.deployments) == 1 else None
+
+
+def _usable_alone(entry: Entry) -> list[Candidate]:
+    if not entry.active:
+        raise NoUpstream("The upstream takes no calls now: it is draining or disabled.")
+    if entry.target is None:
+        raise CredentialUnreadable
+    return [Candidate(entry.target)]
+
+
+def _usable(places: Iterable[Place], model: str) -> list[Candidate]:
+    active = [place for place in places if place.entry.active]
+    readable = [(place, candidate) for place in active if (candidate := place.candidate(model)) is not None]
+    listed = [candidate for place, candidate in readable if place.is_listed]
+    usable = listed or [candidate for _, candidate in readable]
     if usable:
         return usable
     if active:

@@ -73,8 +73,9 @@ _COUNTS = {
     "upstream_id": 2**63 - 1,
     "bytes_in": 2**63 - 1,
     "bytes_out": 2**63 - 1,
+    "attempts": 2**15 - 1,
 }
-_MEASURES = ("ttft_ms", "inter_token_ms")
+_MEASURES = ("ttft_ms", "inter_token_ms", "queue_ms")
 
 # The order of the values in a journal's lines, which are written without names: it costs the relay a third less.
 # A line may be read by a newer or an older release: new names go to the end, and none is ever moved or removed.
@@ -119,6 +120,8 @@ FIELDS = (
     "error_type",
     "error_text",
     "secret_id",
+    "attempts",
+    "queue_ms",
 )
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")

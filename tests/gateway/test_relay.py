@@ -1,38 +1,39 @@
-"""A call is opened on the first candidate that can be reached, and its body ends in one of a few ways."""
+"""A call is opened on the first candidate that can take it; failover ends with the first byte of the answer."""
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 
-from gateway.account.entry import Outcome
-from gateway.cuts import CallCut, client_gone
-from gateway.errors import KeyRevoked
-from gateway.metering.plain_meter import Meter, Shape
-from gateway.metering.stream_meter import StreamMeter
-from gateway.metering.usage import NONE
+from gateway.errors import UpstreamSaid
 from gateway.open_call import OpenCall
-from gateway.relay import Relay, RelayedAnswer, RelayedBody, error_event
-from gateway.serving.server import ClientConnection
+from gateway.relay import Relay, RelayedAnswer
 from tests.support import answers
 from tests.support.upstream import Upstream, unused_port
 from upstreams.client import Body, UpstreamClient
-from upstreams.errors import NoUpstream, UpstreamBroken, UpstreamRefused, UpstreamReset
+from upstreams.errors import NoUpstream, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
+from upstreams.health import Mark
 from upstreams.selection import Candidate, Target
 from upstreams.transport import Outgoing
 
+SSE = "text/event-stream"
+ROLE = {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}
+TOKEN = {"choices": [{"index": 0, "delta": {"content": "a"}}]}
+DEAD = {"error": {"message": "EngineCore encountered an issue.", "type": "InternalServerError", "code": 500}}
+WRONG = {"error": {"message": "Too long.", "type": "BadRequestError", "param": "input_tokens", "code": 400}}
 
-class Counts:
-    """How many calls are open on each upstream."""
+
+class Pool:
+    """How many calls are open on each upstream, and what they met there."""
 
     def __init__(self) -> None:
         self.open: Counter[int | None] = Counter()
         self.seen: list[int | None] = []
+        self.marks: list[tuple[int | None, Mark]] = []
 
     def enter(self, upstream_id: int | None) -> None:
         self.open[upstream_id] += 1
@@ -40,6 +41,30 @@ class Counts:
 
     def leave(self, upstream_id: int | None) -> None:
         self.open[upstream_id] -= 1
+
+    def mark(self, upstream_id: int | None, mark: Mark) -> None:
+        self.marks.append((upstream_id, mark))
+
+
+class EverywhereRoom:
+    """No upstream has a ceiling."""
+
+    def choose(self, call: OpenCall, candidates: Sequence[Candidate]) -> Candidate:
+        return candidates[0]
+
+    def give_back(self, call: OpenCall, upstream: Target) -> None:
+        """Nothing was taken."""
+
+
+@pytest.fixture
+def pool() -> Pool:
+    return Pool()
+
+
+@pytest.fixture
+def failing() -> Iterator[Upstream]:
+    with Upstream() as upstream:
+        yield upstream
 
 
 @pytest.fixture
@@ -49,186 +74,183 @@ def upstream() -> Iterator[Upstream]:
         yield upstream
 
 
-@pytest.fixture
-def counts() -> Counts:
-    return Counts()
-
-
 def _call() -> OpenCall:
-    call = OpenCall(call_id="c", request_id="r", received_at=0, method="GET", on_end=lambda call: None)
-    call.route = "/v1/chat/completions"
-    return call
+    return OpenCall(call_id="c", request_id="r", received_at=0, method="POST", on_end=lambda call: None)
 
 
-def _candidate(number: int, url: str, served_name: str | None = None) -> Candidate:
-    return Candidate(Target(number, f"u{number}", url), served_name)
+def _candidate(number: int, url: str) -> Candidate:
+    return Candidate(Target(number, f"u{number}", url))
+
+
+def _refusing(number: int) -> Candidate:
+    return _candidate(number, f"http://127.0.0.1:{unused_port()}")
 
 
 def _prepare(candidate: Candidate) -> tuple[Outgoing, Body]:
-    return Outgoing({}, "/x"), None
+    return Outgoing({"Content-Length": "2"}, "/x"), b"{}"
 
 
-def _open(call: OpenCall, counts: Counts, *candidates: Candidate) -> RelayedAnswer:
+def _open(pool: Pool, *candidates: Candidate, call: OpenCall | None = None, **options: Any) -> RelayedAnswer:
     client = UpstreamClient(connect_timeout=1, read_timeout=1)
-    return Relay(client, counts).open(call, candidates, _prepare)
+    return Relay(client, pool, EverywhereRoom()).open(call or _call(), candidates, _prepare, **options)
 
 
-def test_the_first_candidate_gets_the_call(counts: Counts, upstream: Upstream) -> None:
+def _read(answer: RelayedAnswer) -> bytes:
+    body = b"".join(iter(answer.read1, b""))
+    answer.close()
+    return body
+
+
+def _events(*values: Any) -> bytes:
+    return b"".join(answers.event(value) for value in values)
+
+
+def test_the_first_candidate_gets_the_call(pool: Pool, upstream: Upstream) -> None:
     call = _call()
-    call.model = "alias"
-    answer = _open(call, counts, _candidate(1, upstream.url, "served"))
-    assert (call.upstream_name, call.served_model, call.status, counts.open[1]) == ("u1", "served", 200, 1)
+    answer = _open(pool, _candidate(1, upstream.url), _refusing(2), call=call)
+    assert (call.upstream_name, call.status, call.attempts, pool.open[1]) == ("u1", 200, 1, 1)
     answer.close()
     answer.close()
-    assert counts.open[1] == 0
+    assert pool.open[1] == 0
 
 
-def test_a_candidate_that_refuses_makes_way_for_the_next(counts: Counts, upstream: Upstream) -> None:
-    call = _call()
-    refusing = _candidate(1, f"http://127.0.0.1:{unused_port()}")
-    _open(call, counts, refusing, _candidate(2, upstream.url)).close()
-    assert (call.upstream_id, counts.seen, counts.open[1]) == (2, [1, 2], 0)
-
-
-def test_a_candidate_that_has_seen_the_call_does_not(counts: Counts, upstream: Upstream) -> None:
-    upstream.on("*", answers.reset())
-    with pytest.raises(UpstreamReset):
-        _open(_call(), counts, _candidate(1, upstream.url), _candidate(2, upstream.url))
-    assert counts.seen == [1]
-
-
-def test_when_all_refuse_the_last_refusal_is_told(counts: Counts) -> None:
-    with pytest.raises(UpstreamRefused):
-        _open(_call(), counts, _candidate(1, f"http://127.0.0.1:{unused_port()}"))
-
-
-def test_without_a_candidate_there_is_no_upstream(counts: Counts) -> None:
+def test_without_a_candidate_there_is_no_upstream(pool: Pool) -> None:
     with pytest.raises(NoUpstream):
-        _open(_call(), counts)
+        _open(pool)
 
 
-# --- How a body ends ----------------------------------------------------------------------------------------
+# --- Before the head ----------------------------------------------------------------------------------------
 
 
-class Response:
-    """An upstream's answer that gives some pieces and then raises, or ends."""
-
-    def __init__(self, *pieces: bytes, then: BaseException | None = None) -> None:
-        self._pieces = iter(pieces)
-        self._then = then
-        self.closed = 0
-
-    def read1(self) -> bytes:
-        piece = next(self._pieces, b"")
-        if not piece and self._then is not None:
-            raise self._then
-        return piece
-
-    def close(self) -> None:
-        self.closed += 1
+def test_one_that_refuses_makes_way_for_the_next(pool: Pool, upstream: Upstream) -> None:
+    call = _call()
+    _open(pool, _refusing(1), _candidate(2, upstream.url), call=call).close()
+    assert (call.upstream_id, call.attempts, pool.seen, pool.open[1]) == (2, 2, [1, 2], 0)
+    assert pool.marks == [(1, Mark.REFUSED)]
 
 
-class Breaking(Meter):
-    """A meter with a fault."""
-
-    def feed(self, chunk: bytes) -> bytes:
-        raise RuntimeError("a fault of ours")
-
-
-def _body(call: OpenCall, response: Any, meter: Meter | None = None) -> RelayedBody:
-    answer = RelayedAnswer(_candidate(1, "http://x"), response, lambda: None)
-    call.streaming, call.status = True, 200
-    return RelayedBody(call, answer, meter or Meter(NONE), ClientConnection({}), {})
+def test_one_that_resets_makes_way_for_the_next(pool: Pool, failing: Upstream, upstream: Upstream) -> None:
+    failing.on("*", answers.reset())
+    _open(pool, _candidate(1, failing.url), _candidate(2, upstream.url)).close()
+    assert (pool.seen, pool.marks) == ([1, 2], [(1, Mark.RESET)])
 
 
-def test_a_clean_end_completes_the_call() -> None:
-    call, response = _call(), Response(b"data: 1\n\n")
-    body = _body(call, response)
-    assert b"".join(body) == b"data: 1\n\n"
-    assert (call.outcome, call.bytes_out) == (Outcome.COMPLETED, 9)
-    body.close()
-    assert response.closed == 1
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_one_that_is_away_makes_way_for_the_next(
+    pool: Pool, failing: Upstream, upstream: Upstream, status: int
+) -> None:
+    failing.on("*", answers.json(status, {"error": "away"}))
+    answer = _open(pool, _candidate(1, failing.url), _candidate(2, upstream.url))
+    assert (_read(answer), answer.response.status) == (b"{}", 200)
+    assert (pool.marks, pool.open[1]) == ([(1, Mark.SERVER_ERROR)], 0)
+
+
+@pytest.mark.parametrize("status", [400, 404, 408, 409, 422, 429, 500, 501])
+def test_every_other_answer_is_one(pool: Pool, failing: Upstream, upstream: Upstream, status: int) -> None:
+    failing.on("*", answers.json(status, {"error": "no"}))
+    answer = _open(pool, _candidate(1, failing.url), _candidate(2, upstream.url))
+    assert (answer.response.status, upstream.requests) == (status, [])
+    answer.close()
+    assert pool.marks == ([(1, Mark.SERVER_ERROR)] if status >= 500 else [])
+
+
+def test_the_last_one_s_own_answer_is_passed_on(pool: Pool, failing: Upstream) -> None:
+    failing.on("*", answers.json(503, {"error": "overloaded"}))
+    answer = _open(pool, _refusing(1), _candidate(2, failing.url))
+    assert (answer.response.status, json.loads(_read(answer))) == (503, {"error": "overloaded"})
+
+
+def test_one_that_is_silent_keeps_the_call(pool: Pool, failing: Upstream, upstream: Upstream) -> None:
+    """Its GPU may be at work on it."""
+    failing.on("*", answers.silence())
+    with pytest.raises(UpstreamTimeout):
+        _open(pool, _candidate(1, failing.url), _candidate(2, upstream.url))
+    assert (pool.seen, pool.marks, upstream.requests) == ([1], [(1, Mark.TIMEOUT)], [])
+
+
+def test_when_all_refuse_the_last_refusal_is_told(pool: Pool) -> None:
+    call = _call()
+    with pytest.raises(UpstreamRefused):
+        _open(pool, _refusing(1), _refusing(2), call=call)
+    assert (call.attempts, pool.seen, sum(pool.open.values())) == (2, [1, 2], 0)
+
+
+def test_attempts_are_bounded(pool: Pool, upstream: Upstream) -> None:
+    with pytest.raises(UpstreamRefused):
+        _open(pool, _refusing(1), _refusing(2), _candidate(3, upstream.url), most_attempts=2)
+    assert pool.seen == [1, 2]
+
+
+# --- Up to the first event ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("then", "outcome", "kind"),
+    "behaviour",
     [
-        (UpstreamBroken(), Outcome.UPSTREAM_FAILED, "upstream_error"),
-        (CallCut(Outcome.REVOKED, KeyRevoked()), Outcome.REVOKED, "auth_error"),
-        (RuntimeError("secret detail"), Outcome.GATEWAY_FAILED, "internal_server_error"),
+        answers.body(_events(DEAD) + b"data: [DONE]\n\n", headers=[("content-type", SSE)]),
+        answers.body(_events(ROLE, DEAD), headers=[("content-type", SSE)]),
+        answers.die_mid_stream([]),
+        answers.die_mid_stream([_events(ROLE)]),
     ],
 )
-def test_another_end_is_told_in_an_event(then: BaseException, outcome: Outcome, kind: str) -> None:
-    call = _call()
-    body = _body(call, Response(b"data: 1\n\n", then=then))
-    told = b"".join(body)
-    body.close()
-    assert json.loads(told.split(b"data: ")[-1])["error"]["type"] == kind
-    assert (call.outcome, call.error_type) == (outcome, kind)
-    assert b"secret" not in told
+def test_a_stream_that_begins_with_a_failure_makes_way(
+    pool: Pool, failing: Upstream, upstream: Upstream, behaviour: Callable[..., None]
+) -> None:
+    failing.on("*", behaviour)
+    stream = _events(ROLE, TOKEN) + b"data: [DONE]\n\n"
+    upstream.on("*", answers.body(stream, headers=[("content-type", SSE)]))
+    answer = _open(pool, _candidate(1, failing.url), _candidate(2, upstream.url), looks_ahead=True)
+    assert _read(answer) == stream
+    assert (pool.open[1], [number for number, _ in pool.marks]) == (0, [1])
 
 
-def test_a_fault_of_a_meter_breaks_the_stream_in_order() -> None:
-    call = _call()
-    body = _body(call, Response(b"data: 1\n\n"), Breaking(NONE))
-    assert b"internal_server_error" in b"".join(body)
-    body.close()
-    assert call.outcome == Outcome.GATEWAY_FAILED
+def test_a_caller_s_own_mistake_makes_no_way(pool: Pool, failing: Upstream, upstream: Upstream) -> None:
+    failing.on("*", answers.body(_events(WRONG), headers=[("content-type", SSE)]))
+    with pytest.raises(UpstreamSaid) as said:
+        _open(pool, _candidate(1, failing.url), _candidate(2, upstream.url), looks_ahead=True)
+    assert (said.value.status_code, said.value.body()["error"]["param"]) == (400, "input_tokens")
+    assert (upstream.requests, pool.marks, pool.open[1]) == ([], [], 0)
 
 
-def test_a_client_that_left_is_told_nothing() -> None:
-    call = _call()
-    body = _body(call, Response(b"data: 1\n\n", then=client_gone()))
-    assert b"".join(body) == b"data: 1\n\n"
-    assert call.outcome is None
-    body.close()
-    assert call.outcome == Outcome.CLIENT_DISCONNECTED
+def test_the_last_one_s_failure_is_told(pool: Pool, failing: Upstream) -> None:
+    failing.on("*", answers.body(_events(DEAD), headers=[("content-type", SSE)]))
+    with pytest.raises(UpstreamSaid) as said:
+        _open(pool, _candidate(1, failing.url), looks_ahead=True)
+    assert (said.value.status_code, said.value.body()) == (500, {"error": {**DEAD["error"], "param": None}})
 
 
-def test_a_body_that_is_given_up_in_the_middle_was_left_by_the_client() -> None:
-    call = _call()
-    body = _body(call, Response(b"data: 1\n\n"))
-    next(iter(body))
-    body.close()
-    assert call.outcome == Outcome.CLIENT_DISCONNECTED
+def test_the_last_one_s_breaking_off_is_told(pool: Pool, failing: Upstream) -> None:
+    failing.on("*", answers.die_mid_stream([_events(ROLE)]))
+    with pytest.raises(UpstreamBroken):
+        _open(pool, _candidate(1, failing.url), looks_ahead=True)
 
 
-def test_a_client_that_left_after_the_last_event_had_all() -> None:
-    call = _call()
-    last = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5}}\n\ndata: [DONE]\n\n'
-    body = _body(call, Response(last, then=client_gone()), StreamMeter(Shape()))
-    assert b"".join(body) == last
-    body.close()
-    assert (call.outcome, call.completion_tokens) == (Outcome.COMPLETED, 5)
+def test_after_the_first_token_there_is_no_way_back(pool: Pool, failing: Upstream, upstream: Upstream) -> None:
+    failing.on("*", answers.die_mid_stream([_events(TOKEN)]))
+    answer = _open(pool, _candidate(1, failing.url), _candidate(2, upstream.url), looks_ahead=True)
+    assert answer.read1() == _events(TOKEN)
+    with pytest.raises(UpstreamBroken):
+        answer.read1()
+    answer.close()
+    assert upstream.requests == []
 
 
-def test_a_client_that_left_while_the_last_event_was_written_had_not() -> None:
-    call = _call()
-    last = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5}}\n\ndata: [DONE]\n\n'
-    body = _body(call, Response(last), StreamMeter(Shape()))
-    assert last in list(itertools.islice(body, 2))
-    body.close()
-    assert call.outcome == Outcome.CLIENT_DISCONNECTED
+def test_a_comment_is_enough(pool: Pool, failing: Upstream, upstream: Upstream) -> None:
+    failing.on("*", answers.die_mid_stream([b": keep-alive\n\n"]))
+    answer = _open(pool, _candidate(1, failing.url), _candidate(2, upstream.url), looks_ahead=True)
+    assert answer.read1() == b": keep-alive\n\n"
+    answer.close()
 
 
-def test_a_plain_body_breaks_off_without_a_word() -> None:
-    call = _call()
-    body = _body(call, Response(b"{", then=UpstreamBroken()))
-    call.streaming = False
-    assert b"".join(body) == b"{"
-    assert call.outcome == Outcome.UPSTREAM_FAILED
+def test_nothing_waits_where_nothing_could_follow(pool: Pool, failing: Upstream) -> None:
+    failing.on("*", answers.head_then_silence())
+    answer = _open(pool, _candidate(1, failing.url))
+    assert (answer.response.status, answer.ahead) == (200, b"")
+    answer.close()
 
 
-@pytest.mark.parametrize(
-    ("route", "beginning"),
-    [
-        ("/v1/chat/completions", b'data: {"error": {"message"'),
-        ("/v1/messages", b'event: error\ndata: {"type": "error", "error": {"type": "upstream_error"'),
-        ("/v1/responses", b'event: error\ndata: {"type": "error", "code": "upstream_error"'),
-    ],
-)
-@pytest.mark.parametrize("mid_event", [False, True])
-def test_an_error_event_has_its_route_s_shape(route: str, beginning: bytes, mid_event: bool) -> None:
-    event = error_event(route, UpstreamBroken(), mid_event=mid_event)
-    assert event.startswith(b"\n\n" + beginning if mid_event else beginning)
-    assert event.endswith(b"\n\n")
+def test_an_error_while_looking_ahead_frees_the_upstream(pool: Pool, failing: Upstream) -> None:
+    failing.on("*", answers.head_then_silence())
+    with pytest.raises(UpstreamError):
+        _open(pool, _candidate(1, failing.url), looks_ahead=True)
+    assert pool.open[1] == 0

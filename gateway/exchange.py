@@ -1,0 +1,263 @@
+"""One admitted call, as the operations on it see it: what was asked, how to send it on, how to answer it."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+
+from gateway import call as calls
+from gateway import headers, named_model, routes
+from gateway.account.entry import Outcome, UsageSource
+from gateway.body.request_body import announced_length
+from gateway.client_address import origin
+from gateway.errors import BodyTooLarge
+from gateway.faces import Face
+from gateway.metering.error_meter import ErrorMeter
+from gateway.metering.meters import make_meter
+from gateway.metering.plain_meter import Meter
+from gateway.metering.transforming import Transform, TransformingMeter
+from gateway.open_call import OpenCall
+from gateway.paths import Target as Path
+from gateway.plane import RelayPlane
+from gateway.relay import Relay, RelayedAnswer
+from gateway.relayed_body import RelayedBody, account, conclude
+from gateway.serving.server import ClientConnection
+from gateway.time_limits import NO_WISH, wish_of
+from keys.identity import Identity
+from upstreams.client import Body, Outgoing, target_below
+from upstreams.errors import UpstreamInvalid
+from upstreams.selection import Candidate
+
+Environ = MutableMapping[str, Any]
+
+_WITH_BODY = {"POST", "PUT", "PATCH"}
+
+
+class Exchange:
+    """One admitted call whose body has arrived.
+
+    `model` is the one that is wanted, after the key's own aliases; None where none is named. `candidates` are the
+    upstreams that may take the call, best first.
+    """
+
+    def __init__(
+        self,
+        environ: Environ,
+        plane: RelayPlane,
+        face: Face,
+        path: Path,
+        match: routes.Match,
+        identity: Identity,
+        call: OpenCall,
+        parsed: calls.ParsedCall,
+        connection: ClientConnection,
+    ) -> None:
+        self.environ = environ
+        self.plane = plane
+        self.face = face
+        self.path = path
+        self.match = match
+        self.identity = identity
+        self.call = call
+        self.parsed = parsed
+        self.candidates: list[Candidate] = []
+        self.model: str | None = None
+        self._connection = connection
+        self._admitted = False
+        self._wish = wish_of(environ.get("HTTP_X_LITELLM_TIMEOUT"), environ.get("HTTP_X_LITELLM_STREAM_TIMEOUT"))
+
+    # --- What was asked
+
+    def read_body(self, limit: int = 10_000_000) -> bytes:
+        """The whole request body. Raises BodyTooLarge over `limit` bytes."""
+        body = self.parsed.body
+        if body.length > limit:
+            raise BodyTooLarge(limit)
+        return b"".join(body.read_range(0, body.length))
+
+    # --- On to an upstream
+
+    def send(
+        self,
+        raw_target: str | None = None,
+        body: bytes | None = None,
+        *,
+        only: Candidate | None = None,
+        method: str | None = None,
+    ) -> RelayedAnswer:
+        """Opens the call on the first candidate that answers: as the client sent it, or as given.
+
+        `raw_target` is path and query below the upstream's base; `body` is JSON. Model and usage are spliced into
+        either. Close the answer, or hand it to one of the methods below. Raises GatewayError.
+        """
+        match, parsed = self.match, self.parsed
+        if body is not None or raw_target is not None:
+            target = (raw_target or self.path.path).partition("?")[0]
+            match = routes.find(method or self.call.method, target)
+            parsed = calls.parse_bytes(body, match) if body is not None else parsed
+        raw = raw_target or match.upstream_raw(self.path.raw)
+        hides_usage = False
+
+        def prepare(candidate: Candidate) -> tuple[Outgoing, Body]:
+            nonlocal hides_usage
+            served = candidate.served_name or self.model
+            self.call.served_model = served
+            edits, hides_usage = parsed.edits(served if served != parsed.model else None)
+            outgoing_body, length = parsed.outgoing(edits)
+            outgoing = self._outgoing(candidate, self._with_model(raw, parsed, served))
+            if body is not None:
+                outgoing["Content-Type"] = "application/json"
+            if length or announced_length(self.environ) != 0 or self.call.method in _WITH_BODY:
+                outgoing["Content-Length"] = str(length)
+            self._before_sending(candidate, match)
+            return outgoing, outgoing_body
+
+        candidates = self.candidates if only is None else [only]
+        relay = Relay(self.plane.client, self.plane.pool, self.plane.places)
+        answer = relay.open(
+            self.call,
+            candidates,
+            prepare,
+            method=method,
+            most_attempts=self.plane.pool.routing.most_attempts,
+            looks_ahead=not self.face.verbatim or len(candidates) > 1,
+        )
+        answer.hides_usage = hides_usage
+        answer.meter = self._meter(answer, match.meter)
+        self.call.streaming = answer.is_stream
+        return answer
+
+    def _with_model(self, raw: str, parsed: calls.ParsedCall, served: str | None) -> str:
+        """The target with the served name in its query, where only that names the model."""
+        if served is None or parsed.model is not None or "model=" not in self.path.query:
+            return raw
+        return raw if named_model.in_query(self.path.query) == served else named_model.replaced(raw, served)
+
+    def _before_sending(self, candidate: Candidate, match: routes.Match) -> None:
+        upstream, call = candidate.upstream, self.call
+        if self._wish is not NO_WISH or upstream.timeouts.sets_any:
+            call.limits = self.plane.limits.of(upstream.timeouts, self._wish)
+        # Until the answer says how much: an upstream that has the call may work for it.
+        call.usage_source = UsageSource.UNKNOWN if match.meter else UsageSource.NONE
+        if not self._admitted:
+            self._admitted = True
+            self.plane.admitted(call)
+
+    def _outgoing(self, candidate: Candidate, raw_target: str) -> Outgoing:
+        upstream = candidate.upstream
+        client = origin(self.environ, settings.TRUSTED_PROXIES)
+        passed = headers.for_upstream(
+            self.environ,
+            credential=upstream.credential,
+            request_id=self.call.request_id,
+            client_address=client.address,
+            scheme=client.scheme,
+            forwarded_for=client.forwarded_for,
+        )
+        return Outgoing(passed, target_below(upstream.base_url, raw_target))
+
+    def _meter(self, answer: RelayedAnswer, name: str | None) -> Meter:
+        response = answer.response
+        if response.status >= 400:
+            return ErrorMeter(response.status)
+        return make_meter(
+            name,
+            streaming=answer.is_stream,
+            hide_usage=answer.hides_usage,
+            status=response.status,
+            content_type=response.header("content-type"),
+            headers=dict(response.headers),
+            fingerprint=self.plane.fingerprints.get(self.call.upstream_id),
+        )
+
+    # --- Back to the client
+
+    def pass_on(self, answer: RelayedAnswer) -> HttpResponseBase:
+        """The upstream's answer as it is. Closes it at the end, whatever happens."""
+        return self._relayed(answer, answer.meter, keep_length=not (answer.hides_usage and answer.is_stream))
+
+    def stream(self, answer: RelayedAnswer, transform: Transform) -> HttpResponseBase:
+        """The upstream's answer as the transform makes it, piece by piece."""
+        return self._relayed(answer, TransformingMeter(answer.meter, transform), keep_length=False)
+
+    def read_whole(self, answer: RelayedAnswer, limit: int = 32_000_000) -> bytes:
+        """The whole body of an answer, which is then closed and metered. Raises UpstreamBroken, UpstreamInvalid."""
+        body = bytearray()
+        try:
+            while chunk := answer.read1():
+                body += answer.meter.feed(chunk)
+                if len(body) > limit:
+                    raise UpstreamInvalid("The upstream's answer is too large for what was asked.")
+            body += answer.meter.end()
+            conclude(self.call, answer)
+        finally:
+            answer.close()
+        return bytes(body)
+
+    def reply(
+        self, answer: RelayedAnswer, status: int, body: bytes, content_type: str = "application/json"
+    ) -> HttpResponseBase:
+        """A body of ours in the place of the upstream's, with its end-to-end headers."""
+        answer.close()
+        response = HttpResponse(body, status=status, content_type=content_type)
+        self._copy_headers(response, answer, keep_length=False, but={"content-type", "content-length"})
+        return self._finished(response, answer.meter)
+
+    def answer_locally(self, status: int, body: bytes, content_type: str = "application/json") -> HttpResponseBase:
+        """An answer that no upstream had a part in."""
+        response = HttpResponse(body, status=status, content_type=content_type)
+        response.headers["x-request-id"] = self.call.request_id
+        response.headers["x-litellm-call-id"] = self.call.call_id
+        return self._finished(response, None)
+
+    def _finished(self, response: HttpResponse, meter: Meter | None) -> HttpResponseBase:
+        """The response, with the call's account closed: what is left is one write."""
+        call = self.call
+        response.headers["Content-Length"] = str(len(response.content))
+        call.status, call.bytes_out = response.status_code, len(response.content)
+        if meter is not None:
+            account(call, meter, self.plane.fingerprints)
+        call.finish(Outcome.UPSTREAM_FAILED if response.status_code >= 500 else Outcome.COMPLETED)
+        return response
+
+    def _relayed(self, answer: RelayedAnswer, meter: Meter, *, keep_length: bool) -> HttpResponseBase:
+        try:
+            body = RelayedBody(self.call, answer, meter, self._connection, self.plane.fingerprints)
+            self.environ["gateway.abandon"] = body.close
+            response = StreamingHttpResponse(body, status=answer.response.status, reason=answer.response.reason)
+            del response.headers["Content-Type"]
+            self._copy_headers(response, answer, keep_length=keep_length)
+        except BaseException:
+            answer.close()
+            raise
+        return response
+
+    def _copy_headers(
+        self,
+        response: HttpResponseBase,
+        answer: RelayedAnswer,
+        *,
+        keep_length: bool,
+        but: set[str] = frozenset(),  # type: ignore[assignment]
+    ) -> None:
+        passed = headers.for_client(
+            answer.response.headers,
+            upstream_base=answer.candidate.upstream.base_url,
+            prefix=self.face.prefix,
+            request_id=self.call.request_id,
+            call_id=self.call.call_id,
+            keep_length=keep_length,
+        )
+        for name, value in passed:
+            lower = name.lower()
+            if lower == "server":
+                self._connection.set_server_name(value)
+            elif lower in but:
+                continue
+            elif name in response.headers:
+                response.headers[name] = f"{response.headers[name]}, {value}"
+            else:
+                response.headers[name] = value

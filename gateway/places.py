@@ -1,0 +1,81 @@
+"""Places at upstreams that take only so many calls at once: counted like a key's limits, in the same counters.
+
+So a ceiling holds across all workers and nodes. An upstream without one costs nothing here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from django.conf import settings
+
+from gateway.open_call import OpenCall
+from gateway.waiting import WaitingRoom, elapsed_ms
+from keys.counters import Charge, Counters
+from keys.errors import LimitExceeded
+from upstreams.selection import Candidate, Target
+
+
+class Places:
+    """Takes and gives back places for calls."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._room: WaitingRoom[Candidate] = WaitingRoom(settings.QUEUE_LENGTH, settings.QUEUE_SECONDS)
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait in this process."""
+        return len(self._room)
+
+    def choose(self, call: OpenCall, candidates: Sequence[Candidate]) -> Candidate:
+        """The first candidate with a free place, which is then the call's; waits when all are full.
+
+        Raises UpstreamSaturated.
+        """
+        first = candidates[0]
+        if first.upstream.max_parallel is None:
+            return first
+        found = self._first_free(call, candidates) if not self._room else None
+        if found is not None:
+            return found
+        began = time.monotonic()
+        wants = frozenset(candidate.upstream.id for candidate in candidates)
+        try:
+            return self._room.wait(
+                call.priority,
+                wants,
+                lambda: self._first_free(call, candidates),
+                lambda candidate: self.give_back(call, candidate.upstream),
+            )
+        finally:
+            call.queue_ms = elapsed_ms(began)
+
+    def give_back(self, call: OpenCall, upstream: Target) -> None:
+        """The call is over there, or never came to be."""
+        if upstream.max_parallel is not None:
+            self._counters.release(_lease(call, upstream))
+            self._room.ask()
+
+    def renewable(self, call: OpenCall) -> list[str]:
+        """The leases of an open call at upstreams."""
+        return [f"{call.call_id}@{call.upstream_id}"] if call.upstream_id is not None else []
+
+    def _first_free(self, call: OpenCall, candidates: Sequence[Candidate]) -> Candidate | None:
+        return next((one for one in candidates if self._take(call, one.upstream)), None)
+
+    def _take(self, call: OpenCall, upstream: Target) -> bool:
+        if upstream.max_parallel is None:
+            return True
+        charge = Charge(f"upstream:{upstream.id}:max_parallel", 1, upstream.max_parallel, limit="max_parallel")
+        try:
+            self._counters.take(_lease(call, upstream), [charge])
+        except LimitExceeded:
+            return False
+        return True
+
+
+def _lease(call: OpenCall, upstream: Target) -> str:
+    """The key's places of the call are held under its id alone."""
+    return f"{call.call_id}@{upstream.id}"

@@ -1,0 +1,207 @@
+"""All upstreams at one version, as values: which deployments a model name means. Never changed, only replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from upstreams.errors import CredentialUnreadable
+from upstreams.models import ACTIVE, Deployment, Upstream
+from upstreams.routing import ModelAlias, Routing
+from upstreams.selection import Candidate, Target, Timeouts
+
+PREFIXES = ("vllm/", "hosted_vllm/")
+"""What LiteLLM's users write before a model's name; understood where no alias has that exact name."""
+
+_MOST_STEPS = 5  # of aliases that stand for each other
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model as `GET /v1/models` lists it. `created` in unix seconds; `parent` is the base model of a LoRA."""
+
+    alias: str
+    created: int
+    root: str | None = None
+    parent: str | None = None
+    max_model_len: int | None = None
+    upstreams: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One upstream as the database had it. `target` is None when its credential cannot be decrypted."""
+
+    name: str
+    target: Target | None
+    active: bool
+    is_default: bool
+    created_at: datetime | None = None
+    served_models: tuple[str, ...] = ()
+    details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    deployments: tuple[Deployment, ...] = ()
+
+    @classmethod
+    def of(cls, row: Upstream) -> Entry:
+        """The row, read with its deployments."""
+        timeouts = Timeouts(row.connect_timeout, row.first_byte_timeout, row.idle_timeout, row.total_timeout)
+        try:
+            target = Target(row.pk, row.name, row.url, row.credential.reveal(), row.max_parallel, timeouts)
+        except CredentialUnreadable:
+            target = None
+        details = [one for one in row.served_details if isinstance(one, dict)]
+        return cls(
+            name=row.name,
+            target=target,
+            active=row.state == ACTIVE,
+            is_default=row.is_default,
+            created_at=row.created_at,
+            served_models=tuple(row.served_models),
+            details={str(one.get("id")): one for one in details},
+            deployments=tuple(row.deployments.all()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A deployment on its upstream."""
+
+    entry: Entry
+    alias: str
+    served_name: str
+    weight: int
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether the server has the model, as far as it has said."""
+        return not self.entry.served_models or self.served_name in self.entry.served_models
+
+    def candidate(self, asked: str) -> Candidate | None:
+        """Where a call that asks for this name would go; None while the upstream's credential is unreadable."""
+        if self.entry.target is None:
+            return None
+        served = None if self.served_name == asked else self.served_name
+        return Candidate(self.entry.target, served, self.alias, self.weight)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All upstreams at one version; -1 is before the first refresh."""
+
+    version: int = -1
+    entries: Mapping[int, Entry] = field(default_factory=dict)
+    by_alias: Mapping[str, tuple[Place, ...]] = field(default_factory=dict)
+    wildcards: tuple[tuple[str, tuple[Place, ...]], ...] = ()
+    aliases: Mapping[str, ModelAlias] = field(default_factory=dict)
+    routing: Routing = field(default_factory=Routing)
+    default: Entry | None = None
+
+    @classmethod
+    def of(
+        cls,
+        version: int,
+        entries: Mapping[int, Entry],
+        aliases: Iterable[ModelAlias] = (),
+        routing: Routing | None = None,
+    ) -> View:
+        """A view of these rows."""
+        by_alias: dict[str, tuple[Place, ...]] = {}
+        for _, entry in sorted(entries.items()):
+            for one in entry.deployments:
+                if not one.hidden:
+                    place = Place(entry, one.alias, one.served_name or one.alias, _weight(one))
+                    by_alias[one.alias] = (*by_alias.get(one.alias, ()), place)
+        patterns = sorted((alias for alias in by_alias if "*" in alias), key=_specificity)
+        return cls(
+            version,
+            entries,
+            {alias: places for alias, places in by_alias.items() if "*" not in alias},
+            tuple((pattern, by_alias[pattern]) for pattern in patterns),
+            {one.name: one for one in aliases},
+            routing or Routing(),
+            next((entry for entry in entries.values() if entry.is_default), None),
+        )
+
+    def places(self, model: str) -> Sequence[Place]:
+        """The deployments that a model name means; none when nobody has that name."""
+        for name in _readings(model):
+            found = self._stood_for(name)
+            places = self.by_alias.get(found)
+            if places is not None:
+                return places
+            for pattern, wild in self.wildcards:
+                part = _matched(pattern, found)
+                if part is not None:
+                    return [_filled(place, part) for place in wild]
+        return ()
+
+    def alias_of(self, model: str) -> ModelAlias | None:
+        """What the admin has said of this alias."""
+        return next((self.aliases[name] for name in _readings(model) if name in self.aliases), None)
+
+    def _stood_for(self, name: str) -> str:
+        for _ in range(_MOST_STEPS):
+            alias = self.aliases.get(name)
+            if alias is None or not alias.stands_for or name in self.by_alias:
+                break
+            name = alias.stands_for
+        return name
+
+    def models(self) -> list[ServedModel]:
+        """Everything that has a name of its own, by name; patterns are no names."""
+        names = {*self.by_alias, *(one.name for one in self.aliases.values() if one.stands_for)}
+        listed = []
+        for name in sorted(names):
+            usable = [place for place in self.places(name) if place.entry.active]
+            if usable:
+                listed.append(_served(name, usable))
+        return listed
+
+
+def _served(name: str, places: Sequence[Place]) -> ServedModel:
+    details = next((place.entry.details.get(place.served_name) for place in places if place.is_listed), None) or {}
+    created = places[0].entry.created_at
+    lengths = [_whole(place.entry.details.get(place.served_name, {}).get("max_model_len")) for place in places]
+    return ServedModel(
+        alias=name,
+        created=_whole(details.get("created")) or (int(created.timestamp()) if created else 0),
+        root=_text(details.get("root")),
+        parent=_text(details.get("parent")),
+        max_model_len=min((length for length in lengths if length), default=None),
+        upstreams=tuple(place.entry.name for place in places),
+    )
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _weight(one: Deployment) -> int:
+    return one.weight if one.weight != 1 else one.rpm or one.tpm or 1
+
+
+def _readings(model: str) -> list[str]:
+    """The name as it is, then without a prefix that names the kind of server."""
+    return [model, *(model.removeprefix(prefix) for prefix in PREFIXES if model.startswith(prefix))]
+
+
+def _specificity(pattern: str) -> tuple[int, str]:
+    """The pattern with more of its own characters first."""
+    return (-len(pattern.replace("*", "")), pattern)
+
+
+def _matched(pattern: str, name: str) -> str | None:
+    """What stands in the place of the pattern's first `*`; None when the name does not fit."""
+    before, _, after = pattern.partition("*")
+    fits = len(name) >= len(before) + len(after) and name.startswith(before) and name.endswith(after)
+    return name[len(before) : len(name) - len(after)] if fits else None
+
+
+def _filled(place: Place, part: str) -> Place:
+    return Place(place.entry, place.alias, place.served_name.replace("*", part, 1), place.weight)
