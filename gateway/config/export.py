@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from gateway.config.matching import DISCOVERED, Stored, StoredUpstream
+from gateway.config.matching import Stored, StoredUpstream, is_plain
 from gateway.config.plan import State, StoredKey
 from gateway.config.sections import REFERENCE
 from gateway.config.wanted import AliasSpec, DeploymentSpec, columns
@@ -27,7 +27,7 @@ def as_text(state: State) -> str:
             {"upstream": upstream.spec.name, **_deployment(row)}
             for upstream in state.upstreams
             for row in upstream.deployments
-            if _is_said(row)
+            if not is_plain(row)
         ],
         "aliases": [_without_empty(_alias(row)) for row in state.aliases],
         "routing": _without_empty(dict(state.routing)),
@@ -68,13 +68,6 @@ def _upstream(row: StoredUpstream, variables: _Variables) -> dict[str, Any]:
     values["default"] = values.pop("is_default")
     values["credential"] = variables.reference("CREDENTIAL", str(spec.name)) if spec.credential else None
     return _without_empty(values)
-
-
-def _is_said(row: Stored[DeploymentSpec]) -> bool:
-    """A model that the server lists by itself goes unsaid, unless people have said something of it."""
-    return row.source != DISCOVERED or row.spec != DeploymentSpec(
-        alias=row.spec.alias, served_name=row.spec.served_name
-    )  # fmt: skip
 
 
 def _deployment(row: Stored[DeploymentSpec]) -> dict[str, Any]:

@@ -29,6 +29,12 @@ class StoredUpstream(Stored[UpstreamSpec]):
     deployments: tuple[Stored[DeploymentSpec], ...] = ()
 
 
+def is_plain(row: Stored[DeploymentSpec]) -> bool:
+    """Whether the server alone has listed this model, and nobody has said anything of it."""
+    plain = DeploymentSpec(alias=row.spec.alias, served_name=row.spec.served_name)
+    return row.source == DISCOVERED and row.spec == plain
+
+
 def match(wanted: Sequence[UpstreamSpec], rows: Sequence[StoredUpstream]) -> list[StoredUpstream | None]:
     """For each wanted upstream its row, or None for a new one. No row is given out twice.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.config.document import ConfigError
-from gateway.config.matching import ADMIN, CONFIG, DISCOVERED, Stored, StoredUpstream, match
+from gateway.config.matching import ADMIN, CONFIG, DISCOVERED, Stored, StoredUpstream, is_plain, match
 from gateway.config.naming import name_all
 from gateway.config.wanted import AliasSpec, DeploymentSpec, KeySpec, UpstreamSpec, Wanted, columns
 from gateway.config.wording import different_from, not_ours, shown, shown_new
@@ -174,11 +174,12 @@ def _deployment(
     if row is None:
         yield Change(ADD, DEPLOYMENT, one.alias, None, values, shown_new(values, ("alias",)), place)
         return
-    different = different_from(values, columns(row.spec))
+    before = columns(row.spec)
+    different = different_from(values, before)
     if row.source == CONFIG and different:
-        yield Change(CHANGE, DEPLOYMENT, one.alias, row.id, different, shown(different, columns(row.spec)), place)
-    elif row.source == DISCOVERED:  # what the server lists by itself is nobody's: the file's from now on
-        details = shown(different, columns(row.spec)) or ("kept by the file",)
+        yield Change(CHANGE, DEPLOYMENT, one.alias, row.id, different, shown(different, before), place)
+    elif is_plain(row):  # what the server lists by itself is nobody's: the file's from now on
+        details = shown(different, before) or ("kept by the file",)
         yield Change(CHANGE, DEPLOYMENT, one.alias, row.id, different, details, place)
     elif row.source != CONFIG and different:
         warnings.append(not_ours(DEPLOYMENT, f"{one.alias} on {place}", different))

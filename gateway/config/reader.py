@@ -52,7 +52,7 @@ def _configuration(values: Mapped, name: str, environment: Mapping[str, str]) ->
     )
     own.refuse_the_rest()
     root.warn_of_the_rest()
-    return Configuration(wanted, tuple(source.warnings), has_start_settings)
+    return Configuration(wanted, source.warnings(), has_start_settings)
 
 
 def _merged(own: Section, first: list[AliasSpec]) -> list[AliasSpec]:

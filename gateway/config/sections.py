@@ -22,7 +22,7 @@ class Source:
 
     name: str
     environment: Mapping[str, str]
-    warnings: list[str] = field(default_factory=list)
+    _warnings: list[tuple[int, str]] = field(default_factory=list)
 
     def error(self, line: int, sentence: str) -> ConfigError:
         """A ConfigError that names the line."""
@@ -30,7 +30,12 @@ class Source:
 
     def warn(self, line: int, sentence: str) -> None:
         """Notes something that is not done as the file says."""
-        self.warnings.append(f"{self.name}, line {line}: {sentence}")
+        self._warnings.append((line, sentence))
+
+    def warnings(self) -> tuple[str, ...]:
+        """The warnings so far, in the order of the file."""
+        ordered = sorted(self._warnings, key=lambda warning: warning[0])
+        return tuple(f"{self.name}, line {line}: {sentence}" for line, sentence in ordered)
 
 
 class Section:
@@ -118,25 +123,29 @@ class Section:
 
     def number(self, key: str, *, least: float = 0, most: float = 1e9) -> float | None:
         """A number from `least` to `most`; also from a text of the environment."""
-        found = self.value(key)
-        if found is None:
-            return None
-        try:
-            number = math.nan if isinstance(found, bool) else float(found)
-        except (TypeError, ValueError, OverflowError):
-            number = math.nan
-        if not least <= number <= most:
+        number = self._number(key)
+        if number is not None and not least <= number <= most:
             raise self.error(key, f"must be a number from {least:g} to {most:g}.")
         return number
 
     def whole(self, key: str, *, least: int = 0, most: int = 2_147_483_647) -> int | None:
         """A whole number from `least` to `most`."""
-        number = self.number(key, least=-1e18, most=1e18)
+        number = self._number(key)
         if number is None:
             return None
-        if number != int(number) or not least <= number <= most:
+        if not least <= number <= most or number != int(number):
             raise self.error(key, f"must be a whole number from {least} to {most}.")
         return int(number)
+
+    def _number(self, key: str) -> float | None:
+        """None when there is none; what is no number is not one (NaN), which no range holds."""
+        found = self.value(key)
+        if found is None:
+            return None
+        try:
+            return math.nan if isinstance(found, bool) else float(found)
+        except (TypeError, ValueError, OverflowError):
+            return math.nan
 
     def seconds(self, key: str) -> float | None:
         """A time in seconds, more than zero."""

@@ -1,0 +1,272 @@
+"""Plans carried out on a database, and the commands for it."""
+
+from __future__ import annotations
+
+import os
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+
+from gateway.config.applying import PlanChanged, apply, plan_now
+from gateway.config.document import ConfigError
+from gateway.config.reader import read_text
+from gateway.config.state import OF_THE_FILE
+from gateway.config.wanted import Wanted
+from keys.models import VirtualKey
+from tests.gateway.config.seeds import FORK, LITELLM, row, rows
+from upstreams.fields import Credential
+from upstreams.models import CONFIG, DISCOVERED, Deployment, ModelAlias, Routing, Upstream, UpstreamsVersion
+
+pytestmark = pytest.mark.django_db
+
+SECRET, OTHER_SECRET = "sk-0123456789abcdefghij", "sk-jihgfedcba9876543210"
+FULL = """\
+model_list:
+  - model_name: m
+    litellm_params: {model: hosted_vllm/s, api_base: http://a:1, api_key: hunter2, rpm: 5, weight: 2,
+                     input_cost_per_token: 1.5e-07, output_cost_per_token: 0.000002, timeout: 60}
+    model_info: {id: mine, mode: chat}
+  - model_name: m
+    litellm_params: {model: hosted_vllm/s, api_base: http://b:1}
+router_settings: {routing_strategy: least-busy, num_retries: 2, model_group_alias: {fast: m}}
+gateway:
+  upstreams:
+    - {name: chat, url: http://c:1, max_parallel: 3, idle_timeout: 1.5, default: true}
+  deployments:
+    - {upstream: chat, alias: hidden-one, hidden: true}
+  aliases:
+    - {name: m, strategy: prefix_affinity, prefix_bytes: 10}
+  keys:
+    - {name: ci, secret: os.environ/CI_KEY, models: [m], max_parallel_requests: 2}
+"""
+
+
+def wanted(text: str, secret: str = SECRET) -> Wanted:
+    return read_text(text, {"CI_KEY": secret}).wanted
+
+
+def lines(text: str) -> list[str]:
+    return apply(wanted(text)).lines()
+
+
+# --- Applying ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", [LITELLM, FORK])
+def test_the_examples_are_callable_once_applied(text: str) -> None:
+    apply(wanted(text))
+    deployment = Deployment.objects.get()
+    assert (deployment.alias, deployment.served_name, deployment.source) == ("my-vllm-model", "vllm-1.72", CONFIG)
+    upstream = deployment.upstream
+    assert (upstream.url, upstream.source, upstream.is_default) == ("https://my-vllm-server.com", CONFIG, True)
+
+
+@pytest.mark.parametrize("text", [LITELLM, FULL])
+def test_applying_twice_changes_nothing(text: str) -> None:
+    assert lines(text) != []
+    version = UpstreamsVersion.current()
+    assert lines(text) == []
+    assert UpstreamsVersion.current() == version
+
+
+def test_everything_of_a_file_is_there() -> None:
+    apply(wanted(FULL))
+    first, second, chat = Upstream.objects.order_by("url")
+    assert (first.credential.reveal(), first.total_timeout, second.credential.reveal()) == ("hunter2", 60, "")
+    assert (chat.name, chat.is_default, chat.max_parallel, chat.idle_timeout) == ("chat", True, 3, 1.5)
+    deployment = first.deployments.get()
+    assert (deployment.rpm, deployment.weight, deployment.info) == (5, 2, {"id": "mine", "mode": "chat"})
+    assert deployment.input_cost_per_token == Decimal("0.00000015")
+    assert Deployment.objects.get(alias="hidden-one").hidden
+    assert ModelAlias.objects.get(name="fast").stands_for == "m"
+    assert (Routing.current().strategy, Routing.current().most_attempts) == ("least_in_flight", 3)
+    assert VirtualKey.objects.with_secret(SECRET).get().models == ["m"]
+
+
+def test_the_history_says_what_the_file_did_without_a_secret() -> None:
+    apply(wanted(FULL))
+    messages = list(LogEntry.objects.filter(user__username=OF_THE_FILE).values_list("change_message", flat=True))
+    assert len(messages) == 10
+    assert all(message.startswith(("Added by the configuration file: ", "Changed by")) for message in messages)
+    assert not any(secret in "".join(messages) for secret in ("hunter2", SECRET))
+
+
+def test_what_leaves_the_file_leaves_the_database_and_nothing_else_does() -> None:
+    theirs = Upstream.objects.create(name="theirs", url="http://theirs:1")
+    Deployment.objects.create(upstream=theirs, alias="t")
+    ModelAlias.objects.create(name="t2", stands_for="t")
+    VirtualKey.objects.issue(name="theirs")
+    apply(wanted(FULL))
+    apply(Wanted())
+    assert [one.name for one in Upstream.objects.all()] == ["theirs"]
+    assert [one.alias for one in Deployment.objects.all()] == ["t"]
+    assert [one.name for one in ModelAlias.objects.all()] == ["t2"]
+    assert [one.name for one in VirtualKey.objects.all()] == ["theirs"]
+
+
+def test_changes_are_made_to_the_same_rows() -> None:
+    apply(wanted(rows(row("a"), row("b", base="http://b:1"))))
+    before = set(Upstream.objects.values_list("pk", flat=True))
+    changed = rows(row("a", api_key="new", rpm=3), row("c", base="http://b:1"))
+    assert [line.partition(":")[0] for line in lines(changed)] == [
+        "- deployment b on b",
+        "~ upstream a",
+        "~ deployment a on a",
+        "+ deployment c on b",
+    ]
+    assert set(Upstream.objects.values_list("pk", flat=True)) == before
+    assert Upstream.objects.get(name="a").credential.reveal() == "new"
+    assert lines(changed) == []
+
+
+def test_a_credential_goes_along_when_the_file_moves_its_server() -> None:
+    text = "gateway: {{upstreams: [{{name: a, url: {url}, credential: k}}]}}"
+    apply(wanted(text.format(url="http://a:1")))
+    apply(wanted(text.format(url="http://b:1")))
+    assert Upstream.objects.get().credential.reveal() == "k"
+
+
+def test_a_default_moves_to_the_one_that_the_file_names() -> None:
+    Upstream.objects.create(name="theirs", url="http://theirs:1")
+    apply(wanted("gateway: {upstreams: [{name: a, url: http://a, default: true}]}"))
+    assert Upstream.objects.get(is_default=True).name == "a"
+
+
+def test_a_discovered_model_is_taken_over() -> None:
+    upstream = Upstream.objects.create(name="m", url="http://a:1", source=CONFIG)
+    Deployment.objects.create(upstream=upstream, alias="m", served_name="s", source=DISCOVERED)
+    apply(wanted(rows(row())))
+    assert Deployment.objects.get().source == CONFIG
+    assert lines(rows(row())) == []
+
+
+def test_an_unreadable_credential_is_replaced() -> None:
+    apply(wanted(rows(row(api_key="k"))))
+    Upstream.objects.update(credential=Credential.from_stored("of another key"))
+    assert lines(rows(row(api_key="k"))) == ["~ upstream m: credential changed"]
+
+
+def test_a_new_secret_replaces_the_old_one() -> None:
+    apply(wanted(FULL))
+    apply(wanted(FULL, OTHER_SECRET))
+    assert not VirtualKey.objects.with_secret(SECRET).exists()
+    assert VirtualKey.objects.with_secret(OTHER_SECRET).get().name == "ci"
+
+
+def test_all_or_nothing() -> None:
+    VirtualKey.objects.issue(name="other", secret=SECRET)
+    with pytest.raises(ConfigError, match=r"^The virtual key ci cannot be as the file says\. This key exists already"):
+        apply(wanted(FULL))
+    assert not Upstream.objects.exists()
+
+
+def test_a_plan_that_has_become_another_is_not_carried_out() -> None:
+    plan = plan_now(wanted(LITELLM))
+    Upstream.objects.create(name="my-vllm-model", url="http://else:1")
+    with pytest.raises(PlanChanged):
+        apply(wanted(LITELLM), shown=plan)
+    assert not Deployment.objects.exists()
+
+
+# --- The commands -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(LITELLM)
+    return path
+
+
+def run(capsys: Any, *arguments: str) -> tuple[str, str]:
+    call_command(*arguments)
+    captured = capsys.readouterr()
+    return captured.out, captured.err
+
+
+def test_apply_prints_its_plan_and_does_it(capsys: Any, file: Path) -> None:
+    out, err = run(capsys, "apply", str(file), "--yes")
+    assert out.splitlines()[0].startswith("+ upstream my-vllm-model: ")
+    assert out.endswith("Applied: 2 added, 0 changed, 0 removed.\n")
+    assert err == ""
+    assert run(capsys, "apply", str(file)) == ("Nothing to do.\n", "")
+
+
+def test_apply_asks_nobody_where_nobody_is(capsys: Any, file: Path) -> None:
+    with pytest.raises(ImproperlyConfigured, match="say --yes"):
+        call_command("apply", str(file))
+    assert capsys.readouterr().out.startswith("+ upstream")
+    assert not Upstream.objects.exists()
+
+
+class Person:
+    """Somebody at a terminal, who types one line."""
+
+    def __init__(self, answer: str) -> None:
+        self._answer = answer
+
+    def isatty(self) -> bool:
+        return True
+
+    def readline(self) -> str:
+        return self._answer
+
+
+@pytest.mark.parametrize(("answer", "upstreams"), [("y\n", 1), ("yes\n", 1), ("n\n", 0), ("", 0)])
+def test_apply_asks(monkeypatch: pytest.MonkeyPatch, file: Path, answer: str, upstreams: int) -> None:
+    monkeypatch.setattr("sys.stdin", Person(answer))
+    if upstreams:
+        call_command("apply", str(file))
+    else:
+        with pytest.raises(ImproperlyConfigured, match="Nothing was applied"):
+            call_command("apply", str(file))
+    assert Upstream.objects.count() == upstreams
+
+
+def test_apply_says_what_it_ignores_and_what_only_a_start_reads(capsys: Any, file: Path) -> None:
+    file.write_text(LITELLM + "general_settings: {master_key: sk-never-shown}\nlitellm_settings: {cache: true}\n")
+    out, err = run(capsys, "apply", str(file), "--yes")
+    assert "note: general_settings.master_key and database_url are read at start only" in err
+    assert "warning: " in err
+    assert "litellm_settings is not supported" in err
+    assert "sk-never-shown" not in out + err
+
+
+def test_a_wrong_file_is_one_sentence(file: Path) -> None:
+    file.write_text("model_list: 1")
+    with pytest.raises(ImproperlyConfigured, match=r"config.yaml, line 1: model_list must be a list\.$"):
+        call_command("apply", str(file), "--yes")
+
+
+def test_what_export_writes_apply_takes_without_a_change(
+    capsys: Any, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = Upstream.objects.create(name="The r's", url="http://theirs:1", credential="k2", state="draining")
+    Deployment.objects.create(upstream=theirs, alias="plain", source=DISCOVERED)
+    Deployment.objects.create(upstream=theirs, alias="priced", source=DISCOVERED, weight=4)
+    apply(wanted(FULL))
+    text, _ = run(capsys, "export")
+    assert not any(secret in text for secret in ("hunter2", "k2", SECRET))
+    assert "CREDENTIAL_OF_M, SECRET_OF_CI" in text
+    assert "plain" not in text
+    assert "priced" in text
+    file.write_text(text)
+    for name, value in (("CREDENTIAL_OF_THE_R_S", "k2"), ("CREDENTIAL_OF_M", "hunter2"), ("SECRET_OF_CI", SECRET)):
+        monkeypatch.setitem(os.environ, name, value)
+    assert run(capsys, "apply", str(file)) == ("Nothing to do.\n", "")
+    for model in (Upstream, ModelAlias, VirtualKey, Routing):
+        model.objects.all().delete()
+    assert run(capsys, "apply", str(file), "--yes")[0].startswith("+ upstream")
+    assert run(capsys, "apply", str(file))[0] == "Nothing to do.\n"
+    assert run(capsys, "export")[0] == text
+
+
+def test_an_empty_installation_exports_a_file_too(capsys: Any, file: Path) -> None:
+    text, _ = run(capsys, "export")
+    file.write_text(text)
+    assert run(capsys, "apply", str(file)) == ("Nothing to do.\n", "")
