@@ -84,9 +84,10 @@ class Relay:
                 answer = self._open_on(call, candidate, prepare, method or call.method)
             except UpstreamError as error:
                 self._pool.mark(candidate.upstream.id, mark_of(error))
+                if error.before_sent:
+                    call.usage_source = UsageSource.NONE
                 if is_last or not _may_go_on(error):
                     raise
-                call.usage_source = UsageSource.NONE if error.before_sent else call.usage_source
                 continue
             if self._stays(call, answer, is_last=is_last, looks_ahead=looks_ahead):
                 return answer

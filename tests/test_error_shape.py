@@ -37,6 +37,8 @@ TOLD: dict[type[GatewayError], dict[str, Any]] = {
     },
     key_errors.ModelDenied: {"model": "a-model"},
     key_errors.NameTaken: {"name": "a name"},
+    gateway_errors.ModelUnknown: {"model": "a-model", "usable": ["another"]},
+    gateway_errors.UpstreamSaid: {"status": 502, "error": {"code": "502"}},
 }
 ADDRESS = re.compile(r"://|\b\d+\.\d+\.\d+\.\d+\b|localhost")
 

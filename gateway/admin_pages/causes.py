@@ -27,6 +27,14 @@ BY_TYPE = {
     "key_route_access_denied": Cause(
         ADMIN, "The key lacks this class of endpoint: grant it on the key's page, if that is wanted."
     ),
+    "key_upstream_access_denied": Cause(
+        ADMIN, "The key may not choose this upstream: grant it on the key's page, if that is wanted."
+    ),
+    "NotFoundError": Cause(CALLER, "No upstream has this model: the key's holder sees those there are at /v1/models."),
+    "upstream_not_found": Cause(CALLER, "The call named an upstream that there is not."),
+    "upstream_saturated": Cause(
+        ADMIN, "All upstreams with the model were full: raise their ceilings, or add a server for the model."
+    ),
     "throttling_error": Cause(
         CALLER, "The key's limit was reached: call less at once, or have the limit raised on the key's page."
     ),

@@ -180,6 +180,8 @@ def _details(call: RequestLog) -> dict[str, Any]:
         "bars": [(bar, duration(bar.length_ms), duration(bar.start_ms)) for bar in bars(_moments(call))],
         "bar_width": WIDTH,
         "took": duration(call.duration_ms),
+        "attempts": figure(call.attempts, "upstream" if call.attempts == 1 else "upstreams"),
+        "waited": "" if call.queue_ms is None else duration(call.queue_ms),
         "ttft": duration(call.ttft_ms),
         "inter_token": DASH if call.inter_token_ms is None else f"{call.inter_token_ms:.1f} ms",
         "token_figures": _token_figures(call),

@@ -10,13 +10,16 @@ import pytest
 from gateway.account.entry import Outcome
 from gateway.cuts import CallCut
 from gateway.open_call import Phase
-from gateway.sweeper import Sweeper, TimeLimits
+from gateway.sweeper import Sweeper
+from gateway.time_limits import TimeLimits
 
 LIMITS = TimeLimits(body=10, first_byte=20, idle=30, total=100)
 
 
 class Call:
     """What the sweeper sees of a call."""
+
+    limits: TimeLimits | None = None
 
     def __init__(self, phase: Phase, *, writing: bool = False) -> None:
         self.phase, self.writing = phase, writing

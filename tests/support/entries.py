@@ -56,5 +56,7 @@ def an_entry(at: float = NOON, **fields: Any) -> dict[str, Any]:
         "error_text": None,
         "tags": ["prod"],
         "cost": None,
+        "attempts": 1,
+        "queue_ms": None,
     }
     return clean({**entry, **fields})
