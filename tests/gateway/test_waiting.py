@@ -1,0 +1,121 @@
+"""Who waits for a place gets it by priority and then by arrival, and nobody is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import gevent
+import pytest
+
+from gateway.errors import UpstreamSaturated
+from gateway.waiting import WaitingRoom
+
+
+class Seats:
+    """A number of places."""
+
+    def __init__(self, free: int = 0) -> None:
+        self.free = free
+
+    def take(self) -> str | None:
+        if not self.free:
+            return None
+        self.free -= 1
+        return "a seat"
+
+    def give_back(self, seat: str) -> None:
+        self.free += 1
+
+
+@pytest.fixture
+def seats() -> Seats:
+    return Seats()
+
+
+def waiter(room: WaitingRoom[str], seats: Seats, served: list[str], name: str, priority: int = 0) -> gevent.Greenlet:
+    def wait() -> None:
+        room.wait(priority, "seats", seats.take, seats.give_back)
+        served.append(name)
+
+    greenlet = gevent.spawn(wait)
+    gevent.sleep(0)
+    return greenlet
+
+
+def until(condition: Callable[[], bool]) -> None:
+    with gevent.Timeout(5):
+        while not condition():
+            gevent.sleep(0.01)
+
+
+def test_the_higher_priority_is_served_first_then_the_earlier(seats: Seats) -> None:
+    room: WaitingRoom[str] = WaitingRoom(10, 5)
+    served: list[str] = []
+    waiters = [
+        waiter(room, seats, served, "early"),
+        waiter(room, seats, served, "late"),
+        waiter(room, seats, served, "important", 5),
+        waiter(room, seats, served, "idle", -5),
+    ]
+    for _ in waiters:
+        seats.free += 1
+        room.ask()
+        gevent.sleep(0)
+    gevent.joinall(waiters, timeout=5, raise_error=True)
+    assert served == ["important", "early", "late", "idle"]
+    assert len(room) == 0
+
+
+def test_places_that_others_gave_back_are_found_by_asking_again(seats: Seats) -> None:
+    room: WaitingRoom[str] = WaitingRoom(10, 5)
+    served: list[str] = []
+    waiter(room, seats, served, "a")
+    seats.free = 1
+    until(lambda: served == ["a"])
+
+
+def test_who_has_waited_too_long_is_refused(seats: Seats) -> None:
+    room: WaitingRoom[str] = WaitingRoom(10, 0.05)
+    with pytest.raises(UpstreamSaturated) as refused:
+        room.wait(0, "seats", seats.take, seats.give_back)
+    assert (refused.value.retry_after, len(room)) == (1, 0)
+
+
+def test_a_full_room_refuses_at_once(seats: Seats) -> None:
+    room: WaitingRoom[str] = WaitingRoom(1, 5)
+    served: list[str] = []
+    first = waiter(room, seats, served, "a")
+    with pytest.raises(UpstreamSaturated):
+        room.wait(0, "seats", seats.take, seats.give_back)
+    first.kill()
+
+
+def test_one_that_leaves_keeps_no_place(seats: Seats) -> None:
+    room: WaitingRoom[str] = WaitingRoom(10, 5)
+    served: list[str] = []
+    leaving = waiter(room, seats, served, "leaving")
+    staying = waiter(room, seats, served, "staying")
+    leaving.kill()
+    seats.free = 1
+    room.ask()
+    staying.join(5)
+    assert served == ["staying"]
+
+
+def test_a_place_found_for_one_that_left_is_given_back(seats: Seats) -> None:
+    room: WaitingRoom[str] = WaitingRoom(10, 5)
+    served: list[str] = []
+    leaving = waiter(room, seats, served, "leaving")
+    seats.free = 1
+    room.ask()  # the place is its own, but it has not run yet
+    leaving.throw(gevent.GreenletExit)
+    assert (seats.free, served) == (1, [])
+
+
+def test_those_who_wait_for_something_else_are_not_held_up(seats: Seats) -> None:
+    room: WaitingRoom[str] = WaitingRoom(10, 5)
+    served: list[str] = []
+    blocked = waiter(room, seats, served, "blocked", 9)
+    other = Seats(1)
+    assert room.wait(0, "other", other.take, other.give_back) == "a seat"
+    blocked.kill()
