@@ -105,10 +105,21 @@ def test_one_that_leaves_keeps_no_place(seats: Seats) -> None:
 def test_a_place_found_for_one_that_left_is_given_back(seats: Seats) -> None:
     room: WaitingRoom[str] = WaitingRoom(10, 5)
     served: list[str] = []
-    leaving = waiter(room, seats, served, "leaving")
+
+    def take_and_leave() -> str | None:
+        seat = seats.take()
+        if seat:
+            leaving.kill(block=False)  # it ends before it can see that the place is its own
+        return seat
+
+    def wait() -> None:
+        served.append(room.wait(0, "seats", take_and_leave, seats.give_back))
+
+    leaving = gevent.spawn(wait)
+    gevent.sleep(0)
     seats.free = 1
-    room.ask()  # the place is its own, but it has not run yet
-    leaving.throw(gevent.GreenletExit)
+    room.ask()
+    leaving.join(5)
     assert (seats.free, served) == (1, [])
 
 
