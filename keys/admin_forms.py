@@ -12,7 +12,8 @@ from django.forms.fields import InvalidJSONInput
 from django.utils import timezone
 
 from keys.identity import INFERENCE, MONITORING, SERVER_CONTROL
-from keys.models import Secret, VirtualKey, default_endpoint_classes, validate_metadata
+from keys.models import Secret, VirtualKey
+from keys.validation import default_endpoint_classes, validate_metadata
 
 DAY = 86_400
 

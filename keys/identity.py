@@ -2,12 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 INFERENCE = "inference"
 MONITORING = "monitoring"
 SERVER_CONTROL = "server_control"
 ENDPOINT_CLASSES = (INFERENCE, MONITORING, SERVER_CONTROL)
 DEFAULT_ENDPOINT_CLASSES = (INFERENCE, MONITORING)
+
+# LiteLLM's key_type. The first two mean the same here: calls. A management key manages, and calls nothing.
+DEFAULT = "default"
+LLM_API = "llm_api"
+MANAGEMENT = "management"
+KEY_TYPES = (DEFAULT, LLM_API, MANAGEMENT)
+
+NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,10 +39,10 @@ class Identity:
     secret_id: int | None = None
     secret_expires_at: float | None = None
     masked: str = ""
-    aliases: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=lambda: NO_ALIASES, hash=False)
     allowed_upstreams: tuple[str, ...] = ()
     priority: int = 0
-    key_type: str = "default"
+    key_type: str = DEFAULT
 
     @property
     def label(self) -> str:

@@ -12,7 +12,7 @@ from hmac import compare_digest
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import transaction
 from django.db.models import (
     CASCADE,
@@ -26,18 +26,26 @@ from django.db.models import (
     PositiveIntegerField,
     Q,
     QuerySet,
+    SmallIntegerField,
 )
 from django.utils import timezone
 
 from common.versioned import Tombstone, VersionedModel, VersionedQuerySet, VersionRow
 from keys import crypto
 from keys.errors import NameTaken, SecretRefused, SecretTaken
-from keys.identity import DEFAULT_ENDPOINT_CLASSES, ENDPOINT_CLASSES
-from keys.storable import unstorable
+from keys.identity import DEFAULT, MANAGEMENT
+from keys.validation import (
+    HIGHEST_PRIORITY,
+    default_endpoint_classes,
+    key_types,
+    validate_aliases,
+    validate_endpoint_classes,
+    validate_metadata,
+    validate_models,
+    validate_upstreams,
+)
 
 TOUCH_BATCH = 500
-MOST_MODELS = 1_000  # every process holds the lists of all keys
-LONGEST_MODEL = 255
 
 
 class KeysVersion(VersionRow):
@@ -46,34 +54,6 @@ class KeysVersion(VersionRow):
 
 class DeletedKey(Tombstone):
     """What is left of a deleted key."""
-
-
-def default_endpoint_classes() -> list[str]:
-    """What a key may call unless its admin says otherwise."""
-    return list(DEFAULT_ENDPOINT_CLASSES)
-
-
-def validate_models(value: object) -> None:
-    """A list of model names or patterns. Raises ValidationError."""
-    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-        raise ValidationError('Must be a list of model names such as ["my-model", "qwen-*"]; [] allows all.')
-    if len(value) > MOST_MODELS or any(len(item) > LONGEST_MODEL for item in value):
-        raise ValidationError(f"At most {MOST_MODELS:,} models, of at most {LONGEST_MODEL} characters each.")
-
-
-def validate_endpoint_classes(value: object) -> None:
-    """A list of endpoint classes. Raises ValidationError."""
-    if not isinstance(value, list) or any(item not in ENDPOINT_CLASSES for item in value):
-        raise ValidationError(f"Must be a list of these: {', '.join(ENDPOINT_CLASSES)}.")
-
-
-def validate_metadata(value: object) -> None:
-    """A JSON object that every database can keep. Raises ValidationError."""
-    if not isinstance(value, dict):
-        raise ValidationError('Must be a JSON object such as {"tags": ["team-a"]}.')
-    reason = unstorable(value)
-    if reason:
-        raise ValidationError(reason)
 
 
 class VirtualKeyQuerySet(VersionedQuerySet["VirtualKey"]):
@@ -155,6 +135,29 @@ class VirtualKey(VersionedModel):
         validators=[validate_endpoint_classes],
         help_text="Which kinds of endpoint the key may call: inference, monitoring, server_control.",
     )
+    aliases = JSONField(
+        default=dict,
+        blank=True,
+        validators=[validate_aliases],
+        help_text='Names of the key\'s own for models, such as {"fast": "qwen-7b"}.',
+    )
+    allowed_upstreams = JSONField(
+        default=list,
+        blank=True,
+        validators=[validate_upstreams],
+        help_text='Upstreams that a call may name, such as ["gpu-1", "lab-*"]; ["*"] is all, [] none.',
+    )
+    priority = SmallIntegerField(
+        default=0,
+        validators=[MinValueValidator(-HIGHEST_PRIORITY), MaxValueValidator(HIGHEST_PRIORITY)],
+        help_text="Who waits less while all upstreams are full: the higher.",
+    )
+    key_type = CharField(
+        max_length=20,
+        default=DEFAULT,
+        choices=key_types,
+        help_text="A management key manages keys and models, and calls nothing.",
+    )
     max_parallel_requests = PositiveIntegerField(
         null=True, blank=True, help_text="How many calls may be open at once; empty means no limit."
     )
@@ -191,6 +194,16 @@ class VirtualKey(VersionedModel):
         """`sk-...abcd` of the newest secret."""
         secret = self.secret if self.pk else None
         return crypto.mask(secret.last_four if secret else "")
+
+    @property
+    def granted_classes(self) -> list[str]:
+        """The endpoint classes that count: a management key has none, whatever its column says."""
+        return [] if self.is_management else self.endpoint_classes
+
+    @property
+    def is_management(self) -> bool:
+        """Whether the key manages instead of calling."""
+        return self.key_type == MANAGEMENT
 
     @property
     def state(self) -> str:

@@ -11,13 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from django.db.models import F, QuerySet
 
 from common.versioned import KEEP_TOMBSTONES
 from keys import crypto
-from keys.identity import Identity
+from keys.identity import DEFAULT, LLM_API, NO_ALIASES, Identity
 from keys.models import DeletedKey, KeysVersion, VirtualKey
 
 CHUNK_ROWS = 500  # a few milliseconds of work between two reads
@@ -144,6 +145,10 @@ def _rows(keys: QuerySet[VirtualKey]) -> Iterable[Mapping[str, Any]]:
             "models",
             "endpoint_classes",
             "metadata",
+            "aliases",
+            "allowed_upstreams",
+            "priority",
+            "key_type",
             "max_parallel_requests",
             "expires_at",
             "blocked",
@@ -164,15 +169,35 @@ def _identity(row: Mapping[str, Any]) -> Identity:
         name=row["name"],
         user_id=row["user_id"],
         models=tuple(map(str, models)) if isinstance(models, list) else _NO_MODELS,
-        endpoint_classes=frozenset(map(str, row["endpoint_classes"] or ())),
+        endpoint_classes=_classes(row),
         max_parallel_requests=row["max_parallel_requests"],
         expires_at=row["expires_at"] and row["expires_at"].timestamp(),
         blocked=row["blocked"],
-        tags=tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else (),
+        tags=_texts(tags),
         secret_id=row["secret_id"],
         secret_expires_at=row["secret_expires_at"] and row["secret_expires_at"].timestamp(),
         masked=crypto.mask(row["last_four"]),
+        aliases=_aliases(row["aliases"]),
+        allowed_upstreams=_texts(row["allowed_upstreams"]),
+        priority=row["priority"],
+        key_type=row["key_type"],
     )
+
+
+def _classes(row: Mapping[str, Any]) -> frozenset[str]:
+    """What the key may call: only a type that is for calls may call anything."""
+    is_for_calls = row["key_type"] in {DEFAULT, LLM_API}
+    return frozenset(map(str, row["endpoint_classes"] or ())) if is_for_calls else frozenset()
+
+
+def _aliases(value: object) -> Mapping[str, str]:
+    if not isinstance(value, dict) or not value:
+        return NO_ALIASES
+    return MappingProxyType({name: model for name, model in value.items() if isinstance(model, str)})
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
 
 
 def _read(keys: QuerySet[VirtualKey]) -> tuple[dict[str, Identity], dict[int, tuple[str, ...]]]:

@@ -16,8 +16,8 @@ from keys import crypto
 from keys.errors import FieldMissing
 from keys.fields import Lifetime, Metadata, ModelName, StrictBoolean, StrictInteger, StrictText
 from keys.identity import ENDPOINT_CLASSES
-from keys.models import MOST_MODELS, default_endpoint_classes
 from keys.parsers import refuse_unstorable, shown
+from keys.validation import MOST_MODELS, default_endpoint_classes
 
 LARGEST_INTEGER = 2_147_483_647
 MOST_ITEMS = 1_000
