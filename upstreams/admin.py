@@ -20,7 +20,7 @@ from django.views.decorators.http import require_POST
 from common.admin import BAD, GOOD, QUIET, WARNING, FiltersOnly, badge, changeable, duration, moment
 from upstreams.admin_forms import UpstreamForm
 from upstreams.models import ACTIVE, DISABLED, DRAINING, ENVIRONMENT, HEALTHY, UNHEALTHY, UNKNOWN, Deployment, Upstream
-from upstreams.prober import check_and_record
+from upstreams.observations import check_and_record
 
 if TYPE_CHECKING:
     _UpstreamAdmin = admin.ModelAdmin[Upstream]

@@ -3,6 +3,7 @@
     common.errors.GatewayError
     ├── NoUpstream                503  nothing is there, or may be called now
     ├── NoSuchUpstream            404  the call names an upstream that there is not
+    ├── ModelHidden               404  an admin has hidden the model that the call names
     ├── CredentialUnreadable      503  the stored credential was encrypted with other keys
     └── UpstreamError             502  the upstream did not answer as it should
         ├── UpstreamRefused       502  refused the connection: it has seen nothing of the call
@@ -35,6 +36,15 @@ class NoSuchUpstream(GatewayError):
     type = "upstream_not_found"
     param = "x-gateway-upstream"
     default_detail = "There is no upstream of that name."
+
+
+class ModelHidden(GatewayError):
+    """An admin has hidden the model. To its caller it is one that there is not; the type is vLLM's."""
+
+    status_code = 404
+    type = "NotFoundError"
+    param = "model"
+    default_detail = "There is no model of that name."
 
 
 class CredentialUnreadable(GatewayError):

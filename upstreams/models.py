@@ -269,17 +269,24 @@ class Deployment(models.Model):
         max_length=200, blank=True, help_text="The name that vLLM was started with; empty: the same as the alias."
     )
     source = models.CharField(max_length=20, choices=sources, default=ADMIN, editable=False)
-    hidden = models.BooleanField(default=False, help_text="Nobody can see it or call it by this alias.")
+    hidden = models.BooleanField(
+        default=False,
+        help_text="Nobody can see it, or call it by this name; other names of the same model go on working.",
+    )
     weight = models.PositiveIntegerField(
         default=1, validators=[MinValueValidator(1)], help_text="Its share of the calls, with weighted round robin."
     )
     input_cost_per_token = _dollars("prompt")
     output_cost_per_token = _dollars("completion")
     rpm = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Calls a minute that it is made for. Stands in for the weight where that is 1."
+        null=True,
+        blank=True,
+        help_text="Calls a minute that it is made for. Stands in for the weight where that is 1; it is no limit yet.",
     )
     tpm = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Tokens a minute that it is made for. Stands in for the weight without rpm."
+        null=True,
+        blank=True,
+        help_text="Tokens a minute that it is made for. Stands in for the weight without rpm; it is no limit yet.",
     )
     info = models.JSONField(default=dict, blank=True, help_text='LiteLLM\'s model_info, such as {"mode": "chat"}.')
 
@@ -304,6 +311,18 @@ class Deployment(models.Model):
         with transaction.atomic():
             _touch({self.upstream_id})
             return super().delete(*args, **kwargs)
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether somebody has made more of it than a server's list of models tells."""
+        untouched: tuple[object, ...] = (self.alias, False, 1, None, None, None, None, {})
+        prices = (self.input_cost_per_token, self.output_cost_per_token)
+        return (self.served_name, self.hidden, self.weight, *prices, self.rpm, self.tpm, self.info) != untouched
+
+    @property
+    def share(self) -> int:
+        """Its weight; where that was not set, LiteLLM's rpm or tpm stands in."""
+        return self.weight if self.weight != 1 else self.rpm or self.tpm or 1
 
 
 def _touch(upstream_ids: Collection[int]) -> None:

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from common.versioned import KEEP_TOMBSTONES
-from upstreams.errors import CredentialUnreadable, NoSuchUpstream, NoUpstream
+from upstreams.errors import CredentialUnreadable, ModelHidden, NoSuchUpstream, NoUpstream
 from upstreams.health import Cooldowns, Mark
 from upstreams.models import (
     DISABLED,
@@ -35,6 +35,8 @@ __all__ = ["Candidate", "Hints", "Mark", "ServedModel", "Target", "UpstreamPool"
 LONGEST_GAP = KEEP_TOMBSTONES.total_seconds() / 2
 FRESH_SECONDS = 15.0
 """How old a server's own figures may be before they count as unknown."""
+MOST_TURNS = 10_000
+WELL = (0.0, False)
 
 
 class UpstreamPool:
@@ -110,7 +112,7 @@ class UpstreamPool:
         """Where a call for `model` (None: it names none) can go, best first; at least one.
 
         The active upstreams with a deployment of that alias; the default upstream when nobody has that alias.
-        Raises NoUpstream, or CredentialUnreadable when that is all that is in the way.
+        Raises NoUpstream, CredentialUnreadable when that is all that is in the way, and ModelHidden.
         """
         view = self._view
         places = view.places(model) if model is not None else ()
@@ -119,6 +121,8 @@ class UpstreamPool:
             return usable if len(usable) == 1 else self._ordered(model, usable, hints)
         if view.default is None:
             return [Candidate(self._without_default(view))]
+        if model is not None and view.hides(model, view.default):
+            raise ModelHidden
         return _usable_alone(view.default)
 
     def knows(self, model: str) -> bool:
@@ -157,21 +161,22 @@ class UpstreamPool:
         return (alias and alias.prefix_bytes) or routing.prefix_bytes
 
     def _ordered(self, model: str, usable: list[Candidate], hints: Hints) -> list[Candidate]:
-        alias = self._view.alias_of(model)
-        strategy = (
-            STRATEGIES.get((alias and alias.strategy) or self._view.routing.strategy) or STRATEGIES["least_in_flight"]
-        )
-        self._turns[model] += 1
-        if len(self._turns) > 10_000:
+        """By the alias's strategy; behind them those that look ill or cool down, the one that is free soonest first."""
+        turn = self._turns[model]
+        if len(self._turns) > MOST_TURNS:  # callers choose names where an alias is a pattern
             self._turns.clear()
-        situation = Situation(self.in_flight, self._loads)
-        ordered = strategy.order(usable, situation, hints, self._turns[model])
-        if not self._cooldowns and not self._unhealthy:
-            return ordered
-        return sorted(ordered, key=self._trouble)
+        self._turns[model] = turn + 1
+        troubles = {one: self._trouble(one) for one in usable} if self._cooldowns or self._unhealthy else {}
+        well = [one for one in usable if troubles.get(one, WELL) == WELL]
+        behind = sorted((one for one in usable if troubles.get(one, WELL) != WELL), key=troubles.__getitem__)
+        if len(well) < 2:
+            return well + behind
+        alias, routing = self._view.alias_of(model), self._view.routing
+        strategy = STRATEGIES.get((alias and alias.strategy) or routing.strategy, STRATEGIES["least_in_flight"])
+        return strategy.order(well, Situation(self.in_flight, self._loads), hints, turn) + behind
 
     def _trouble(self, candidate: Candidate) -> tuple[float, bool]:
-        """What puts a server behind the others: it cools down (the one that is free soonest first), or looks ill."""
+        """In how many seconds it may be called, and whether the probes find it ill."""
         upstream_id = candidate.upstream.id
         return self._cooldowns.wait(upstream_id), upstream_id in self._unhealthy
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from upstreams.errors import CredentialUnreadable
-from upstreams.models import ACTIVE, Deployment, Upstream
+from upstreams.models import ACTIVE, DISCOVERED, Deployment, Upstream
 from upstreams.routing import ModelAlias, Routing
 from upstreams.selection import Candidate, Target, Timeouts
 
@@ -97,6 +97,7 @@ class View:
     aliases: Mapping[str, ModelAlias] = field(default_factory=dict)
     routing: Routing = field(default_factory=Routing)
     default: Entry | None = None
+    hidden: Mapping[str, Sequence[Entry]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -108,10 +109,13 @@ class View:
     ) -> View:
         """A view of these rows."""
         by_alias: dict[str, tuple[Place, ...]] = {}
+        hidden: dict[str, list[Entry]] = {}
         for _, entry in sorted(entries.items()):
             for one in entry.deployments:
-                if not one.hidden:
-                    place = Place(entry, one.alias, one.served_name or one.alias, _weight(one))
+                place = Place(entry, one.alias, one.served_name or one.alias, one.share)
+                if one.hidden:
+                    hidden.setdefault(one.alias, []).append(entry)
+                elif place.is_listed or one.source != DISCOVERED:
                     by_alias[one.alias] = (*by_alias.get(one.alias, ()), place)
         patterns = sorted((alias for alias in by_alias if "*" in alias), key=_specificity)
         return cls(
@@ -122,20 +126,25 @@ class View:
             {one.name: one for one in aliases},
             routing or Routing(),
             next((entry for entry in entries.values() if entry.is_default), None),
+            hidden,
         )
 
     def places(self, model: str) -> Sequence[Place]:
         """The deployments that a model name means; none when nobody has that name."""
-        for name in _readings(model):
-            found = self._stood_for(name)
-            places = self.by_alias.get(found)
-            if places is not None:
-                return places
-            for pattern, wild in self.wildcards:
-                part = _matched(pattern, found)
+        names = [self._stood_for(name) for name in _readings(model)]
+        for name in names:
+            if name in self.by_alias:
+                return self.by_alias[name]
+        for pattern, wild in self.wildcards:
+            for name in reversed(names):  # without the prefix first: a `*` means the model's own name
+                part = _matched(pattern, name)
                 if part is not None:
-                    return [_filled(place, part) for place in wild]
+                    return [_filled(place, part) for place in wild if not self.hides(model, place.entry)]
         return ()
+
+    def hides(self, model: str, entry: Entry | None) -> bool:
+        """Whether an admin has hidden a model of this name on the upstream."""
+        return bool(self.hidden) and any(one is entry for name in _readings(model) for one in self.hidden.get(name, ()))
 
     def alias_of(self, model: str) -> ModelAlias | None:
         """What the admin has said of this alias."""
@@ -182,13 +191,10 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _weight(one: Deployment) -> int:
-    return one.weight if one.weight != 1 else one.rpm or one.tpm or 1
-
-
 def _readings(model: str) -> list[str]:
     """The name as it is, then without a prefix that names the kind of server."""
-    return [model, *(model.removeprefix(prefix) for prefix in PREFIXES if model.startswith(prefix))]
+    cut = (model.removeprefix(prefix) for prefix in PREFIXES if model.startswith(prefix))
+    return [model, *(name for name in cut if name)]
 
 
 def _specificity(pattern: str) -> tuple[int, str]:

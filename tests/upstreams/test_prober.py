@@ -1,32 +1,24 @@
-"""Checks against scripted servers on loopback sockets."""
+"""Who is looked at, and when."""
 
-import datetime as dt
-import ipaddress
-import socket
-import ssl
 import threading
-from collections.abc import Iterator
-from pathlib import Path
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from django.db import DatabaseError, connection
-from pytest_django import Settings
 
 from tests.support import answers, vllm
 from tests.support.upstream import Upstream as Server
 from tests.support.upstream import unused_port
-from tests.upstreams.test_crypto import new_key
-from upstreams import prober
-from upstreams.errors import UpstreamError
-from upstreams.fields import Credential
-from upstreams.models import Upstream, UpstreamsVersion
-from upstreams.prober import Check, Prober, check, check_and_record
+from upstreams.models import Deployment, ModelAlias, Routing, Upstream
+from upstreams.pool import UpstreamPool
+from upstreams.prober import Pace, Prober
 
-pytestmark = pytest.mark.sockets
+pytestmark = [pytest.mark.sockets, pytest.mark.django_db(transaction=True)]
+
+NEVER = 1e9
+ONCE = Pace(full=NEVER, pulse=NEVER, load=NEVER, load_else=NEVER, jitter=0)
 
 
 @pytest.fixture
@@ -36,293 +28,204 @@ def server() -> Iterator[Server]:
         yield server
 
 
-def look(server: Server, credential: str | Credential = "", timeout: float = 2.0) -> Check:
-    return check(server.url, credential, timeout=timeout)
+class Clock:
+    """A time that only passes when told to."""
 
+    now = 1000.0
 
-def header(server: Server, name: str) -> set[str]:
-    return {value for request in server.requests for key, value in request.headers if key.lower() == name}
-
-
-# --- What a check finds
-
-
-def test_a_healthy_vllm_is_described(server: Server) -> None:
-    result = look(server)
-    assert (result.healthy, result.version, result.models) == (True, "0.32.0", ("tiny-chat",))
-    assert result.latency_ms is not None
-    assert result.text == f"vLLM 0.32.0 answers in {result.latency_ms:.0f} ms and serves tiny-chat."
-
-
-def test_many_models_are_not_all_put_into_the_sentence(server: Server) -> None:
-    server.on("GET /v1/models", vllm.models("a", "b", "c", "d", "e"))
-    assert look(server).text.endswith("serves a, b, c and 2 more.")
-
-
-def test_a_server_without_models_is_healthy(server: Server) -> None:
-    server.on("GET /v1/models", vllm.models())
-    assert look(server).text.endswith("serves no model.")
-
-
-def test_the_credential_is_sent_and_not_shown(server: Server) -> None:
-    result = look(server, Credential("swordfish"))
-    assert header(server, "authorization") == {"Bearer swordfish"}
-    assert "swordfish" not in repr(result)
-
-
-def test_an_unreadable_credential_is_a_finding(server: Server, settings: Settings) -> None:
-    credential = Credential("swordfish")
-    settings.ENCRYPTION_KEYS = [new_key()]
-    assert "cannot be decrypted" in look(server, credential).text
-    assert not server.requests
-
-
-def test_a_prefix_is_part_of_every_question(server: Server) -> None:
-    server.on("GET /chat/health", vllm.health())
-    server.on("GET /chat/version", vllm.version())
-    server.on("GET /chat/v1/models", vllm.models("tiny"))
-    assert check(f"{server.url}/chat", "").models == ("tiny",)
-
-
-HTML = answers.body(b"<html>", headers=[("content-type", "text/html")])
-
-
-@pytest.mark.parametrize(
-    ("route", "answer", "words"),
-    [
-        ("GET /health", answers.json(404, {}), "not a vLLM server: it has no /health"),
-        ("GET /health", answers.json(418, {}), "not a vLLM server: /health answers 418"),
-        ("GET /health", vllm.health(503), "there, but not well (/health answers 503)"),
-        ("GET /version", answers.json(404, {}), "not a vLLM server: /version"),
-        ("GET /version", HTML, "not a vLLM server: /version"),
-        ("GET /version", answers.json(200, ["0.32.0"]), "not a vLLM server: /version"),
-        ("GET /version", answers.json(200, {"version": 3}), "not a vLLM server: /version"),
-        ("GET /version", answers.json(200, {"version": "1\x00"}), "not a vLLM server: /version"),
-        ("GET /version", answers.json(200, {"version": 51 * "1"}), "not a vLLM server: /version"),
-        ("GET /version", answers.body(100_000 * b"["), "not a vLLM server: /version"),
-        ("GET /version", answers.body(1_000_001 * b" "), "too large"),
-        ("GET /v1/models", answers.json(200, {"data": {}}), "not a vLLM server: /v1/models"),
-        ("GET /v1/models", vllm.unauthorized(), "wants a credential, and none is stored (/v1/models answers 401)"),
-        ("GET /health", answers.json(403, {}), "wants a credential, and none is stored (/health answers 403)"),
-        ("GET /health", answers.raw(b"SSH-2.0-OpenSSH_9.2\r\n"), "does not speak HTTP"),
-        ("GET /health", answers.wrong_content_length(b"x", 100), "breaks off"),
-    ],
-)
-def test_what_is_wrong_is_said_in_words(server: Server, route: str, answer: Any, words: str) -> None:
-    server.on(route, answer)
-    result = look(server)
-    assert not result.healthy
-    assert words in result.text
-
-
-def test_a_wrong_credential_is_told_from_a_missing_one(server: Server) -> None:
-    server.on("GET /v1/models", vllm.unauthorized())
-    result = look(server, "swordfish")
-    assert "does not accept the credential" in result.text
-    assert "swordfish" not in result.text
-    assert result.version == "0.32.0"
-
-
-def test_model_names_that_no_call_could_use_are_left_out(server: Server) -> None:
-    rows = [{"id": "good"}, {"id": "\x00"}, {"id": ""}, {"id": 7}, {}, "text", {"id": 201 * "x"}]
-    server.on("GET /v1/models", answers.json(200, {"data": rows}))
-    assert look(server).models == ("good",)
-
-
-def test_a_redirect_is_not_followed(server: Server) -> None:
-    with Server() as other:
-        vllm.serve(other)
-        server.on("GET /health", answers.json(307, {}, [("location", f"{other.url}/health")]))
-        assert "redirects /health elsewhere" in look(server, "swordfish").text
-        assert not other.requests
-
-
-def test_silence_is_a_finding(server: Server) -> None:
-    server.on("GET /health", answers.silence())
-    assert "does not answer in time" in look(server, timeout=0.2).text
-
-
-def test_a_closed_port_is_a_finding() -> None:
-    assert "connection is refused" in check(f"http://127.0.0.1:{unused_port()}", "").text
-
-
-def test_an_unknown_name_is_a_finding() -> None:
-    assert "host name is not known" in check("http://no-such-host.invalid", "").text
-
-
-def test_a_server_that_hangs_up_is_a_finding(server: Server) -> None:
-    server.on("GET /health", answers.raw(b""))
-    assert "closes the connection without an answer" in look(server).text
-
-
-def test_https_where_http_is_spoken_is_a_finding(server: Server) -> None:
-    server.on_connect(answers.raw(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
-    assert "expect http://" in check(server.url.replace("http:", "https:"), "").text
-
-
-def test_an_unforeseen_failure_is_a_finding_too() -> None:
-    no_url: Any = None
-    assert "check itself failed" in check(no_url, "").text
-
-
-@pytest.fixture
-def self_signed(tmp_path: Path) -> Iterator[int]:
-    """The port of a server whose certificate nobody has signed."""
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
-    now = dt.datetime.now(dt.UTC).replace(tzinfo=None)  # as the builder wants it
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now)
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = tmp_path / "server.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    pem.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-    yield from _serve_tls(pem)
-
-
-def _serve_tls(pem: Path) -> Iterator[int]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def greet() -> None:
-            peer, _ = listener.accept()
-            with peer:
-                try:
-                    context.wrap_socket(peer, server_side=True)
-                except OSError:
-                    return
-
-        thread = threading.Thread(target=greet)
-        thread.start()
-        yield listener.getsockname()[1]
-        thread.join(timeout=2)
-
-
-def test_a_certificate_that_is_not_trusted_is_named(self_signed: int) -> None:
-    text = check(f"https://127.0.0.1:{self_signed}", "").text
-    assert text == "No secure connection (TLS): the certificate is not trusted (self-signed certificate)."
-
-
-# --- What is noted
+    def __call__(self) -> float:
+        return self.now
 
 
 def row(server: Server, **fields: Any) -> Upstream:
     return Upstream.objects.create(**{"name": "one", "url": server.url, **fields})
 
 
-@pytest.mark.django_db
-def test_a_check_is_noted_in_the_row(server: Server) -> None:
-    result = check_and_record(row(server))
-    noted = Upstream.objects.get()
-    assert (noted.health, noted.health_text, noted.vllm_version) == ("healthy", result.text, "0.32.0")
-    assert noted.latency_ms == result.latency_ms
-    assert noted.checked_at is not None
+def steps_until(prober: Prober, seen: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Steps until it is seen, and until no look is going on; fails after some seconds."""
+    end = time.monotonic() + seconds
+    while not seen() or any(watched.going_on for watched in prober._watched.values()):
+        assert time.monotonic() < end, "It was not seen in time."
+        prober.step()
+        time.sleep(0.01)
 
 
-@pytest.mark.django_db
-def test_new_models_bump_the_version_once(server: Server) -> None:
-    upstream = row(server)
-    check_and_record(upstream)
-    version = UpstreamsVersion.current()
-    check_and_record(upstream)
-    assert UpstreamsVersion.current() == version
-    assert Upstream.objects.get(version=version).served_models == ["tiny-chat"]
+def asked(server: Server) -> list[str]:
+    return [request.target for request in server.requests]
 
 
-@pytest.mark.django_db
-def test_a_failed_check_keeps_the_models(server: Server) -> None:
-    upstream = row(server, served_models=["tiny-chat"])
-    server.on("GET /health", vllm.health(503))
-    check_and_record(upstream)
-    noted = Upstream.objects.get()
-    assert (noted.health, noted.served_models) == ("unhealthy", ["tiny-chat"])
+def is_known(**fields: Any) -> Callable[[], bool]:
+    return lambda: Upstream.objects.filter(**fields).exists()
 
 
-@pytest.mark.django_db
-def test_what_was_seen_at_an_old_url_is_not_noted(server: Server) -> None:
-    seen = row(server)
-    Upstream.objects.update_quietly(url="http://elsewhere")
-    check_and_record(seen)
-    assert Upstream.objects.get().health == "unknown"
-
-
-# --- The prober
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_round_checks_every_upstream(server: Server) -> None:
+def test_a_new_upstream_is_looked_at_and_its_models_can_be_called(server: Server) -> None:
+    prober = Prober(ONCE)
+    prober.step()
     row(server)
-    row(server, name="two", url=f"http://127.0.0.1:{unused_port()}", state="disabled")
-    Prober().round()
-    assert dict(Upstream.objects.values_list("name", "health")) == {"one": "healthy", "two": "unhealthy"}
+    prober._follow_at = 0
+    steps_until(prober, is_known(health="healthy", waiting=0))
+    pool = UpstreamPool()
+    pool.refresh()
+    assert pool.candidates("tiny-chat")[0].upstream.name == "one"
+    assert pool.knows("tiny-chat")
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_round_survives_a_database_that_is_away(caplog: pytest.LogCaptureFixture) -> None:
+def test_disabled_upstreams_are_checked_too_but_not_otherwise(server: Server) -> None:
+    row(server, state="disabled")
+    prober = Prober(ONCE)
+    steps_until(prober, is_known(health="healthy"))
+    assert asked(server) == ["/health", "/version", "/v1/models"]
+
+
+def test_one_that_is_away_does_not_keep_others_waiting(server: Server) -> None:
+    with Server() as silent:
+        silent.on("GET /health", answers.silence())
+        row(silent, name="silent")
+        row(server)
+        prober, end = Prober(ONCE), time.monotonic() + 2
+        while not Upstream.objects.filter(name="one", health="healthy").exists():
+            assert time.monotonic() < end
+            prober.step()
+            time.sleep(0.01)
+        prober.stop()
+
+
+def test_a_server_that_falls_ill_is_noticed_by_its_pulse_and_checked_when_it_is_back(server: Server) -> None:
+    clock = Clock()
+    row(server)
+    prober = Prober(Pace(full=NEVER, pulse=5, load=NEVER, load_else=NEVER, jitter=0), clock=clock)
+    steps_until(prober, is_known(health="healthy"))
+    server.on("GET /health", vllm.health(503))
+    clock.now += 5
+    steps_until(prober, is_known(health="unhealthy"))
+    server.on("GET /health", vllm.health())
+    server.on("GET /v1/models", vllm.models("tiny-chat", "new"))
+    clock.now += 5
+    steps_until(prober, is_known(health="healthy"))
+    assert set(Deployment.objects.values_list("alias", flat=True)) == {"tiny-chat", "new"}
+
+
+def test_a_server_that_is_well_costs_no_write_at_its_pulse(server: Server) -> None:
+    clock = Clock()
+    row(server)
+    prober = Prober(Pace(full=NEVER, pulse=5, load=NEVER, load_else=NEVER, jitter=0), clock=clock)
+    steps_until(prober, is_known(health="healthy"))
+    checked_at = Upstream.objects.get().checked_at
+    clock.now += 5
+    steps_until(prober, lambda: asked(server).count("/health") == 2)
+    assert Upstream.objects.get().checked_at == checked_at
+
+
+def test_a_sleeping_server_is_well(server: Server) -> None:
+    server.on("POST /v1/chat/completions", answers.silence())
+    row(server)
+    prober = Prober(ONCE)
+    steps_until(prober, is_known(health="healthy"))
+
+
+def test_another_url_is_looked_at_anew(server: Server) -> None:
+    upstream = Upstream.objects.create(name="one", url=f"http://127.0.0.1:{unused_port()}")
+    prober = Prober(ONCE)
+    steps_until(prober, is_known(health="unhealthy"))
+    upstream.url = server.url
+    upstream.save()
+    prober._follow_at = 0
+    steps_until(prober, is_known(health="healthy"))
+
+
+def test_an_upstream_that_was_deleted_is_not_looked_at_any_more(server: Server) -> None:
+    upstream = row(server)
+    prober = Prober(ONCE)
+    steps_until(prober, is_known(health="healthy"))
+    upstream.delete()
+    prober._follow_at = 0
+    prober.step()
+    assert not prober._watched
+
+
+@pytest.mark.parametrize("how", ["alias", "routing", "nobody"])
+def test_only_who_may_be_chosen_by_load_is_asked_for_it_often(server: Server, how: str) -> None:
+    clock = Clock()
+    if how == "alias":
+        ModelAlias.objects.create(name="tiny-chat", strategy="lowest_waiting")
+    elif how == "routing":
+        Routing.objects.create(strategy="lowest_waiting")
+    row(server).deployments.create(alias="tiny-chat")
+    prober = Prober(Pace(full=NEVER, pulse=NEVER, load=2, load_else=10, jitter=0), clock=clock)
+    steps_until(prober, is_known(health="healthy", waiting=0))
+    server.on("GET /metrics", vllm.metrics(running=4, waiting=3))
+    clock.now += 2
+    prober.step()
+    if how == "nobody":
+        assert asked(server).count("/metrics") == 1
+        clock.now += 8
+    steps_until(prober, is_known(running=4, waiting=3))
+
+
+def test_a_step_survives_a_database_that_is_away(caplog: pytest.LogCaptureFixture) -> None:
     def away(*_: Any) -> None:
         raise DatabaseError("away")
 
     with connection.execute_wrapper(away):
-        Prober().round()
-    assert "could not be checked" in caplog.text
+        Prober(ONCE).step()
+    assert "could not be watched" in caplog.text
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_round_leaves_no_connection_open(server: Server) -> None:
+def test_the_database_is_asked_once_a_second_while_nothing_changes(server: Server) -> None:
+    clock, queries = Clock(), []
+    prober = Prober(ONCE, clock=clock)
+    prober.step()
+
+    def count(execute: Any, sql: str, *rest: Any) -> Any:
+        queries.append(sql)
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(count):
+        for _ in range(8):
+            prober.step()
+            clock.now += 0.25
+    assert len(queries) == 1
+
+
+def test_a_step_leaves_no_connection_open(server: Server) -> None:
     row(server)
     opened: list[bool] = []
 
-    def one_round() -> None:
-        Prober().round()
+    def one_step() -> None:
+        Prober(ONCE).step()
         opened.append(connection.connection is not None)
 
-    thread = threading.Thread(target=one_round)
+    thread = threading.Thread(target=one_step)
     thread.start()
     thread.join()
     assert opened == [False] or connection.vendor == "sqlite"  # the tests' SQLite lives in its connection
 
 
-class Rounds(Prober):
-    """A prober that only counts its rounds, and can be waited for."""
+class Steps(Prober):
+    """A prober that only counts its steps, and can be waited for."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self) -> None:
+        super().__init__(ONCE)
         self.done = threading.Semaphore(0)
 
-    def round(self) -> None:
+    def step(self) -> None:
         self.done.release()
 
 
-def test_the_thread_goes_round_after_round_until_it_is_stopped() -> None:
-    rounds = Rounds(interval=0.001)
-    rounds.start()
-    assert all(rounds.done.acquire(timeout=2) for _ in range(3))
-    rounds.stop(timeout=2)
-    assert not rounds._thread or not rounds._thread.is_alive()
-
-
-def test_stopping_does_not_wait_for_the_interval() -> None:
-    rounds = Rounds(interval=60)
-    rounds.start()
-    assert rounds.done.acquire(timeout=2)
-    rounds.stop(timeout=2)
-    assert rounds._thread is not None
-    assert not rounds._thread.is_alive()
+def test_the_thread_goes_step_after_step_until_it_is_stopped() -> None:
+    steps = Steps()
+    steps.start()
+    assert all(steps.done.acquire(timeout=2) for _ in range(3))
+    steps.stop(timeout=2)
+    assert not steps._thread or not steps._thread.is_alive()
 
 
 def test_a_prober_that_was_never_started_can_be_stopped() -> None:
-    Prober().stop()
+    prober = Prober()
+    prober.stop()
+    prober.step()
 
 
 @pytest.mark.parametrize(("drawn", "pause"), [(0.0, 24.0), (0.5, 30.0), (1.0, 36.0)])
-def test_the_interval_is_spread(drawn: float, pause: float) -> None:
-    assert Prober(30, jitter=0.2, rand=lambda: drawn)._pause() == pytest.approx(pause)
-
-
-def test_every_transport_error_has_words() -> None:
-    assert set(prober.WORDS) == set(UpstreamError.__subclasses__())
+def test_the_pace_is_spread(drawn: float, pause: float) -> None:
+    assert Prober(Pace(jitter=0.2), rand=lambda: drawn)._spread(30) == pytest.approx(pause)

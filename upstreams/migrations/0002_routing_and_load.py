@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='deployment',
             name='hidden',
-            field=models.BooleanField(default=False, help_text='Nobody can see it or call it by this alias.'),
+            field=models.BooleanField(default=False, help_text='Nobody can see it, or call it by this name; other names of the same model go on working.'),
         ),
         migrations.AddField(
             model_name='deployment',
@@ -67,7 +67,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='deployment',
             name='rpm',
-            field=models.PositiveIntegerField(blank=True, help_text='Calls a minute that it is made for. Stands in for the weight where that is 1.', null=True),
+            field=models.PositiveIntegerField(blank=True, help_text='Calls a minute that it is made for. Stands in for the weight where that is 1; it is no limit yet.', null=True),
         ),
         migrations.AddField(
             model_name='deployment',
@@ -77,7 +77,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='deployment',
             name='tpm',
-            field=models.PositiveIntegerField(blank=True, help_text='Tokens a minute that it is made for. Stands in for the weight without rpm.', null=True),
+            field=models.PositiveIntegerField(blank=True, help_text='Tokens a minute that it is made for. Stands in for the weight without rpm; it is no limit yet.', null=True),
         ),
         migrations.AddField(
             model_name='deployment',
