@@ -12,7 +12,7 @@ _NULL_FIELDS = """
     max_budget model_rpm_limit model_tpm_limit object_permission organization_id project_id rpm_limit soft_budget
     tags team_id tpd_limit tpm_limit
     """.split()
-_EMPTY_OBJECTS = ("aliases", "config", "model_max_budget", "permissions")
+_EMPTY_OBJECTS = ("config", "model_max_budget", "permissions")
 
 
 def described(key: VirtualKey) -> dict[str, Any]:
@@ -23,7 +23,11 @@ def described(key: VirtualKey) -> dict[str, Any]:
         "user_id": key.user_id,
         "models": key.models,
         "metadata": key.metadata,
-        "endpoint_classes": key.endpoint_classes,
+        "aliases": key.aliases,
+        "endpoint_classes": key.granted_classes,
+        "allowed_upstreams": key.allowed_upstreams,
+        "priority": key.priority,
+        "key_type": key.key_type,
         "max_parallel_requests": key.max_parallel_requests,
         "blocked": key.blocked,
         "expires": _time(key.expires_at),
@@ -36,7 +40,6 @@ def described(key: VirtualKey) -> dict[str, Any]:
         **{name: {} for name in _EMPTY_OBJECTS},
         "allowed_routes": [],
         "allowed_cache_controls": [],
-        "key_type": "default",
     }
 
 

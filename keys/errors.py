@@ -8,13 +8,14 @@
     │   ├── KeyUnknown                token_not_found_in_db; a typo reads the same
     │   ├── KeyExpired                expired_key
     │   ├── KeyBlocked
-    │   └── ManagementRefused         a key API route without the master key
+    │   └── ManagementRefused         a management route without the master key or a management key
     ├── DatabaseAway              503 no_db_connection
     ├── PermissionRefused         403
     │   ├── EndpointClassDenied       key_route_access_denied
     │   ├── ModelDenied               key_model_access_denied
     │   ├── UpstreamDenied            key_upstream_access_denied
-    │   └── KeyInfoDenied             key_info_access_denied
+    │   ├── KeyInfoDenied             key_info_access_denied
+    │   └── ManagementKeyDenied       management_key_access_denied
     ├── LimitExceeded             429 throttling_error
     ├── KeyNotFound               404 not_found_error
     ├── NameTaken                 400 bad_request_error
@@ -83,11 +84,11 @@ class KeyBlocked(AuthenticationRefused):
 
 
 class ManagementRefused(AuthenticationRefused):
-    """Someone without the master key asked for a management route."""
+    """Someone with neither the master key nor a management key asked for a management route."""
 
     default_detail = (
         "Authentication Error, Only proxy admin can be used to generate, delete, update info for new keys. "
-        "Use the master key."
+        "Use the master key or a management key."
     )
 
 
@@ -111,8 +112,11 @@ class EndpointClassDenied(PermissionRefused):
 
     type = "key_route_access_denied"
 
-    def __init__(self, endpoint_class: str) -> None:
+    def __init__(self, endpoint_class: str, *, is_management: bool = False) -> None:
         words = endpoint_class.replace("_", " ")
+        if is_management:
+            super().__init__(f"A management key may not call {words} endpoints. Use another key for calls.")
+            return
         super().__init__(f"This API key may not call {words} endpoints. Ask your admin to grant {words} to this key.")
 
 
@@ -150,6 +154,14 @@ class KeyInfoDenied(PermissionRefused):
     type = "key_info_access_denied"
     param = "key"
     default_detail = "A virtual key can only read its own info."
+
+
+class ManagementKeyDenied(PermissionRefused):
+    """A management key would make, change or see one of its own kind, and so outlive its own revocation."""
+
+    type = "management_key_access_denied"
+    param = "key"
+    default_detail = "Only the master key can make, change, delete, block or see management keys."
 
 
 class LimitExceeded(GatewayError):

@@ -10,6 +10,7 @@ from django.utils import timezone
 from rest_framework import serializers
 
 from keys.durations import expiry
+from keys.identity import KEY_TYPES
 
 LONGEST_METADATA = 65_536  # characters of JSON
 NEVER = "-1"
@@ -76,6 +77,17 @@ class ModelName(StrictText):
         if name in _MODEL_WORDS:
             raise serializers.ValidationError(f"'{name}' has no meaning here; name the models, or give [] for all.")
         return name
+
+
+class KeyType(StrictText):
+    """What the key is for. LiteLLM's `read_only` has no effect here yet."""
+
+    def to_internal_value(self, data: object) -> str:
+        key_type = super().to_internal_value(data)
+        if key_type not in KEY_TYPES:
+            fault = "'read_only' has no effect here yet" if key_type == "read_only" else "Unknown type"
+            raise serializers.ValidationError(f"{fault}; choose one of these: {', '.join(KEY_TYPES)}.")
+        return key_type
 
 
 class Metadata(serializers.DictField):

@@ -1,4 +1,4 @@
-"""What a known caller may use: classes of endpoints, and models. Knows no request and no route.
+"""What a known caller may use and manage. Knows no request and no route.
 
 The endpoint classes are inference, monitoring (health, metrics, versions, models) and server control (sleep, LoRA,
 weights, caches …); which route has which class is the gateway's business.
@@ -6,8 +6,8 @@ weights, caches …); which route has which class is the gateway's business.
 
 from collections.abc import Iterable
 
-from keys.errors import EndpointClassDenied, ModelDenied, UpstreamDenied
-from keys.identity import ENDPOINT_CLASSES, INFERENCE, MONITORING, SERVER_CONTROL, Identity
+from keys.errors import EndpointClassDenied, ManagementKeyDenied, ManagementRefused, ModelDenied, UpstreamDenied
+from keys.identity import ENDPOINT_CLASSES, INFERENCE, MANAGEMENT, MASTER, MONITORING, SERVER_CONTROL, Identity
 
 __all__ = [
     "ENDPOINT_CLASSES",
@@ -15,8 +15,11 @@ __all__ = [
     "MONITORING",
     "SERVER_CONTROL",
     "check_class",
+    "check_manager",
+    "check_manages",
     "check_model",
     "check_upstream",
+    "is_manager",
     "may_use_any",
     "may_use_model",
     "resolve_alias",
@@ -26,7 +29,7 @@ __all__ = [
 def check_class(identity: Identity, endpoint_class: str) -> None:
     """Raises EndpointClassDenied unless the key has the class."""
     if endpoint_class not in identity.endpoint_classes:
-        raise EndpointClassDenied(endpoint_class)
+        raise EndpointClassDenied(endpoint_class, is_management=identity.key_type == MANAGEMENT)
 
 
 def check_model(identity: Identity, model: str | None) -> None:
@@ -50,6 +53,23 @@ def check_upstream(identity: Identity, name: str) -> None:
     """Raises UpstreamDenied unless calls with the key may name this upstream."""
     if not any(_matches(pattern, name) for pattern in identity.allowed_upstreams):
         raise UpstreamDenied
+
+
+def is_manager(identity: Identity) -> bool:
+    """Whether the caller may use the management routes: it holds the master key or a management key."""
+    return identity is MASTER or identity.key_type == MANAGEMENT
+
+
+def check_manager(identity: Identity) -> None:
+    """Raises ManagementRefused unless the caller may use the management routes."""
+    if not is_manager(identity):
+        raise ManagementRefused
+
+
+def check_manages(identity: Identity, key_types: Iterable[str]) -> None:
+    """Raises ManagementKeyDenied unless the manager may manage such keys: management keys, the master only."""
+    if identity is not MASTER and MANAGEMENT in key_types:
+        raise ManagementKeyDenied
 
 
 def may_use_any(identity: Identity, models: Iterable[str]) -> bool:

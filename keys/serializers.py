@@ -14,10 +14,16 @@ from rest_framework import serializers
 from common.errors import InvalidRequest
 from keys import crypto
 from keys.errors import FieldMissing
-from keys.fields import Lifetime, Metadata, ModelName, StrictBoolean, StrictInteger, StrictText
-from keys.identity import ENDPOINT_CLASSES
+from keys.fields import KeyType, Lifetime, Metadata, ModelName, StrictBoolean, StrictInteger, StrictText
+from keys.identity import DEFAULT, ENDPOINT_CLASSES
 from keys.parsers import refuse_unstorable, shown
-from keys.validation import MOST_MODELS, default_endpoint_classes
+from keys.validation import (
+    HIGHEST_PRIORITY,
+    MOST_MODELS,
+    default_endpoint_classes,
+    validate_aliases,
+    validate_upstreams,
+)
 
 LARGEST_INTEGER = 2_147_483_647
 MOST_ITEMS = 1_000
@@ -25,10 +31,10 @@ MOST_ITEMS = 1_000
 # LiteLLM's fields that have no effect here.
 INERT_FIELDS = frozenset(
     """
-    access_group_ids agent_id aliases allowed_cache_controls allowed_passthrough_routes allowed_routes
+    access_group_ids agent_id allowed_cache_controls allowed_passthrough_routes allowed_routes
     allowed_vector_store_indexes auto_rotate budget_duration budget_fallbacks budget_id budget_limits config
     default_estimated_output_tokens default_estimated_output_tokens_per_model denied_passthrough_routes
-    disable_global_guardrails enable_prompt_caching end_user_budget_id enforced_params guardrails key_type max_budget
+    disable_global_guardrails enable_prompt_caching end_user_budget_id enforced_params guardrails max_budget
     mcp_rpm_limit model_max_budget model_rpm_limit model_tpm_limit object_permission organization_id permissions
     policies project_id prompts rotation_interval router_settings rpm_limit rpm_limit_type send_invite_email
     soft_budget spend tag_rpm_limit tags team_id temp_budget_expiry temp_budget_increase throttle_on_budget_exceeded
@@ -42,7 +48,7 @@ INERT_QUERY = frozenset(
     """.split()
 )
 # Values that say what is so anyway.
-_DEFAULTS = {"spend": 0, "key_type": "default"}
+_DEFAULTS = {"spend": 0}
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -72,6 +78,10 @@ class KeyFields(StrictSerializer):
     key_alias = StrictText(required=False, allow_null=True, allow_blank=True)
     duration = Lifetime(required=False, allow_null=True)
     models = serializers.ListField(child=ModelName(), required=False, allow_null=True, max_length=MOST_MODELS)
+    aliases = serializers.JSONField(required=False, allow_null=True, validators=[validate_aliases])
+    allowed_upstreams = serializers.JSONField(required=False, allow_null=True, validators=[validate_upstreams])
+    priority = StrictInteger(required=False, allow_null=True, min_value=-HIGHEST_PRIORITY, max_value=HIGHEST_PRIORITY)
+    key_type = KeyType(required=False, allow_null=True)
     user_id = StrictText(required=False, allow_null=True, allow_blank=True)
     metadata = Metadata(required=False, allow_null=True)
     blocked = StrictBoolean(required=False, allow_null=True)
@@ -171,6 +181,10 @@ def columns(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of VirtualKey that validated fields set. Null clears: a list, an object, a default."""
     cleared: dict[str, Any] = {
         "models": [],
+        "aliases": {},
+        "allowed_upstreams": [],
+        "priority": 0,
+        "key_type": DEFAULT,
         "metadata": {},
         "blocked": False,
         "endpoint_classes": default_endpoint_classes(),

@@ -1,143 +1,77 @@
-"""The key API, for the holder of the master key: LiteLLM's `/key/*` with LiteLLM's names, shapes and statuses.
+"""The key API, for managers: LiteLLM's `/key/*` with LiteLLM's names, shapes and statuses.
 
-Who calls is settled from the head; only then is a body read. Each write is one transaction and leaves a line in
-Django's history. Belongs to the control plane: it looks keys up in the database, not in the registry.
+Each write is one transaction and leaves a line in Django's history. A manager holds the master key or a management
+key; the latter can do nothing to keys of its own kind.
 """
 
 from __future__ import annotations
 
-import time
-from typing import Any, cast
+from typing import Any
 
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.db.models import QuerySet
-from rest_framework.authentication import BaseAuthentication
-from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.parsers import BaseParser
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from keys import answers, crypto, history, serializers
-from keys.authentication import authenticate
-from keys.errors import (
-    BodyTooLarge,
-    DatabaseAway,
-    KeyInfoDenied,
-    KeyMissing,
-    KeyNotFound,
-    ManagementRefused,
-    SecretRefused,
-)
-from keys.identity import MASTER, Identity
+from keys.base_view import ManagementView
+from keys.errors import KeyInfoDenied, KeyMissing, KeyNotFound, SecretRefused
+from keys.identity import DEFAULT, MANAGEMENT, MASTER
 from keys.models import KeysVersion, VirtualKey
-from keys.parsers import LONGEST_BODY, ObjectParser
-from keys.registry import DatabaseDirectory
+from keys.permissions import check_manages, is_manager
 
 
-class KeyAuthentication(BaseAuthentication):
-    """Leaves the Identity in `request.auth`. There is no Django user."""
-
-    def authenticate(self, request: Request) -> tuple[None, Identity]:
-        """Raises keys.errors.AuthenticationRefused."""
-        return None, authenticate(request.META, DatabaseDirectory(), time.time(), _already_looked)
-
-
-def _already_looked() -> None:
-    """The directory has asked the database itself."""
-
-
-class OnlyJSON(BaseContentNegotiation):
-    """JSON in and out, whatever the headers ask for."""
-
-    def select_parser(self, request: Request, parsers: Any) -> BaseParser:
-        """The one parser."""
-        parser: BaseParser = parsers[0]
-        return parser
-
-    def select_renderer(
-        self, request: Request, renderers: Any, format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
-        """The one renderer."""
-        return renderers[0], renderers[0].media_type
-
-
-class KeyView(APIView):
+class KeyView(ManagementView):
     """What all views of the key API share."""
-
-    authentication_classes = [KeyAuthentication]
-    parser_classes = [ObjectParser]
-    content_negotiation_class = OnlyJSON
-    needs_master_key = True
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Refuses from the head: nobody without the master key has a body read."""
-        super().initial(request, *args, **kwargs)
-        if self.needs_master_key and request.auth is not MASTER:
-            raise ManagementRefused
-        if int(request.META.get("CONTENT_LENGTH") or 0) > LONGEST_BODY:
-            raise BodyTooLarge
-
-    def handle_exception(self, exc: Exception) -> Response:
-        """Translates the database's absence."""
-        if isinstance(exc, OperationalError | InterfaceError):
-            exc = DatabaseAway()
-        return super().handle_exception(exc)
-
-    def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Response:
-        """Answers may hold a secret: nobody on the way keeps them."""
-        finished: Response = super().finalize_response(request, response, *args, **kwargs)
-        finished["Cache-Control"] = "no-store"
-        return finished
-
-    def fields(self, serializer_class: type[serializers.StrictSerializer]) -> dict[str, Any]:
-        """The validated fields of the body. Raises InvalidRequest."""
-        return serializers.validate(serializer_class, dict(cast("dict[str, Any]", self.request.data)))
 
     def record(self, keys: list[VirtualKey], action: int, what: str) -> None:
         """Leaves a line in Django's history for each key."""
         claim = self.request.META.get("HTTP_LITELLM_CHANGED_BY", "")
-        history.record(keys, action, what, claim.encode("ascii", "replace").decode()[:200])
+        history.record(self.identity, keys, action, what, claim.encode("ascii", "replace").decode()[:200])
 
 
 class GenerateView(KeyView):
     """POST /key/generate: issues a key and shows its secret, this once."""
 
     def post(self, request: Request) -> Response:
-        """LiteLLM's answer of 200. Raises SecretRefused, SecretTaken and NameTaken."""
+        """LiteLLM's answer of 200. Raises SecretRefused, SecretTaken, NameTaken and ManagementKeyDenied."""
         fields = self.fields(serializers.GenerateKey)
+        columns = serializers.columns(fields)
+        check_manages(self.identity, [columns.get("key_type", DEFAULT)])
         with transaction.atomic():
             key, secret = VirtualKey.objects.issue(
-                secret=fields.get("key"), created_by=MASTER.name, **serializers.columns(fields)
+                secret=fields.get("key"), created_by=history.name_of(self.identity), **columns
             )
             self.record([key], ADDITION, "Issued")
         return Response({"key": secret, "duration": None, **answers.with_token(key)})
 
 
 class InfoView(KeyView):
-    """GET /key/info: any key for the master key, its own for a virtual key."""
+    """GET /key/info: any key for a manager, its own for a virtual key."""
 
-    needs_master_key = False
+    needs_manager = False
 
     def get(self, request: Request) -> Response:
         """`?key=` takes a secret or a digest; without it a key reads its own info."""
         named = request.query_params.get("key")
-        key = self._any(named) if request.auth is MASTER else self._own(cast("Identity", request.auth), named)
+        is_free = self.identity is MASTER or (named and is_manager(self.identity))
+        key = self._any(named) if is_free else self._own(named)
         return Response({"key": named or answers.token_of(key), "info": answers.info(key)})
 
     def _any(self, named: str | None) -> VirtualKey:
         key = _named(named).first() if named else None
         if key is None:
             raise KeyNotFound("Key not found in database; name one as in /key/info?key=sk-….")
+        if key.pk != self.identity.key_id:
+            check_manages(self.identity, [key.key_type])
         return key
 
-    def _own(self, identity: Identity, named: str | None) -> VirtualKey:
-        if identity.key_id is None:
+    def _own(self, named: str | None) -> VirtualKey:
+        if self.identity.key_id is None:
             raise KeyMissing
         keys = _named(named) if named else VirtualKey.objects.all()
-        key = keys.filter(pk=identity.key_id).first()
+        key = keys.filter(pk=self.identity.key_id).first()
         if key is None:
             raise KeyInfoDenied
         return key
@@ -147,7 +81,7 @@ class UpdateView(KeyView):
     """POST /key/update: omitted fields stay, null clears, metadata is replaced as a whole."""
 
     def post(self, request: Request) -> Response:
-        """The changed row. Raises KeyNotFound and NameTaken."""
+        """The changed row. Raises KeyNotFound, NameTaken and ManagementKeyDenied."""
         fields = self.fields(serializers.UpdateKey)
         named = fields.get("key")
         changes = serializers.columns(fields)
@@ -156,6 +90,7 @@ class UpdateView(KeyView):
             key = (_named(named) if named else VirtualKey.objects.filter(name=changes.pop("name"))).first()
             if key is None:
                 raise KeyNotFound
+            check_manages(self.identity, [key.key_type, changes.get("key_type", DEFAULT)])
             for name, value in changes.items():
                 setattr(key, name, value)
             key.ensure_name_is_free()
@@ -168,7 +103,7 @@ class DeleteView(KeyView):
     """POST /key/delete: by secrets, digests or aliases."""
 
     def post(self, request: Request) -> Response:
-        """Echoes what was named, as LiteLLM does, when at least one existed. Raises KeyNotFound."""
+        """Echoes what was named, as LiteLLM does. Raises KeyNotFound when none exists, and ManagementKeyDenied."""
         fields = self.fields(serializers.DeleteKeys)
         named, aliases = fields.get("keys") or [], fields.get("key_aliases") or []
         digests = [text if crypto.is_digest(text) else crypto.digest(text) for text in named]
@@ -180,6 +115,7 @@ class DeleteView(KeyView):
             keys = list(VirtualKey.objects.filter(pk__in=doomed.values("pk")).prefetch_related("secrets"))
             if not keys:
                 raise KeyNotFound("No keys found.", param="keys")
+            check_manages(self.identity, [key.key_type for key in keys])
             self.record(keys, DELETION, "Deleted")
             VirtualKey.objects.filter(pk__in=[key.pk for key in keys]).delete()
         return Response({"deleted_keys": [*named, *aliases]})
@@ -195,7 +131,7 @@ class SwitchView(KeyView):
         raise NotImplementedError
 
     def post(self, request: Request) -> Response:
-        """The changed row. Raises SecretRefused for what cannot be a key, and KeyNotFound."""
+        """The changed row. Raises SecretRefused for what cannot be a key, KeyNotFound and ManagementKeyDenied."""
         named = self.fields(serializers.KeyReference)["key"]
         if not (named.startswith("sk-") or crypto.is_digest(named)):
             raise SecretRefused("Invalid key format.")
@@ -204,6 +140,7 @@ class SwitchView(KeyView):
             key = _named(named).first()
             if key is None:
                 raise KeyNotFound
+            check_manages(self.identity, [key.key_type])
             self.switch(key)
             self.record([key], CHANGE, self.what)
         return Response(answers.with_token(key))
@@ -236,6 +173,8 @@ class ListView(KeyView):
         """The digests of one page of keys, or the whole rows with `return_full_object`."""
         query = serializers.validate(serializers.ListQuery, request.query_params.dict())
         keys = _listed(query)
+        if self.identity is not MASTER:  # as it may not see their info
+            keys = keys.exclude(key_type=MANAGEMENT)
         total, start = keys.count(), (query["page"] - 1) * query["size"]
         page = keys.prefetch_related("secrets")[start : start + query["size"]]
         shape = answers.with_token if query["return_full_object"] else answers.token_of

@@ -14,26 +14,19 @@ from gateway.errors import DeploymentNotFound
 from gateway.model_api import fields, rows
 from gateway.model_api.answers import described, groups
 from keys import serializers
-from keys.identity import MASTER, Identity
-from keys.permissions import may_use_model
-from keys.views import KeyView
+from keys.base_view import ManagementView
+from keys.identity import MASTER
+from keys.permissions import is_manager, may_use_model
 from upstreams.models import DISABLED, Deployment, ModelAlias, UpstreamsVersion
 
-MANAGEMENT = "management"
 
-
-class ModelView(KeyView):
+class ModelView(ManagementView):
     """What all views here share. Writes need the master key or a management key."""
-
-    @property
-    def identity(self) -> Identity:
-        """Who asks."""
-        return cast("Identity", self.request.auth)
 
     @property
     def is_manager(self) -> bool:
         """Whether the caller sees everything but credentials."""
-        return self.identity is MASTER or self.identity.key_type == MANAGEMENT
+        return is_manager(self.identity)
 
     def body(self, serializer_class: type[serializers.StrictSerializer]) -> dict[str, Any]:
         """The validated fields of the body, which may speak the fork's dialect. Raises InvalidRequest."""
@@ -99,7 +92,7 @@ class DeleteView(ModelView):
 class ReadView(ModelView):
     """Any key may read; an ordinary one sees the names and limits of what it may use."""
 
-    needs_master_key = False
+    needs_manager = False
 
     def visible(self) -> list[Deployment]:
         """The deployments that the caller may see, by name."""
