@@ -153,12 +153,7 @@ class UpstreamPool:
 
     def prefix_bytes(self, model: str | None) -> int:
         """How much of a prompt decides where calls for this model go; 0 where it decides nothing."""
-        if model is None:
-            return 0
-        alias, routing = self._view.alias_of(model), self._view.routing
-        if ((alias and alias.strategy) or routing.strategy) != "prefix_affinity":
-            return 0
-        return (alias and alias.prefix_bytes) or routing.prefix_bytes
+        return self._view.prefix_bytes_of(model) if model is not None else 0
 
     def _ordered(self, model: str, usable: list[Candidate], hints: Hints) -> list[Candidate]:
         """By the alias's strategy; behind them those that look ill or cool down, the one that is free soonest first."""
@@ -171,8 +166,7 @@ class UpstreamPool:
         behind = sorted((one for one in usable if troubles.get(one, WELL) != WELL), key=troubles.__getitem__)
         if len(well) < 2:
             return well + behind
-        alias, routing = self._view.alias_of(model), self._view.routing
-        strategy = STRATEGIES.get((alias and alias.strategy) or routing.strategy, STRATEGIES["least_in_flight"])
+        strategy = STRATEGIES.get(self._view.strategy_of(model), STRATEGIES["least_in_flight"])
         return strategy.order(well, Situation(self.in_flight, self._loads), hints, turn) + behind
 
     def _trouble(self, candidate: Candidate) -> tuple[float, bool]:

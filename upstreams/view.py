@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from upstreams.errors import CredentialUnreadable
 from upstreams.models import ACTIVE, DISCOVERED, Deployment, Upstream
 from upstreams.routing import ModelAlias, Routing
-from upstreams.selection import Candidate, Target, Timeouts
+from upstreams.selection import Candidate, PrefixAffinity, Target, Timeouts
 
 PREFIXES = ("vllm/", "hosted_vllm/")
 """What LiteLLM's users write before a model's name; understood where no alias has that exact name."""
@@ -98,6 +99,7 @@ class View:
     routing: Routing = field(default_factory=Routing)
     default: Entry | None = None
     hidden: Mapping[str, Sequence[Entry]] = field(default_factory=dict)
+    strategies: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -118,15 +120,17 @@ class View:
                 elif place.is_listed or one.source != DISCOVERED:
                     by_alias[one.alias] = (*by_alias.get(one.alias, ()), place)
         patterns = sorted((alias for alias in by_alias if "*" in alias), key=_specificity)
+        said, routing = {one.name: one for one in aliases}, routing or Routing()
         return cls(
             version,
             entries,
             {alias: places for alias, places in by_alias.items() if "*" not in alias},
             tuple((pattern, by_alias[pattern]) for pattern in patterns),
-            {one.name: one for one in aliases},
-            routing or Routing(),
+            said,
+            routing,
             next((entry for entry in entries.values() if entry.is_default), None),
             hidden,
+            frozenset({routing.strategy, *(one.strategy for one in said.values())}),
         )
 
     def places(self, model: str) -> Sequence[Place]:
@@ -146,9 +150,20 @@ class View:
         """Whether an admin has hidden a model of this name on the upstream."""
         return bool(self.hidden) and any(one is entry for name in _readings(model) for one in self.hidden.get(name, ()))
 
-    def alias_of(self, model: str) -> ModelAlias | None:
-        """What the admin has said of this alias."""
-        return next((self.aliases[name] for name in _readings(model) if name in self.aliases), None)
+    def strategy_of(self, model: str) -> str:
+        """The strategy for this model: of the name asked for, else of the alias that it leads to, else of all."""
+        return next((one.strategy for one in self._said_of(model) if one.strategy), self.routing.strategy)
+
+    def prefix_bytes_of(self, model: str) -> int:
+        """How much of a prompt decides where calls for this model go; 0 where it decides nothing."""
+        if PrefixAffinity.name not in self.strategies or self.strategy_of(model) != PrefixAffinity.name:
+            return 0
+        return next((one.prefix_bytes for one in self._said_of(model) if one.prefix_bytes), self.routing.prefix_bytes)
+
+    def _said_of(self, model: str) -> Iterator[ModelAlias]:
+        """What the admin has said of this name, the most particular first."""
+        names = chain(_readings(model), (place.alias for place in self.places(model)[:1]))
+        return (self.aliases[name] for name in names if name in self.aliases)
 
     def _stood_for(self, name: str) -> str:
         for _ in range(_MOST_STEPS):

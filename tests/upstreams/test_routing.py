@@ -1,0 +1,408 @@
+"""Which upstreams a model name means, and in which order they are tried."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from tests.upstreams.test_crypto import new_key
+from tests.upstreams.test_pool import fresh, make, names
+from upstreams.errors import CredentialUnreadable, ModelHidden, NoSuchUpstream, NoUpstream
+from upstreams.health import Mark
+from upstreams.models import DISCOVERED, Deployment, ModelAlias, Routing, Upstream
+from upstreams.pool import UpstreamPool
+from upstreams.selection import Candidate, Hints, Timeouts
+
+pytestmark = pytest.mark.django_db
+
+
+def where(pool: UpstreamPool, model: str) -> list[tuple[str, str | None]]:
+    return [(one.upstream.name, one.served_name) for one in pool.candidates(model)]
+
+
+# --- Names
+
+
+@pytest.mark.parametrize("prefix", ["vllm/", "hosted_vllm/"])
+def test_a_prefix_that_litellm_users_write_is_understood(prefix: str) -> None:
+    make("default")
+    make("two", "org/chat")
+    pool = fresh()
+    assert where(pool, f"{prefix}org/chat") == [("two", "org/chat")]
+    assert pool.knows(f"{prefix}org/chat")
+
+
+def test_an_alias_with_the_prefix_comes_before_one_without() -> None:
+    make("one", "chat")
+    make("two", "vllm/chat")
+    assert where(fresh(), "vllm/chat") == [("two", None)]
+
+
+@pytest.mark.parametrize("model", ["vllm/other", "vllm/", "other"])
+def test_what_nobody_knows_goes_to_the_default_as_it_is(model: str) -> None:
+    make("default", "chat")
+    pool = fresh()
+    assert where(pool, model) == [("default", None)]
+    assert not pool.knows(model)
+
+
+def test_an_alias_may_stand_for_another() -> None:
+    make("default")
+    make("two", "chat")
+    ModelAlias.objects.create(name="gpt-4", stands_for="latest")
+    ModelAlias.objects.create(name="latest", stands_for="chat")
+    assert where(fresh(), "gpt-4") == [("two", "chat")]
+    assert where(fresh(), "vllm/gpt-4") == [("two", "chat")]
+
+
+def test_a_deployment_of_the_name_comes_before_what_it_stands_for() -> None:
+    make("default", "chat")
+    make("two", "gpt-4")
+    ModelAlias.objects.create(name="gpt-4", stands_for="chat")
+    assert where(fresh(), "gpt-4") == [("two", None)]
+
+
+def test_aliases_that_stand_for_each_other_lead_nowhere() -> None:
+    make("default")
+    ModelAlias.objects.create(name="a", stands_for="b")
+    ModelAlias.objects.create(name="b", stands_for="a")
+    pool = fresh()
+    assert where(pool, "a") == [("default", None)]
+    assert not pool.knows("a")
+
+
+@pytest.mark.parametrize(
+    ("alias", "served", "asked", "sent"),
+    [
+        ("org/*", "org/*", "org/chat", None),
+        ("org/*", "", "org/chat", None),
+        ("*", "", "any/thing", None),
+        ("org/*", "*", "org/chat", "chat"),
+        ("*", "org/*", "chat", "org/chat"),
+        ("org/*-fast", "*", "org/chat-fast", "chat"),
+        ("org/*", "fixed", "org/chat", "fixed"),
+        ("*", "", "vllm/chat", "chat"),
+        ("vllm/*", "*", "vllm/chat", "chat"),
+    ],
+)
+def test_a_pattern_passes_on_what_stood_for_its_star(alias: str, served: str, asked: str, sent: str | None) -> None:
+    make("default")
+    make("two").deployments.create(alias=alias, served_name=served)
+    assert where(fresh(), asked) == [("two", sent)]
+
+
+def test_the_most_specific_pattern_wins_and_a_name_before_all() -> None:
+    make("default", "*")
+    make("two", "org/*")
+    make("three", "org/chat-*")
+    make("four", "org/chat-1")
+    pool = fresh()
+    asked = ("x", "org/x", "org/chat-2", "org/chat-1")
+    assert [names(pool.candidates(model)) for model in asked] == [["default"], ["two"], ["three"], ["four"]]
+
+
+def test_a_pattern_does_not_match_less_than_its_own_characters() -> None:
+    make("default")
+    make("two", "ab*ba")
+    assert not fresh().knows("aba")
+
+
+# --- Hidden models
+
+
+def test_a_hidden_model_is_neither_listed_nor_called_by_name() -> None:
+    upstream = make("default", "other")
+    upstream.deployments.create(alias="chat", hidden=True)
+    pool = fresh()
+    assert [one.alias for one in pool.models()] == ["other"]
+    assert not pool.knows("chat")
+    for asked in ("chat", "vllm/chat"):
+        with pytest.raises(ModelHidden):
+            pool.candidates(asked)
+
+
+def test_a_pattern_does_not_uncover_a_hidden_model() -> None:
+    make("default", "*").deployments.create(alias="chat", hidden=True)
+    with pytest.raises(ModelHidden):
+        fresh().candidates("chat")
+
+
+def test_a_model_that_is_hidden_on_one_upstream_is_called_on_the_other() -> None:
+    make("default").deployments.create(alias="chat", hidden=True)
+    make("two", "chat")
+    assert names(fresh().candidates("chat")) == ["two"]
+
+
+# --- What the server lists
+
+
+def test_a_deployment_that_the_server_does_not_list_comes_last_of_all() -> None:
+    make("one", "chat", served_models=["other"])
+    make("two", "chat", served_models=["chat"])
+    assert names(fresh().candidates("chat")) == ["two"]
+
+
+def test_a_discovered_one_that_is_gone_is_no_candidate() -> None:
+    upstream = make("default", served_models=["other"])
+    Deployment.objects.create(upstream=upstream, alias="chat", served_name="chat", weight=2, source=DISCOVERED)
+    assert not fresh().knows("chat")
+
+
+def test_models_are_listed_by_name_with_their_upstreams() -> None:
+    make("one", "chat", "org/*", served_models=["chat"], served_details=[{"id": "chat", "max_model_len": 4096}])
+    make("two", "chat", served_models=["chat"], served_details=[{"id": "chat", "max_model_len": 2048}])
+    make("three", "embed", state="draining")
+    ModelAlias.objects.create(name="gpt-4", stands_for="chat")
+    ModelAlias.objects.create(name="lost", stands_for="nothing")
+    models = {one.alias: one for one in fresh().models()}
+    assert sorted(models) == ["chat", "gpt-4"]
+    assert models["chat"].upstreams == models["gpt-4"].upstreams == ("one", "two")
+    assert models["chat"].max_model_len == 2048
+    assert models["chat"].created > 0
+
+
+# --- One upstream by name or number
+
+
+def test_an_upstream_is_found_by_its_name() -> None:
+    make("one")
+    make("two", state="draining")
+    pool = fresh()
+    assert pool.named("one").upstream.name == "one"
+    with pytest.raises(NoUpstream):
+        pool.named("two")
+    with pytest.raises(NoSuchUpstream):
+        pool.named("three")
+
+
+def test_a_named_upstream_with_an_unreadable_credential_says_so(settings: Settings) -> None:
+    make("one", credential="swordfish")
+    settings.ENCRYPTION_KEYS = [new_key()]
+    with pytest.raises(CredentialUnreadable):
+        fresh().named("one")
+
+
+def test_an_upstream_is_found_by_its_number_whatever_its_state() -> None:
+    one = make("one", state="draining")
+    pool = fresh()
+    candidate = pool.by_id(one.pk)
+    assert candidate is not None
+    assert candidate.upstream.name == "one"
+    assert pool.by_id(one.pk + 1) is None
+    assert pool.by_id(None) is None
+
+
+def test_an_alias_has_its_served_name_on_a_named_upstream() -> None:
+    make("default", "chat")
+    make("two").deployments.create(alias="chat", served_name="tiny-chat")
+    pool = fresh()
+    assert pool.on(pool.named("two"), "chat").served_name == "tiny-chat"
+    assert pool.on(pool.named("two"), "unknown").served_name is None
+
+
+def test_a_target_carries_its_ceiling_and_times() -> None:
+    make("one", max_parallel=3, connect_timeout=1.5, total_timeout=60)
+    target = fresh().named("one").upstream
+    assert target.max_parallel == 3
+    assert target.timeouts == Timeouts(connect=1.5, total=60)
+
+
+# --- The order
+
+
+def firsts(pool: UpstreamPool, model: str, calls: int, hints: Hints | None = None) -> Counter[str]:
+    return Counter(pool.candidates(model, hints or Hints())[0].upstream.name for _ in range(calls))
+
+
+def test_equals_take_turns() -> None:
+    make("one", "chat")
+    make("two", "chat")
+    assert firsts(fresh(), "chat", 10) == {"one": 5, "two": 5}
+
+
+def test_an_alias_may_have_a_strategy_of_its_own() -> None:
+    for name, weight in (("one", 3), ("two", 1)):
+        upstream = make(name, "embed")
+        upstream.deployments.create(alias="chat", weight=weight)
+    ModelAlias.objects.create(name="chat", strategy="weighted_round_robin")
+    pool = fresh()
+    assert firsts(pool, "chat", 8) == {"one": 6, "two": 2}
+    assert firsts(pool, "vllm/chat", 8) == {"one": 6, "two": 2}
+    assert firsts(pool, "embed", 8) == {"one": 4, "two": 4}
+
+
+def test_the_strategy_of_the_routing_is_for_all_others() -> None:
+    make("one").deployments.create(alias="chat", rpm=300)
+    make("two").deployments.create(alias="chat", tpm=100)
+    Routing.objects.create(strategy="weighted_round_robin")
+    assert firsts(fresh(), "chat", 8) == {"one": 6, "two": 2}
+
+
+def test_a_strategy_that_is_gone_gives_way_to_least_in_flight() -> None:
+    make("one", "chat")
+    make("two", "chat")
+    Routing.objects.create(strategy="of_an_older_version")
+    assert firsts(fresh(), "chat", 4) == {"one": 2, "two": 2}
+
+
+def test_a_pattern_may_have_a_strategy() -> None:
+    make("one", "org/*")
+    make("two", "org/*")
+    ModelAlias.objects.create(name="org/*", strategy="session_affinity")
+    assert len(firsts(fresh(), "org/chat", 8, Hints(session="mine"))) == 1
+
+
+def test_routing_is_in_memory_and_has_defaults() -> None:
+    pool = fresh()
+    assert (pool.routing.strategy, pool.routing.most_attempts, pool.routing.cooldown_seconds) == (
+        "least_in_flight",
+        None,
+        5.0,
+    )
+    Routing.objects.create(most_attempts=2)
+    pool.refresh()
+    assert pool.routing.most_attempts == 2
+
+
+def test_how_much_of_a_prompt_decides_is_said_per_alias() -> None:
+    ModelAlias.objects.create(name="chat", strategy="prefix_affinity", prefix_bytes=64)
+    ModelAlias.objects.create(name="long", strategy="prefix_affinity")
+    ModelAlias.objects.create(name="other", strategy="session_affinity")
+    pool = fresh()
+    assert [pool.prefix_bytes(model) for model in ("chat", "long", "other", None)] == [64, 1024, 0, 0]
+
+
+# --- Health
+
+
+def healthy(pool: UpstreamPool, **healths: str) -> None:
+    for name, health in healths.items():
+        Upstream.objects.filter(name=name).update_quietly(health=health)
+    pool.observe()
+
+
+def test_one_that_the_probes_find_ill_goes_behind_all_others() -> None:
+    for name in ("one", "two", "three"):
+        make(name, "chat")
+    pool = fresh()
+    healthy(pool, one="unhealthy")
+    orders = [names(pool.candidates("chat")) for _ in range(4)]
+    assert {order[-1] for order in orders} == {"one"}
+    assert Counter(order[0] for order in orders) == {"two": 2, "three": 2}
+
+
+def test_the_only_one_is_called_however_ill() -> None:
+    make("one", "chat")
+    pool = fresh()
+    healthy(pool, one="unhealthy")
+    pool.mark(pool.named("one").upstream.id, Mark.REFUSED)
+    assert names(pool.candidates("chat")) == ["one"]
+
+
+def test_one_that_cools_down_is_passed_over_until_one_call_has_tried_it() -> None:
+    clock = [0.0]
+    one, _ = make("one", "chat"), make("two", "chat")
+    pool = UpstreamPool(lambda: clock[0])
+    pool.refresh()
+    pool.mark(one.pk, Mark.REFUSED)
+    assert {names(pool.candidates("chat"))[0] for _ in range(4)} == {"two"}
+    clock[0] += 5
+    pool.enter(2)
+    assert names(pool.candidates("chat"))[0] == "one"
+    pool.enter(one.pk)
+    pool.leave(one.pk)
+    assert {names(pool.candidates("chat"))[0] for _ in range(4)} == {"two"}
+    pool.mark(one.pk, Mark.OK)
+    assert "one" in {names(pool.candidates("chat"))[0] for _ in range(4)}
+
+
+def test_where_all_cool_down_the_one_that_is_free_soonest_is_tried_first() -> None:
+    clock = [0.0]
+    one, two = make("one", "chat"), make("two", "chat")
+    pool = UpstreamPool(lambda: clock[0])
+    pool.refresh()
+    pool.mark(two.pk, Mark.REFUSED)
+    clock[0] += 1
+    pool.mark(one.pk, Mark.REFUSED)
+    assert names(pool.candidates("chat")) == ["two", "one"]
+
+
+def test_one_that_the_probes_find_well_again_is_called_at_once() -> None:
+    one, _ = make("one", "chat"), make("two", "chat")
+    pool = fresh()
+    pool.mark(one.pk, Mark.REFUSED)
+    healthy(pool, one="unhealthy")
+    healthy(pool, one="healthy")
+    assert firsts(pool, "chat", 4)["one"] == 2
+
+
+def test_the_routing_says_when_and_for_how_long() -> None:
+    clock = [0.0]
+    Routing.objects.create(cooldown_seconds=30, failures_before_cooldown=2)
+    one, _ = make("one", "chat"), make("two", "chat")
+    pool = UpstreamPool(lambda: clock[0])
+    pool.refresh()
+    pool.mark(one.pk, Mark.TIMEOUT)
+    assert firsts(pool, "chat", 4)["one"] == 2
+    pool.mark(one.pk, Mark.TIMEOUT)
+    clock[0] += 29
+    assert firsts(pool, "chat", 4)["one"] == 0
+
+
+def test_states_and_health_are_counted_without_the_disabled() -> None:
+    make("one", health="healthy")
+    make("two", health="unhealthy", state="draining")
+    make("three", state="disabled")
+    assert fresh().observe() == {"healthy": 1, "unhealthy": 1}
+
+
+def test_observing_costs_one_query(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    make("one")
+    pool = fresh()
+    with django_assert_num_queries(1):
+        pool.observe()
+
+
+# --- Load
+
+
+def loaded(name: str, waiting: int, *, seconds_ago: float = 1, **fields: Any) -> None:
+    load_at = timezone.now() - timedelta(seconds=seconds_ago)
+    make(name, "chat", waiting=waiting, kv_cache_use=0.1, load_at=load_at, **fields)
+
+
+def test_the_shortest_queue_comes_first() -> None:
+    Routing.objects.create(strategy="lowest_waiting")
+    loaded("one", 5)
+    loaded("two", 1)
+    loaded("three", 3)
+    pool = fresh()
+    pool.observe()
+    assert names(pool.candidates("chat")) == ["two", "three", "one"]
+
+
+def test_old_figures_count_as_unknown() -> None:
+    Routing.objects.create(strategy="lowest_waiting")
+    loaded("one", 0, seconds_ago=20)
+    loaded("two", 1)
+    pool = fresh()
+    pool.observe()
+    assert names(pool.candidates("chat")) == ["two", "one"]
+
+
+def test_candidates_cost_no_query_whatever_the_strategy(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    ModelAlias.objects.create(name="chat", strategy="prefix_affinity")
+    make("one", "chat", "org/*")
+    make("two", "chat", "org/*")
+    pool = fresh()
+    pool.observe()
+    with django_assert_num_queries(0):
+        for model in ("chat", "vllm/chat", "org/x", "unknown"):
+            assert isinstance(pool.candidates(model, Hints(session="s", prefix=b"p"))[0], Candidate)
+        pool.models()
+        pool.named("one")
