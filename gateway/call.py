@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.body.request_body import RequestBody
-from gateway.body.scan import Edit, Fields, FormScanner, JsonScanner, apply, ask_for_usage, replace_model
+from gateway.body.scan import Edit, Fields, FormScanner, JsonScanner, add_model, apply, ask_for_usage, replace_model
 from gateway.errors import DuplicateModel
 from gateway.routes import Match
 from upstreams.client import Body
@@ -44,15 +44,16 @@ class ParsedCall:
         """Whether the body asks for a stream."""
         return self.fields is not None and self.fields.readable and self.fields.streaming
 
-    def edits(self, served_name: str | None) -> tuple[list[Edit], bool]:
+    def edits(self, served_name: str | None, *, adds: bool = False) -> tuple[list[Edit], bool]:
         """What is changed for an upstream that knows the model as `served_name` (None: by the name in the body),
-        and whether usage was asked for on the client's behalf."""
+        and whether usage was asked for on the client's behalf. `adds`: a body that names no model gets it."""
         fields = self.fields
         if fields is None or not fields.readable:
             return [], False
         edits = []
-        if served_name is not None and fields.model is not None:
-            edits.append(replace_model(fields, served_name))
+        if served_name is not None and (fields.model is not None or adds):
+            splice = add_model if fields.model is None else replace_model
+            edits.append(splice(fields, served_name))
         wish = ask_for_usage(fields) if self.match.meter in _USAGE_ON_REQUEST and fields.streaming else None
         if wish is not None:
             edits.append(wish)

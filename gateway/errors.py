@@ -5,8 +5,10 @@ common.errors.GatewayError
 │   ├── UnsafeTarget              400  the path could be read in two ways
 │   ├── DuplicateModel            400  the call names two models
 │   ├── ModelUnknown              404  no upstream has the model that the call names
+│   ├── NotOnThisFace             404  an operation of the servers' operators, on `/v1`
 │   ├── BodyTooLarge              413
 │   └── BodyTooSlow               408
+├── UnsupportedOperation          501  what vLLM cannot do
 ├── NotServing                    503  starting or draining
 ├── ControlPlaneAway              503  the process with the admin and the key API is not there
 ├── CallTooLong                   504  over the total time of a call
@@ -56,6 +58,22 @@ class ModelUnknown(InvalidRequest):
         names = ", ".join(usable[:LISTED_MODELS]) + (", …" if len(usable) > LISTED_MODELS else "")
         there = f" You may use: {names}." if usable else " No model is there that you may use."
         super().__init__(f"The model `{shown}` does not exist.{there}")
+
+
+class NotOnThisFace(InvalidRequest):
+    """The path is one of the servers' own controls, which `/v1` does not have."""
+
+    status_code = 404
+    type = "not_found_error"
+    default_detail = "There is nothing at this address. The servers' own controls are below /vllm."
+
+
+class UnsupportedOperation(GatewayError):
+    """An operation of OpenAI's that vLLM does not have."""
+
+    status_code = 501
+    type = "unsupported_operation"
+    default_detail = "vLLM does not have this operation."
 
 
 class BodyTooLarge(InvalidRequest):

@@ -23,12 +23,13 @@ from gateway.open_call import OpenCall
 from gateway.paths import Target as Path
 from gateway.plane import RelayPlane
 from gateway.relay import Relay, RelayedAnswer
-from gateway.relayed_body import RelayedBody, account, conclude
+from gateway.relayed_body import RelayedBody, account
 from gateway.serving.server import ClientConnection
 from gateway.time_limits import NO_WISH, wish_of
 from keys.identity import Identity
 from upstreams.client import Body, Outgoing, target_below
 from upstreams.errors import UpstreamInvalid
+from upstreams.health import Mark
 from upstreams.selection import Candidate
 
 Environ = MutableMapping[str, Any]
@@ -39,8 +40,8 @@ _WITH_BODY = {"POST", "PUT", "PATCH"}
 class Exchange:
     """One admitted call whose body has arrived.
 
-    `model` is the one that is wanted, after the key's own aliases; None where none is named. `candidates` are the
-    upstreams that may take the call, best first.
+    `model` is the one that is wanted, after the key's own aliases; None where none is named. `model_in_path` is the one
+    that the path names. `candidates` are the upstreams that may take the call, best first.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Exchange:
         self.parsed = parsed
         self.candidates: list[Candidate] = []
         self.model: str | None = None
+        self.model_in_path: str | None = None
         self._connection = connection
         self._admitted = False
         self._wish = wish_of(environ.get("HTTP_X_LITELLM_TIMEOUT"), environ.get("HTTP_X_LITELLM_STREAM_TIMEOUT"))
@@ -105,7 +107,8 @@ class Exchange:
             nonlocal hides_usage
             served = candidate.served_name or self.model
             self.call.served_model = served
-            edits, hides_usage = parsed.edits(served if served != parsed.model else None)
+            named = parsed.model or (self.model_in_path and "")
+            edits, hides_usage = parsed.edits(served if served != named else None, adds=self.model_in_path is not None)
             outgoing_body, length = parsed.outgoing(edits)
             outgoing = self._outgoing(candidate, self._with_model(raw, parsed, served))
             if body is not None:
@@ -184,7 +187,10 @@ class Exchange:
         return self._relayed(answer, TransformingMeter(answer.meter, transform), keep_length=False)
 
     def read_whole(self, answer: RelayedAnswer, limit: int = 32_000_000) -> bytes:
-        """The whole body of an answer, which is then closed and metered. Raises UpstreamBroken, UpstreamInvalid."""
+        """The whole body of an answer, which is then closed and metered. Raises UpstreamBroken, UpstreamInvalid.
+
+        `reply` with what is made of it.
+        """
         body = bytearray()
         try:
             while chunk := answer.read1():
@@ -192,7 +198,6 @@ class Exchange:
                 if len(body) > limit:
                     raise UpstreamInvalid("The upstream's answer is too large for what was asked.")
             body += answer.meter.end()
-            conclude(self.call, answer)
         finally:
             answer.close()
         return bytes(body)
@@ -202,6 +207,7 @@ class Exchange:
     ) -> HttpResponseBase:
         """A body of ours in the place of the upstream's, with its end-to-end headers."""
         answer.close()
+        answer.mark(Mark.OK if status < 500 else Mark.SERVER_ERROR)
         response = HttpResponse(body, status=status, content_type=content_type)
         self._copy_headers(response, answer, keep_length=False, but={"content-type", "content-length"})
         return self._finished(response, answer.meter)
@@ -220,6 +226,7 @@ class Exchange:
         call.status, call.bytes_out = response.status_code, len(response.content)
         if meter is not None:
             account(call, meter, self.plane.fingerprints)
+            call.error_type, call.error_text = meter.failure, meter.failure_text or None
         call.finish(Outcome.UPSTREAM_FAILED if response.status_code >= 500 else Outcome.COMPLETED)
         return response
 

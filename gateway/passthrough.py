@@ -28,6 +28,7 @@ from gateway.errors import DuplicateModel, ModelUnknown, UnsafeTarget, UpstreamS
 from gateway.exchange import Exchange
 from gateway.faces import VLLM, Face
 from gateway.open_call import OpenCall, Phase
+from gateway.openai import model_paths, surface
 from gateway.plane import RelayPlane
 from gateway.serving.server import ClientConnection
 from keys.authentication import check_usable, recognise
@@ -84,15 +85,14 @@ class PassThrough:
             raise
 
     def _answer(self) -> HttpResponseBase:
-        try:
-            target = paths.parse(str(self._environ["RAW_URI"]), self._face.prefix)
-        except paths.UnsafePath as error:
-            raise UnsafeTarget from error
+        model, target = self._read_target()
         self._plane.check_serving()
         match = routes.find(self._method, target.route)
         identity = self._identify()
         self._call = self._open_call(identity, match)
         check_usable(identity, self._call.received_at)
+        if not self._face.verbatim:
+            surface.check(target, match)
         check_class(identity, match.endpoint_class)
         self._take_places(identity, self._call)
         parsed = self._receive(self._call, match)
@@ -101,9 +101,23 @@ class PassThrough:
             exchange = Exchange(
                 self._environ, self._plane, self._face, target, match, identity, self._call, parsed, self._connection
             )
+            exchange.model_in_path = model
             return self._operate(exchange)
         finally:
             parsed.body.close()
+
+    def _read_target(self) -> tuple[str | None, paths.Target]:
+        """The model that the path names, if it does, and the target that is meant. Raises UnsafeTarget."""
+        raw, prefix = str(self._environ["RAW_URI"]), self._face.prefix
+        try:
+            found = model_paths.engine(raw, prefix) if "/engines/" in raw else None
+            if found is None and not self._face.verbatim:
+                found = model_paths.listed(raw)
+            model, raw = found or (None, raw)
+            target = paths.parse(raw, prefix)
+        except paths.UnsafePath as error:
+            raise UnsafeTarget from error
+        return model, target if self._face.verbatim else surface.placed(target)
 
     def _operate(self, exchange: Exchange) -> HttpResponseBase:
         local = operations.find(operations.LOCAL_OPERATIONS, exchange)
@@ -187,7 +201,7 @@ class PassThrough:
         call.end_user = call.end_user or parsed.user
         # Where vLLM reads no body, what one says of a model proves nothing.
         is_told = match.names_model or match.endpoint_class != INFERENCE
-        call.model = _asked_for(parsed.model if is_told else None, exchange.path.query)
+        call.model = _asked_for(parsed.model if is_told else None, exchange.path.query, exchange.model_in_path)
         exchange.model = call.model and resolve_alias(exchange.identity, call.model)
         named = self._named_upstream(exchange.identity)
         if match.endpoint_class == INFERENCE and exchange.identity.models:
@@ -278,9 +292,10 @@ def _tags(header: str) -> list[str]:
     return [tag.strip() for tag in header.split(",") if tag.strip()]
 
 
-def _asked_for(in_body: str | None, query: str) -> str | None:
-    """The model that the call names. Raises DuplicateModel when body and query name two."""
+def _asked_for(in_body: str | None, query: str, in_path: str | None) -> str | None:
+    """The model that the call names. Raises DuplicateModel when body, query and path name two."""
     in_query = named_model.in_query(query) if "model=" in query else None
-    if in_query and in_body and in_query != in_body:
+    named = {name for name in (in_body, in_query, in_path) if name}
+    if len(named) > 1:
         raise DuplicateModel
-    return in_body or in_query
+    return named.pop() if named else None

@@ -183,6 +183,11 @@ class RelayedAnswer:
         self.ahead = first.held
         return first.error if verdict is Verdict.FAILED else None
 
+    def peek(self) -> bytes:
+        """What has been read ahead, and what comes next; the same again at the body's end. Raises UpstreamBroken."""
+        self.ahead += self.response.read1()
+        return self.ahead
+
     def read1(self) -> bytes:
         """The next bytes of the body, `b""` at its clean end. Raises UpstreamBroken."""
         if self.ahead:

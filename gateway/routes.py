@@ -90,6 +90,7 @@ def _control(path: str, *methods: str) -> Route:
 ROUTES: tuple[Route, ...] = (
     # Every server
     Route("/v1/models", MONITORING, ("GET",), default_path="/models"),
+    Route("/v1/models/{id}", MONITORING, ("GET",), default_path="/models/{id}"),
     _monitoring("/health"),
     _monitoring("/ping", "GET", "POST"),
     _monitoring("/version"),

@@ -22,6 +22,7 @@ __all__ = [
     "FormScanner",
     "JsonScanner",
     "Segment",
+    "add_model",
     "apply",
     "apply_bytes",
     "ask_for_usage",
@@ -54,6 +55,16 @@ def replace_model(fields: Fields, served_name: str) -> Edit:
     else:
         written = quote_plus(served_name) if fields.kind == "urlencoded" else served_name
     return Edit(*fields.model_span, written.encode())
+
+
+def add_model(fields: Fields, served_name: str) -> Edit:
+    """The edit that gives a JSON body a model where it names none. Raises ValueError for any other body."""
+    if fields.model_span is not None:  # null, or ""
+        return replace_model(fields, served_name)
+    if fields.after_brace is None:
+        raise ValueError("The body has no place for a model.")
+    field = f'"model":{json.dumps(served_name)}' + ("" if fields.empty else ",")
+    return Edit(fields.after_brace, fields.after_brace, field.encode())
 
 
 def ask_for_usage(fields: Fields) -> Edit | None:
