@@ -108,14 +108,16 @@ def _key(change: Change) -> models.Model:
         name: list(value) if isinstance(value, tuple) else value for name, value in change.values.items()
     }
     if change.id is None:
-        key, _ = VirtualKey.objects.issue(created_by=OF_THE_FILE, **values)
+        secret = values.pop("secret")
+        VirtualKey(**values).full_clean(validate_unique=False)
+        key, _ = VirtualKey.objects.issue(created_by=OF_THE_FILE, secret=secret, **values)
         return cast("models.Model", key)
     key = VirtualKey.objects.get(pk=_id(change))
     if change.action == words.REMOVE:
         return _removed(key)
-    secret = values.pop("secret", None)
-    if secret is not None:
-        _replace_secret(key, secret)
+    new_secret = values.pop("secret", None)
+    if new_secret is not None:
+        _replace_secret(key, new_secret)
     return _written(key, values)
 
 

@@ -89,6 +89,8 @@ def _key(row: StoredKey, variables: _Variables) -> dict[str, Any]:
     values["secret"] = variables.reference("SECRET", row.spec.name)
     if row.spec.endpoint_classes == DEFAULT_ENDPOINT_CLASSES:
         del values["endpoint_classes"]
+    if not values["priority"]:
+        del values["priority"]
     return _without_empty({name: list(value) if isinstance(value, tuple) else value for name, value in values.items()})
 
 

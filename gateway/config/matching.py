@@ -31,7 +31,7 @@ class StoredUpstream(Stored[UpstreamSpec]):
 
 def is_plain(row: Stored[DeploymentSpec]) -> bool:
     """Whether the server alone has listed this model, and nobody has said anything of it."""
-    plain = DeploymentSpec(alias=row.spec.alias, served_name=row.spec.served_name)
+    plain = DeploymentSpec(alias=row.spec.served_name, served_name=row.spec.served_name)
     return row.source == DISCOVERED and row.spec == plain
 
 

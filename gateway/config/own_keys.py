@@ -11,6 +11,7 @@ from gateway.config.sections import Section
 from gateway.config.wanted import AliasSpec, DeploymentSpec, KeySpec, UpstreamSpec
 from keys import crypto
 from keys.identity import DEFAULT_ENDPOINT_CLASSES, ENDPOINT_CLASSES
+from keys.validation import HIGHEST_PRIORITY
 from upstreams.models import ACTIVE, DISABLED, DRAINING
 from upstreams.selection import STRATEGIES
 
@@ -131,6 +132,9 @@ def _key(section: Section) -> KeySpec:
         models=section.texts("models"),
         endpoint_classes=classes or DEFAULT_ENDPOINT_CLASSES,
         max_parallel_requests=section.whole("max_parallel_requests"),
+        aliases=section.plain("aliases"),
+        allowed_upstreams=section.texts("allowed_upstreams"),
+        priority=section.whole("priority", least=-HIGHEST_PRIORITY, most=HIGHEST_PRIORITY) or 0,
     )
     section.refuse_the_rest()
     return key

@@ -170,7 +170,11 @@ class Section:
             return ()
         if not isinstance(found, list) or not all(isinstance(item, str) and item for item in found):
             raise self.error(key, "must be a list of texts.")
-        return tuple(found)
+        texts = tuple(self._resolved(key, item) for item in found)
+        reason = unstorable(list(texts))
+        if reason:
+            raise self.error(key, f"cannot be kept. {reason}")
+        return texts
 
     def plain(self, key: str) -> dict[str, Any]:
         """A mapping of any plain data, references replaced; an empty one when there is none."""

@@ -82,6 +82,9 @@ def _key(row: VirtualKey) -> StoredKey:
         models=tuple(row.models),
         endpoint_classes=tuple(row.endpoint_classes),
         max_parallel_requests=row.max_parallel_requests,
+        aliases=row.aliases,
+        allowed_upstreams=tuple(row.allowed_upstreams),
+        priority=row.priority,
     )
     digests = frozenset(secret.digest for secret in row.secrets.all())
     return StoredKey(row.pk, is_of_the_file=row.created_by == OF_THE_FILE, spec=spec, digests=digests)

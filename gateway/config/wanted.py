@@ -67,6 +67,9 @@ class KeySpec:
     models: tuple[str, ...] = ()
     endpoint_classes: tuple[str, ...] = ()
     max_parallel_requests: int | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    allowed_upstreams: tuple[str, ...] = ()
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)

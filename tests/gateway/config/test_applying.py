@@ -42,7 +42,8 @@ gateway:
   aliases:
     - {name: m, strategy: prefix_affinity, prefix_bytes: 10}
   keys:
-    - {name: ci, secret: os.environ/CI_KEY, models: [m], max_parallel_requests: 2}
+    - {name: ci, secret: os.environ/CI_KEY, models: [m], max_parallel_requests: 2, aliases: {a: m}, priority: 5,
+       allowed_upstreams: [chat]}
 """
 
 
@@ -85,7 +86,8 @@ def test_everything_of_a_file_is_there() -> None:
     assert Deployment.objects.get(alias="hidden-one").hidden
     assert ModelAlias.objects.get(name="fast").stands_for == "m"
     assert (Routing.current().strategy, Routing.current().most_attempts) == ("least_in_flight", 3)
-    assert VirtualKey.objects.with_secret(SECRET).get().models == ["m"]
+    key = VirtualKey.objects.with_secret(SECRET).get()
+    assert (key.models, key.aliases, key.allowed_upstreams, key.priority) == (["m"], {"a": "m"}, ["chat"], 5)
 
 
 def test_the_history_says_what_the_file_did_without_a_secret() -> None:
@@ -139,10 +141,10 @@ def test_a_default_moves_to_the_one_that_the_file_names() -> None:
 
 def test_a_discovered_model_is_taken_over() -> None:
     upstream = Upstream.objects.create(name="m", url="http://a:1", source=CONFIG)
-    Deployment.objects.create(upstream=upstream, alias="m", served_name="s", source=DISCOVERED)
-    apply(wanted(rows(row())))
+    Deployment.objects.create(upstream=upstream, alias="s", source=DISCOVERED)
+    apply(wanted(rows(row("s"))))
     assert Deployment.objects.get().source == CONFIG
-    assert lines(rows(row())) == []
+    assert lines(rows(row("s"))) == []
 
 
 def test_an_unreadable_credential_is_replaced() -> None:
@@ -163,6 +165,12 @@ def test_all_or_nothing() -> None:
     with pytest.raises(ConfigError, match=r"^The virtual key ci cannot be as the file says\. This key exists already"):
         apply(wanted(FULL))
     assert not Upstream.objects.exists()
+
+
+def test_what_a_key_cannot_be_is_said() -> None:
+    text = "gateway: {keys: [{name: ci, secret: os.environ/CI_KEY, aliases: {a: 5}}]}"
+    with pytest.raises(ConfigError, match=r"The virtual key ci cannot be as the file says\. Must be a JSON object"):
+        apply(wanted(text))
 
 
 def test_a_plan_that_has_become_another_is_not_carried_out() -> None:

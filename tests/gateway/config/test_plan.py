@@ -97,9 +97,12 @@ def test_an_upstream_on_which_people_have_put_models_becomes_theirs() -> None:
 
 def test_a_discovered_model_becomes_the_file_s() -> None:
     """Unless people have said something of it."""
-    (change,) = plan(rows(row(weight=2)), stored("config", model("discovered"))).changes
+    listed, asked = stored("config", model("discovered", "s")), rows(row("s"))
+    (change,) = plan(rows(row("s", weight=2)), listed).changes
     assert (change.action, change.id, change.values) == ("change", 1, {"weight": 2})
-    assert plan(rows(row()), stored("config", model("discovered"))).lines() == ["~ deployment m on m: kept by the file"]
+    assert plan(asked, listed).lines() == ["~ deployment s on m: kept by the file"]
+    priced = stored("config", model("discovered", "s", rpm=1))
+    assert (plan(asked, priced).changes, plan(rows(row("s", rpm=1)), priced)) == ((), Plan())
 
 
 def test_a_named_upstream_moves_and_an_unnamed_one_gets_a_name() -> None:

@@ -9,6 +9,7 @@ from django.contrib.admin.models import LogEntry
 
 from gateway.config.applying import apply
 from gateway.config.reader import read_text
+from keys.models import VirtualKey
 from tests.gateway.config.seeds import LITELLM
 from tests.gateway.model_api.conftest import API, body
 from upstreams.models import CONFIG, DISCOVERED, Deployment, Upstream
@@ -223,6 +224,15 @@ def test_an_ordinary_key_writes_nothing(api: API, key: str, path: str) -> None:
     assert error(api.post(f"/model/{path}", body(), key=key))[:2] == (401, "auth_error")
     assert error(api.post(f"/model/{path}", body(), key=None))[:2] == (401, "auth_error")
     assert api.get(f"/model/{path}").status_code == 405
+
+
+def test_a_management_key_writes_and_sees_all_but_credentials(api: API) -> None:
+    _, key = VirtualKey.objects.issue(name="ops", key_type="management")
+    assert api.post("/model/new", body(api_key="hunter2"), key=key).status_code == 200
+    text = api.get("/model/info", key=key).content.decode()
+    assert "http://server:8000" in text
+    assert "hunter2" not in text
+    assert LogEntry.objects.get().change_message == "Added through the model API by ops."
 
 
 def test_the_history_tells_who(api: API) -> None:
