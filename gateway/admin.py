@@ -24,7 +24,8 @@ from keys.identity import INFERENCE, Identity
 from keys.models import VirtualKey
 from keys.permissions import may_use_model
 from upstreams.admin import UpstreamAdmin
-from upstreams.models import Deployment, Upstream
+from upstreams.admin_routing import ModelAliasAdmin, RoutingAdmin
+from upstreams.models import Deployment, ModelAlias, Routing, Upstream
 
 
 class KeyChangeList(ChangeList):
@@ -78,9 +79,14 @@ class KeyTrafficAdmin(VirtualKeyAdmin):
         return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
 
     def snippet(self, request: HttpRequest, key: VirtualKey, plain: str) -> str:
-        """A `curl` for the terminal: a chat where a model is known that the key may use, else the list of models."""
+        """A `curl` for the terminal: a chat where a model is known that the key may use, else the list of models.
+
+        A management key, which calls no model, lists keys.
+        """
         address = settings.PUBLIC_URL or request.build_absolute_uri("/")[:-1]
         header = shlex.quote(f"Authorization: Bearer {plain}")
+        if key.is_management:
+            return f"curl {shlex.quote(f'{address}/key/list')} \\\n  -H {header}"
         model = _example_model(key) if INFERENCE in key.endpoint_classes else None
         if model is None:
             return f"curl {shlex.quote(f'{address}/vllm/v1/models')} \\\n  -H {header}"
@@ -141,6 +147,8 @@ class UpstreamTrafficAdmin(UpstreamAdmin):
 
 
 admin.site.register(RequestLog, RequestLogAdmin)
+admin.site.register(ModelAlias, ModelAliasAdmin)
+admin.site.register(Routing, RoutingAdmin)
 
 
 def _number(number: int) -> SafeString:

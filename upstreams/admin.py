@@ -5,28 +5,41 @@ A credential is never rendered. A check asks the stored URL and no other, so it 
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
+from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
-from common.admin import BAD, GOOD, QUIET, WARNING, FiltersOnly, badge, changeable, duration, moment
+from common.admin import BAD, GOOD, QUIET, WARNING, FiltersOnly, badge, changeable, duration, log_changes, moment
+from upstreams.admin_deployments import DeploymentInline
 from upstreams.admin_forms import UpstreamForm
-from upstreams.models import ACTIVE, DISABLED, DRAINING, ENVIRONMENT, HEALTHY, UNHEALTHY, UNKNOWN, Deployment, Upstream
+from upstreams.models import (
+    ACTIVE,
+    DISABLED,
+    DRAINING,
+    ENVIRONMENT,
+    HEALTHY,
+    UNHEALTHY,
+    UNKNOWN,
+    Upstream,
+    UpstreamsVersion,
+)
 from upstreams.observations import check_and_record
 
 if TYPE_CHECKING:
     _UpstreamAdmin = admin.ModelAdmin[Upstream]
-    _DeploymentInline = admin.TabularInline[Deployment, Upstream]
 else:
-    _UpstreamAdmin, _DeploymentInline = admin.ModelAdmin, admin.TabularInline
+    _UpstreamAdmin = admin.ModelAdmin
 
 STATE_BADGES = {ACTIVE: (GOOD, "Active"), DRAINING: (WARNING, "Draining"), DISABLED: (QUIET, "Disabled")}
 HEALTH_BADGES = {
@@ -38,16 +51,10 @@ CREDENTIAL_CLEARED = (
     "The stored credential was cleared, because it belongs to the server of the old URL. "
     "Enter the credential of the new one."
 )
+OLD_LOAD = timedelta(minutes=1)
+TIMES = ("connect_timeout", "first_byte_timeout", "idle_timeout", "total_timeout")
+TIMES_HELP = "How long a call waits on this upstream, in seconds. What is empty is as the gateway's settings say."
 _CREDENTIAL_FIELDS = ("credential", "clear_credential")
-
-
-class DeploymentInline(_DeploymentInline):
-    """Which model names lead to this upstream."""
-
-    model = Deployment
-    fields = ("alias", "served_name")
-    extra = 0
-    verbose_name_plural = "deployments"
 
 
 class UpstreamAdmin(FiltersOnly, _UpstreamAdmin):
@@ -61,8 +68,10 @@ class UpstreamAdmin(FiltersOnly, _UpstreamAdmin):
         "state_badge",
         "place",
         "models",
+        "load",
         "checked",
     )
+    actions = ("drain", "undrain")
     list_filter = ("state", "health")
     show_facets = admin.ShowFacets.NEVER
     search_fields = ("name", "url", "deployments__alias")
@@ -96,9 +105,36 @@ class UpstreamAdmin(FiltersOnly, _UpstreamAdmin):
         more = len(upstream.served_models) - 2
         return f"{shown} and {more} more" if more > 0 else shown or None
 
+    @admin.display(description="running, waiting")
+    def load(self, upstream: Upstream) -> SafeString | None:
+        """vLLM's own figures, while they are of any use."""
+        if upstream.load_at is None or timezone.now() - upstream.load_at > OLD_LOAD:
+            return None
+        use = "" if upstream.kv_cache_use is None else f"KV cache {upstream.kv_cache_use:.0%}"
+        return format_html('{}, {} <span class="under">{}</span>', upstream.running, upstream.waiting, use)
+
     @admin.display(description="checked", ordering="checked_at")
     def checked(self, upstream: Upstream) -> SafeString | str:
         return moment(upstream.checked_at, "never")
+
+    @admin.action(description="Drain: no new calls, the open ones finish", permissions=["change"])
+    def drain(self, request: HttpRequest, queryset: QuerySet[Upstream]) -> None:
+        self._set_state(request, queryset, ACTIVE, DRAINING, "Draining")
+
+    @admin.action(description="End draining: take calls again", permissions=["change"])
+    def undrain(self, request: HttpRequest, queryset: QuerySet[Upstream]) -> None:
+        self._set_state(request, queryset, DRAINING, ACTIVE, "Taking calls again")
+
+    def _set_state(self, request: HttpRequest, rows: QuerySet[Upstream], old: str, new: str, words: str) -> None:
+        """Moves those in the old state to the new one; a disabled upstream stays disabled."""
+        with transaction.atomic():
+            UpstreamsVersion.lock()
+            changed = [upstream for upstream in rows if upstream.state == old]
+            if changed:
+                Upstream.objects.filter(pk__in=[upstream.pk for upstream in changed]).update(state=new)
+                log_changes(request, changed, f"{words}.")
+        names = ", ".join(upstream.name for upstream in changed) or "no upstream"
+        self.message_user(request, f"{words}: {names}.", messages.SUCCESS if changed else messages.WARNING)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return super().changelist_view(request, {"title": "Upstreams", **(extra_context or {})})
@@ -109,7 +145,11 @@ class UpstreamAdmin(FiltersOnly, _UpstreamAdmin):
         server: tuple[str, ...] = ("name", "url")
         if self._takes_credential(request, obj):
             server += ("credential", *(["clear_credential"] if obj is not None and obj.credential else []))
-        return ((None, {"fields": server}), ("Calls", {"fields": ("state", "is_default")}))
+        return (
+            (None, {"fields": server}),
+            ("Calls", {"fields": ("state", "is_default", "max_parallel")}),
+            ("Times", {"fields": TIMES, "description": TIMES_HELP, "classes": ("collapse",)}),
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Upstream | None = None) -> tuple[str, ...]:
         # Declared fields that are read-only leave the form: what is not shown cannot be posted either.

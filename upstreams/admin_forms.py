@@ -37,7 +37,18 @@ class UpstreamForm(forms.ModelForm[Upstream]):
 
     class Meta:
         model = Upstream
-        fields = ["name", "url", "credential", "state", "is_default"]
+        fields = [
+            "name",
+            "url",
+            "credential",
+            "state",
+            "is_default",
+            "max_parallel",
+            "connect_timeout",
+            "first_byte_timeout",
+            "idle_timeout",
+            "total_timeout",
+        ]
         widgets = {
             "name": AdminTextInputWidget(attrs={"autocomplete": "off"}),
             "url": AdminTextInputWidget(

@@ -1,7 +1,10 @@
+from datetime import timedelta
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.messages import get_messages
 from django.test import Client
+from django.utils import timezone
 
 from tests.support import vllm
 from tests.support.people import signed_in
@@ -13,6 +16,11 @@ pytestmark = pytest.mark.django_db
 LIST, ADD = "/admin/upstreams/upstream/", "/admin/upstreams/upstream/add/"
 SECRET = "the-servers-own-key"
 INLINE = {"deployments-TOTAL_FORMS": 0, "deployments-INITIAL_FORMS": 0}
+
+
+def deployment(**fields: object) -> dict[str, object]:
+    """The first row of the deployments as the page posts it."""
+    return {f"deployments-0-{name}": value for name, value in fields.items()}
 
 
 @pytest.fixture
@@ -146,11 +154,111 @@ def test_saving_nothing_bumps_no_version(admin: Client) -> None:
 
 def test_deployments_are_edited_on_the_page(admin: Client) -> None:
     upstream = an_upstream()
-    inline = {"deployments-TOTAL_FORMS": 1, "deployments-0-alias": "chat", "deployments-0-served_name": "qwen"}
+    inline = {"deployments-TOTAL_FORMS": 1, **deployment(alias="chat", served_name="qwen", weight=2)}
     save(admin, upstream, **inline)
-    assert list(Deployment.objects.values_list("upstream_id", "alias", "served_name")) == [
-        (upstream.pk, "chat", "qwen")
-    ]
+    (made,) = Deployment.objects.all()
+    assert (made.upstream_id, made.alias, made.served_name, made.weight, made.source) == (
+        upstream.pk,
+        "chat",
+        "qwen",
+        2,
+        "admin",
+    )
+
+
+def test_a_discovered_deployment_can_be_renamed_hidden_weighted_and_priced(admin: Client) -> None:
+    upstream = an_upstream(served_models=["qwen"])
+    found = upstream.deployments.create(alias="qwen", source="discovered")
+    edited = {
+        "id": found.pk,
+        "alias": "chat",
+        "served_name": "qwen",
+        "hidden": "on",
+        "input_cost_per_token": "0.0000015",
+    }
+    inline = {"deployments-TOTAL_FORMS": 1, "deployments-INITIAL_FORMS": 1, **deployment(**edited, weight=3)}
+    save(admin, upstream, **{**inline, "deployments-0-upstream": upstream.pk})
+    found.refresh_from_db()
+    assert (found.alias, found.hidden, found.weight, found.source) == ("chat", True, 3, "discovered")
+    assert str(found.input_cost_per_token) == "0.000001500000"
+    assert any("model alias" in entry.lower() for entry in history_of(upstream))
+
+
+def test_where_a_deployment_comes_from_is_shown(admin: Client) -> None:
+    upstream = an_upstream(served_models=["qwen"])
+    upstream.deployments.create(alias="qwen", source="discovered")
+    assert "Not listed" not in admin.get(page_of(upstream)).content.decode()
+    upstream.deployments.create(alias="gone", source="discovered", weight=2)
+    html = admin.get(page_of(upstream)).content.decode()
+    assert "Discovered" in html
+    assert "Not listed" in html
+
+
+def test_ceiling_and_times_are_edited_on_the_page(admin: Client) -> None:
+    upstream = an_upstream()
+    save(admin, upstream, max_parallel=8, connect_timeout="1.5", first_byte_timeout="", idle_timeout="30")
+    assert (upstream.max_parallel, upstream.connect_timeout, upstream.first_byte_timeout, upstream.idle_timeout) == (
+        8,
+        1.5,
+        None,
+        30.0,
+    )
+
+
+@pytest.mark.parametrize("field", ["max_parallel", "connect_timeout", "total_timeout"])
+def test_a_ceiling_or_time_of_nothing_is_refused(admin: Client, field: str) -> None:
+    response = save(admin, an_upstream(), **{field: 0})
+    assert field in response.context["adminform"].form.errors
+
+
+# --- Drain
+
+
+def act(admin: Client, action: str, *upstreams: Upstream):
+    return admin.post(LIST, {"action": action, "_selected_action": [upstream.pk for upstream in upstreams]})
+
+
+def test_draining_ends_new_calls_and_can_be_ended(admin: Client) -> None:
+    one, two = an_upstream(), an_upstream("gpu-2", state="disabled")
+    response = act(admin, "drain", one, two)
+    assert dict(Upstream.objects.values_list("name", "state")) == {"gpu-1": "draining", "gpu-2": "disabled"}
+    assert messages_of(response) == ["Draining: gpu-1."]
+    assert history_of(one) == ["Draining."]
+    assert messages_of(act(admin, "undrain", one, two)) == ["Draining: gpu-1.", "Taking calls again: gpu-1."]
+    assert dict(Upstream.objects.values_list("name", "state")) == {"gpu-1": "active", "gpu-2": "disabled"}
+
+
+def test_draining_what_drains_changes_nothing(admin: Client) -> None:
+    upstream = an_upstream(state="draining")
+    version = UpstreamsVersion.current()
+    assert messages_of(act(admin, "drain", upstream)) == ["Draining: no upstream."]
+    assert UpstreamsVersion.current() == version
+
+
+def test_who_may_only_look_cannot_drain() -> None:
+    upstream = an_upstream()
+    act(signed_in("upstreams.view_upstream"), "drain", upstream)
+    assert Upstream.objects.get().state == "active"
+
+
+# --- Load
+
+
+def test_the_list_tells_what_runs_and_what_waits(admin: Client) -> None:
+    an_upstream()
+    Upstream.objects.update_quietly(running=3, waiting=41, kv_cache_use=0.25, load_at=timezone.now())
+    html = admin.get(LIST).content.decode()
+    assert "3, 41" in html
+    assert "KV cache 25%" in html
+
+
+def test_figures_of_long_ago_are_not_shown(admin: Client) -> None:
+    an_upstream()
+    Upstream.objects.update_quietly(running=3, waiting=41, load_at=timezone.now() - timedelta(minutes=2))
+    assert "3, 41" not in admin.get(LIST).content.decode()
+
+
+# --- The environment's upstream
 
 
 def test_url_and_credential_of_the_environment_are_not_edited(admin: Client) -> None:

@@ -1,0 +1,52 @@
+"""The admin pages of routing: aliases that differ, and the one row for all others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from common.admin import FiltersOnly
+from upstreams.models import ModelAlias, Routing
+
+if TYPE_CHECKING:
+    _AliasAdmin = admin.ModelAdmin[ModelAlias]
+    _RoutingAdmin = admin.ModelAdmin[Routing]
+else:
+    _AliasAdmin = _RoutingAdmin = admin.ModelAdmin
+
+
+class ModelAliasAdmin(FiltersOnly, _AliasAdmin):
+    """Model aliases that stand for another, or whose calls are shared out in a way of their own."""
+
+    list_display = ("name", "stands_for", "strategy", "prefix_bytes")
+    list_filter = ("strategy",)
+    show_facets = admin.ShowFacets.NEVER
+    search_fields = ("name", "stands_for")
+    search_help_text = "Model alias"
+    fields = ("name", "stands_for", "strategy", "prefix_bytes")
+    actions = None
+
+
+class RoutingAdmin(_RoutingAdmin):
+    """One row, which is always there."""
+
+    fieldsets = (
+        ("Choice", {"fields": ("strategy", "prefix_bytes")}),
+        ("Failures", {"fields": ("most_attempts", "cooldown_seconds", "failures_before_cooldown")}),
+    )
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Routing | None:
+        """The row, or its defaults while nobody has saved it."""
+        return Routing.current() if object_id == "1" else None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Routing | None = None) -> bool:
+        return False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return redirect("admin:upstreams_routing_change", 1)
