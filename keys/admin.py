@@ -18,7 +18,7 @@ from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
-from common.admin import BAD, GOOD, WARNING, FiltersOnly, badge, changeable, log_changes, moment
+from common.admin import BAD, GOOD, QUIET, WARNING, FiltersOnly, badge, changeable, log_changes, moment
 from keys.admin_forms import KeyForm
 from keys.admin_secrets import SecretsAdmin, counted
 from keys.models import KeysVersion, VirtualKey
@@ -56,18 +56,26 @@ class VirtualKeyAdmin(FiltersOnly, SecretsAdmin):
     """Issue, change, block, rotate and delete keys."""
 
     form = KeyForm
-    list_display: tuple[str, ...] = ("label", "state_badge", "masked_secret", "owner", "expiry", "last_use")
+    list_display: tuple[str, ...] = (
+        "label",
+        "type_badge",
+        "state_badge",
+        "masked_secret",
+        "owner",
+        "expiry",
+        "last_use",
+    )
     list_display_links = ("label",)
-    list_filter = (StateFilter,)
+    list_filter = (StateFilter, "key_type")
     show_facets = admin.ShowFacets.NEVER
     search_fields = ("name", "user_id", "=secrets__last_four")
     search_help_text = "Name, owner, or the last four characters of a secret"
     list_per_page = 50
     actions = ("block", "unblock", "rotate")
     fieldsets = (
-        (None, {"fields": ("name", "user_id")}),
-        ("What it may call", {"fields": ("models", "endpoint_classes")}),
-        ("Limits", {"fields": ("max_parallel_requests", "expires_at")}),
+        (None, {"fields": ("name", "user_id", "key_type")}),
+        ("What it may call", {"fields": ("models", "aliases", "endpoint_classes", "allowed_upstreams")}),
+        ("Limits", {"fields": ("max_parallel_requests", "priority", "expires_at")}),
         ("Metadata", {"fields": ("metadata",), "classes": ("collapse",)}),
     )
 
@@ -91,6 +99,10 @@ class VirtualKeyAdmin(FiltersOnly, SecretsAdmin):
     @admin.display(description="state")
     def state_badge(self, key: VirtualKey) -> SafeString:
         return badge(*STATE_BADGES[key.state])
+
+    @admin.display(description="type", ordering="key_type")
+    def type_badge(self, key: VirtualKey) -> SafeString:
+        return badge(WARNING if key.is_management else QUIET, key.get_key_type_display())
 
     @admin.display(description="expires", ordering="expires_at")
     def expiry(self, key: VirtualKey) -> SafeString | str:
@@ -149,6 +161,7 @@ class VirtualKeyAdmin(FiltersOnly, SecretsAdmin):
             "title": str(key),
             "subtitle": None,
             "state": self.state_badge(key),
+            "type": self.type_badge(key),
             "show_save_and_add_another": False,
             "issued_at": moment(key.created_at),
             "used_at": self.last_use(key),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,9 +12,9 @@ from django.core.exceptions import ValidationError
 from django.forms.fields import InvalidJSONInput
 from django.utils import timezone
 
-from keys.identity import INFERENCE, MONITORING, SERVER_CONTROL
+from keys.identity import INFERENCE, MANAGEMENT, MONITORING, SERVER_CONTROL
 from keys.models import Secret, VirtualKey
-from keys.validation import default_endpoint_classes, validate_metadata
+from keys.validation import HIGHEST_PRIORITY, default_endpoint_classes, validate_aliases, validate_metadata
 
 DAY = 86_400
 
@@ -39,10 +40,15 @@ OVERLAPS = (
 ALREADY_ROTATED = "This key has been rotated meanwhile; its newest secret is another one now."
 
 
+def _code_area() -> forms.Textarea:
+    return forms.Textarea(attrs={"rows": 4, "class": "mono", "spellcheck": "false"})
+
+
 class LinesField(forms.CharField):
     """A list of texts, one a line."""
 
-    widget = forms.Textarea
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"required": False, "widget": _code_area(), **kwargs})
 
     def prepare_value(self, value: Any) -> Any:
         return "\n".join(map(str, value)) if isinstance(value, list) else value
@@ -53,7 +59,11 @@ class LinesField(forms.CharField):
 
 
 class ObjectField(forms.JSONField):
-    """A JSON object; nothing is an empty one."""
+    """A JSON object that `check` accepts; nothing is an empty one."""
+
+    def __init__(self, *, check: Callable[[object], None], **kwargs: Any) -> None:
+        self._check = check
+        super().__init__(**{"required": False, "initial": dict, "widget": _code_area(), **kwargs})
 
     def to_python(self, value: Any) -> Any:
         try:
@@ -68,7 +78,7 @@ class ObjectField(forms.JSONField):
     def clean(self, value: Any) -> Any:
         found = super().clean(value)
         if found is not None:
-            validate_metadata(found)
+            self._check(found)
         return found or {}
 
 
@@ -76,36 +86,77 @@ class KeyForm(forms.ModelForm[VirtualKey]):
     """What can be changed in a key. Its state is changed by buttons, its secrets by rotation."""
 
     models = LinesField(
-        label="Models",
-        required=False,
-        widget=forms.Textarea(attrs={"rows": 4, "class": "mono", "spellcheck": "false"}),
-        help_text="One model name or pattern a line, such as qwen-*. Empty allows every model.",
+        label="Models", help_text="One model name or pattern a line, such as qwen-*. Empty allows every model."
+    )
+    aliases = ObjectField(
+        label="Aliases",
+        check=validate_aliases,
+        help_text='Names that this key may use in the place of a model\'s own, such as {"fast": "qwen-7b"}.',
     )
     endpoint_classes = forms.MultipleChoiceField(
-        label="May call", choices=CLASSES, widget=forms.CheckboxSelectMultiple, initial=default_endpoint_classes
+        label="May call",
+        required=False,
+        choices=CLASSES,
+        widget=forms.CheckboxSelectMultiple,
+        initial=default_endpoint_classes,
+    )
+    allowed_upstreams = LinesField(
+        label="Upstreams",
+        help_text="Upstreams that a call with this key may choose by name, one name or pattern a line; * is all. "
+        "Empty: the gateway always chooses.",
+    )
+    priority = forms.IntegerField(
+        label="Priority",
+        required=False,
+        initial=0,
+        min_value=-HIGHEST_PRIORITY,
+        max_value=HIGHEST_PRIORITY,
+        widget=AdminIntegerFieldWidget,
+        help_text="From -100 to 100. While all upstreams are full, calls with a higher priority go first.",
     )
     metadata = ObjectField(
         label="Metadata",
-        required=False,
-        initial=dict,
-        widget=forms.Textarea(attrs={"rows": 4, "class": "mono", "spellcheck": "false"}),
+        check=validate_metadata,
         help_text='A JSON object; its list "tags" is copied to the request log.',
     )
 
     class Meta:
         model = VirtualKey
-        fields = ["name", "user_id", "models", "endpoint_classes", "max_parallel_requests", "metadata"]
+        fields = [
+            "name",
+            "user_id",
+            "key_type",
+            "models",
+            "aliases",
+            "endpoint_classes",
+            "allowed_upstreams",
+            "max_parallel_requests",
+            "priority",
+            "metadata",
+        ]
         widgets = {
             "name": AdminTextInputWidget(attrs={"autocomplete": "off"}),
             "user_id": AdminTextInputWidget(attrs={"autocomplete": "off"}),
             "max_parallel_requests": AdminIntegerFieldWidget(attrs={"min": 0, "placeholder": "no limit"}),
         }
-        labels = {"max_parallel_requests": "Calls at once"}
+        labels = {"key_type": "Type", "max_parallel_requests": "Calls at once"}
         help_texts = {
             "name": "What you and the logs call the key. Unique.",
             "user_id": "Who holds the key, such as an e-mail address or a service.",
+            "key_type": "Default and LLM API keys call the model servers. A management key calls none of them: it "
+            "issues and changes keys and models over the REST API.",
             "max_parallel_requests": "How many calls may be open at the same time. Empty means no limit.",
         }
+
+    def clean_priority(self) -> int:
+        """An emptied field is the usual priority."""
+        return self.cleaned_data["priority"] or 0
+
+    def clean(self) -> dict[str, Any]:
+        found = super().clean() or self.cleaned_data
+        if found.get("key_type") != MANAGEMENT and "endpoint_classes" in found and not found["endpoint_classes"]:
+            self.add_error("endpoint_classes", "Choose at least one, or the key can call nothing.")
+        return found
 
 
 class IssueForm(KeyForm):

@@ -40,9 +40,9 @@ class SecretsAdmin(_KeyAdmin):
     """Issues and rotates."""
 
     add_fieldsets = (
-        (None, {"fields": ("name", "user_id")}),
-        ("What it may call", {"fields": ("models", "endpoint_classes")}),
-        ("Limits", {"fields": ("max_parallel_requests", "valid_for")}),
+        (None, {"fields": ("name", "user_id", "key_type")}),
+        ("What it may call", {"fields": ("models", "aliases", "endpoint_classes", "allowed_upstreams")}),
+        ("Limits", {"fields": ("max_parallel_requests", "priority", "valid_for")}),
         ("Metadata", {"fields": ("metadata",), "classes": ("collapse",)}),
     )
 

@@ -18,7 +18,7 @@ from upstreams.models import UNHEALTHY, Deployment, Upstream
 
 pytestmark = pytest.mark.django_db
 KEYS, UPSTREAMS = "/admin/keys/virtualkey/", "/admin/upstreams/upstream/"
-NEW = {"name": "docs bot", "endpoint_classes": ["inference"], "valid_for": "0"}
+NEW = {"name": "docs bot", "key_type": "default", "endpoint_classes": ["inference"], "valid_for": "0"}
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC).timestamp()
 
 

@@ -1,3 +1,4 @@
+import json
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -17,7 +18,13 @@ from tests.support.people import signed_in
 
 pytestmark = pytest.mark.django_db
 LIST, ADD, ROTATE = "/admin/keys/virtualkey/", "/admin/keys/virtualkey/add/", "/admin/keys/virtualkey/rotate/"
-NEW = {"name": "docs bot", "endpoint_classes": ["inference", "monitoring"], "valid_for": "0"}
+NEW = {
+    "name": "docs bot",
+    "key_type": "default",
+    "endpoint_classes": ["inference", "monitoring"],
+    "priority": "0",
+    "valid_for": "0",
+}
 SECRET = re.compile(r"sk-vgw-[0-9A-Za-z]{36}")
 
 
@@ -45,6 +52,10 @@ def history_of(key: VirtualKey) -> list[str]:
 def edited(key: VirtualKey, **fields: object) -> dict[str, object]:
     return {
         "name": key.name,
+        "key_type": key.key_type,
+        "priority": key.priority,
+        "aliases": json.dumps(key.aliases),
+        "allowed_upstreams": "\n".join(key.allowed_upstreams),
         "endpoint_classes": key.endpoint_classes,
         "expires_at_0": "",
         "expires_at_1": "",
