@@ -35,6 +35,7 @@ from upstreams.models import (
     UpstreamsVersion,
 )
 from upstreams.observations import check_and_record
+from upstreams.sources import API, CONFIG
 
 if TYPE_CHECKING:
     _UpstreamAdmin = admin.ModelAdmin[Upstream]
@@ -42,6 +43,11 @@ else:
     _UpstreamAdmin = admin.ModelAdmin
 
 STATE_BADGES = {ACTIVE: (GOOD, "Active"), DRAINING: (WARNING, "Draining"), DISABLED: (QUIET, "Disabled")}
+SOURCE_BADGES = {
+    ENVIRONMENT: ("Environment", "Kept in step with HOSTED_VLLM_API_BASE"),
+    CONFIG: ("Config file", "Kept in step with a configuration file, each time it is applied"),
+    API: ("REST API", "Made through the model API"),
+}
 HEALTH_BADGES = {
     HEALTHY: (GOOD, "Healthy"),
     UNHEALTHY: (BAD, "Unhealthy"),
@@ -88,8 +94,8 @@ class UpstreamAdmin(FiltersOnly, _UpstreamAdmin):
         badges = badge(*STATE_BADGES[upstream.state])
         if upstream.is_default:
             badges += badge(QUIET, "Default", "Receives calls whose model is nobody's alias")
-        if upstream.source == ENVIRONMENT:
-            badges += badge(QUIET, "Environment", "Kept in step with HOSTED_VLLM_API_BASE")
+        if upstream.source in SOURCE_BADGES:
+            badges += badge(QUIET, *SOURCE_BADGES[upstream.source])
         return badges
 
     @admin.display(description="health", ordering="health")

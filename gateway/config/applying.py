@@ -16,7 +16,7 @@ from gateway.config.history import record
 from gateway.config.plan import Change, Plan, make_plan
 from gateway.config.state import OF_THE_FILE, current_state
 from gateway.config.wanted import Wanted
-from keys.models import KeysVersion, Secret, VirtualKey
+from keys.models import Secret, VirtualKey
 from upstreams.fields import Credential
 from upstreams.models import CONFIG, Deployment, ModelAlias, Routing, Upstream, UpstreamsVersion
 
@@ -40,9 +40,7 @@ def apply(wanted: Wanted, *, shown: Plan | None = None) -> Plan:
     """
     try:
         with transaction.atomic():
-            UpstreamsVersion.lock()
-            if wanted.keys:
-                KeysVersion.bump()
+            UpstreamsVersion.lock()  # one node after the other, for keys as well
             plan = plan_now(wanted)
             if shown is not None and plan.changes != shown.changes:
                 raise PlanChanged("The database was changed meanwhile; nothing was applied. Look at the plan again.")

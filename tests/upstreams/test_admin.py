@@ -274,6 +274,12 @@ def test_the_environments_upstream_is_shown_as_such(admin: Client) -> None:
     assert "Environment" in admin.get(LIST).content.decode()
 
 
+@pytest.mark.parametrize(("source", "word"), [("config", "Config file"), ("api", "REST API")])
+def test_an_upstream_that_a_program_keeps_is_shown_as_such(admin: Client, source: str, word: str) -> None:
+    an_upstream(source=source)
+    assert word in admin.get(LIST).content.decode()
+
+
 @pytest.mark.sockets
 def test_check_now_tells_version_models_and_latency(admin: Client) -> None:
     with Server() as server:

@@ -17,7 +17,7 @@ from gateway.config.document import ConfigError
 from gateway.config.reader import read_text
 from gateway.config.state import OF_THE_FILE
 from gateway.config.wanted import Wanted
-from keys.models import VirtualKey
+from keys.models import KeysVersion, VirtualKey
 from tests.gateway.config.seeds import FORK, LITELLM, row, rows
 from upstreams.fields import Credential
 from upstreams.models import CONFIG, DISCOVERED, Deployment, ModelAlias, Routing, Upstream, UpstreamsVersion
@@ -70,9 +70,9 @@ def test_the_examples_are_callable_once_applied(text: str) -> None:
 @pytest.mark.parametrize("text", [LITELLM, FULL])
 def test_applying_twice_changes_nothing(text: str) -> None:
     assert lines(text) != []
-    version = UpstreamsVersion.current()
+    versions = (UpstreamsVersion.current(), KeysVersion.current())
     assert lines(text) == []
-    assert UpstreamsVersion.current() == version
+    assert (UpstreamsVersion.current(), KeysVersion.current()) == versions
 
 
 def test_everything_of_a_file_is_there() -> None:
