@@ -87,8 +87,11 @@ def test_only_the_name_is_needed(admin: Client) -> None:
 
 def test_everything_can_be_set(admin: Client) -> None:
     more = {"user_id": "ada", "models": "qwen-*\r\n\r\n llama ", "max_parallel_requests": "3", "valid_for": "86400"}
-    admin.post(ADD, {**NEW, **more, "metadata": '{"tags": ["x"]}'})
+    routing = {"aliases": '{"fast": "llama"}', "allowed_upstreams": "gpu-*", "priority": "7", "key_type": "llm_api"}
+    admin.post(ADD, {**NEW, **more, **routing, "metadata": '{"tags": ["x"]}'})
     key = VirtualKey.objects.get()
+    assert (key.aliases, key.allowed_upstreams) == ({"fast": "llama"}, ["gpu-*"])
+    assert (key.priority, key.key_type) == (7, "llm_api")
     assert (key.user_id, key.models, key.max_parallel_requests) == ("ada", ["qwen-*", "llama"], 3)
     assert key.metadata == {"tags": ["x"]}
     assert timedelta(hours=23) < key.expires_at - timezone.now() < timedelta(hours=25)
@@ -132,6 +135,26 @@ def test_the_list_tells_name_secret_owner_and_state(admin: Client) -> None:
     html = admin.get(LIST).content.decode()
     for told in ("docs bot", key.masked, "ada@example.com", "Active"):
         assert told in html
+
+
+def test_the_list_and_the_page_tell_a_management_key(admin: Client) -> None:
+    key = issue(key_type="management")
+    issue("other")
+    assert [found.pk for found in admin.get(LIST, {"key_type": "management"}).context["cl"].result_list] == [key.pk]
+    for page in (admin.get(LIST), admin.get(page_of(key))):
+        assert '<span class="badge badge-warning" title="">Management</span>' in page.content.decode()
+
+
+def test_a_management_key_needs_nothing_that_it_may_call(admin: Client) -> None:
+    admin.post(ADD, {**NEW, "key_type": "management", "endpoint_classes": []})
+    assert VirtualKey.objects.get().key_type == "management"
+
+
+def test_an_emptied_priority_is_the_usual_one(admin: Client) -> None:
+    key = issue(priority=7)
+    admin.post(page_of(key), edited(key, priority=""))
+    key.refresh_from_db()
+    assert key.priority == 0
 
 
 def test_the_empty_list_says_what_to_do(admin: Client) -> None:
@@ -313,6 +336,13 @@ def test_saving_writes_only_what_was_edited(admin: Client, monkeypatch: pytest.M
         ("endpoint_classes", ["root"]),
         ("endpoint_classes", []),
         ("models", "x" * 256),
+        ("aliases", "[]"),
+        ("aliases", '{"fast": ""}'),
+        ("aliases", '{"fast": "\\u0000"}'),
+        ("allowed_upstreams", "x" * 256),
+        ("priority", "101"),
+        ("priority", "high"),
+        ("key_type", "read_only"),
         ("models", "\n".join(map(str, range(1001)))),
     ],
 )

@@ -15,6 +15,10 @@ ALL_FIELDS = {
     "key_alias": "laptop",
     "duration": "30d",
     "models": ["my-model", "qwen-*"],
+    "aliases": {"fast": "my-model"},
+    "allowed_upstreams": ["gpu-1", "lab-*"],
+    "priority": -5,
+    "key_type": "llm_api",
     "user_id": "ann",
     "metadata": {"tags": ["a"], "n": 1},
     "key": "sk-brought-along-1",
@@ -52,7 +56,7 @@ def test_every_field_is_kept(api):
 
 @pytest.mark.parametrize(
     ("field", "empty"),
-    [("spend", 0.0), ("max_budget", None), ("models", []), ("team_id", None), ("aliases", {}), ("tags", None)],
+    [("spend", 0.0), ("max_budget", None), ("models", []), ("team_id", None), ("config", {}), ("tags", None)],
 )
 def test_what_is_not_kept_is_answered_as_empty(api, field, empty):
     assert api.generate()[field] == empty
@@ -62,15 +66,17 @@ def test_null_means_the_default(api):
     body = api.generate(**dict.fromkeys(ALL_FIELDS))
     assert (body["models"], body["metadata"], body["blocked"], body["expires"]) == ([], {}, False, None)
     assert body["endpoint_classes"] == ["inference", "monitoring"]
+    assert (body["aliases"], body["allowed_upstreams"]) == ({}, [])
+    assert (body["priority"], body["key_type"]) == (0, "default")
 
 
 @pytest.mark.parametrize("value", [None, [], {}, "", False])
 def test_an_empty_field_without_effect_is_accepted(api, value):
-    api.generate(max_budget=value, tags=value, key_type="default", spend=0)
+    api.generate(max_budget=value, tags=value, spend=0)
 
 
 @pytest.mark.parametrize(
-    "field", [{"max_budget": 0}, {"max_budget": 5.0}, {"rpm_limit": 0}, {"key_type": "management"}, {"spend": 1}]
+    "field", [{"max_budget": 0}, {"max_budget": 5.0}, {"rpm_limit": 0}, {"key_type": "read_only"}, {"spend": 1}]
 )
 def test_a_field_without_effect_is_refused_by_name(api, field):
     answer = api.post("generate", field)
@@ -122,6 +128,31 @@ def test_a_malformed_own_key_is_refused_without_echo(api):
         {"models": [1]},
         {"models": [""]},
         {"models": ["all-team-models"]},
+        {"aliases": []},
+        {"aliases": "fast"},
+        {"aliases": {"": "m"}},
+        {"aliases": {"fast": ""}},
+        {"aliases": {"fast": 1}},
+        {"aliases": {"fast": None}},
+        {"aliases": {"fast": ["m"]}},
+        {"aliases": {"x" * 256: "m"}},
+        {"aliases": {"fast": "x" * 256}},
+        {"aliases": {str(number): "m" for number in range(1001)}},
+        {"aliases": {"a\0": "m"}},
+        {"allowed_upstreams": "gpu-1"},
+        {"allowed_upstreams": {}},
+        {"allowed_upstreams": [""]},
+        {"allowed_upstreams": [1]},
+        {"allowed_upstreams": ["x" * 256]},
+        {"allowed_upstreams": ["x"] * 1001},
+        {"priority": 101},
+        {"priority": -101},
+        {"priority": "1"},
+        {"priority": 1.0},
+        {"priority": True},
+        {"key_type": "admin"},
+        {"key_type": ""},
+        {"key_type": 5},
         {"metadata": []},
         {"metadata": {"tags": "a"}},
         {"metadata": {"a": "x" * 70_000}},

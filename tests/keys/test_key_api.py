@@ -136,6 +136,28 @@ def test_null_clears(api):
     assert body["expires"] is None
 
 
+def test_null_clears_what_routes(api):
+    made = api.generate(aliases={"a": "b"}, allowed_upstreams=["*"], priority=3, key_type="llm_api")
+    names = ["aliases", "allowed_upstreams", "priority", "key_type"]
+    body = api.post("update", {"key": made["token"], **dict.fromkeys(names)}).json()
+    assert [body[name] for name in names] == [{}, [], 0, "default"]
+
+
+def test_aliases_are_replaced_as_a_whole(api):
+    made = api.generate(aliases={"a": "b", "c": "d"}, priority=3)
+    body = api.post("update", {"key": made["token"], "aliases": {"e": "f"}}).json()
+    assert (body["aliases"], body["priority"]) == ({"e": "f"}, 3)
+
+
+def test_info_and_list_tell_what_routes(api):
+    fields = {"aliases": {"a": "b"}, "allowed_upstreams": ["gpu-*"], "priority": 3, "key_type": "llm_api"}
+    made = api.generate(**fields)
+    info = api.get(f"info?key={made['key']}").json()["info"]
+    (row,) = api.get("list?return_full_object=true").json()["keys"]
+    assert fields.items() <= info.items()
+    assert fields.items() <= row.items()
+
+
 def test_an_alias_names_the_key_too(api):
     made = api.generate(key_alias="laptop")
     body = api.post("update", {"key_alias": "laptop", "duration": "1h"}).json()

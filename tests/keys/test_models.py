@@ -154,6 +154,13 @@ def test_a_second_rotation_does_not_prolong_an_overlap_and_clears_what_is_over()
     assert not Secret.objects.filter(pk=first.pk).exists()
 
 
+def test_a_management_key_has_no_classes_that_count():
+    key = VirtualKey(endpoint_classes=["inference"])
+    assert key.granted_classes == ["inference"]
+    key.key_type = "management"
+    assert key.granted_classes == []
+
+
 def test_state_tells_blocked_before_expired():
     key = VirtualKey(expires_at=timezone.now() - timedelta(seconds=1))
     assert key.state == "expired"
@@ -178,6 +185,13 @@ def test_a_key_is_found_by_its_secret_or_its_digest():
     [
         {"models": "m"},
         {"models": [""]},
+        {"aliases": [1]},
+        {"aliases": {"a": ""}},
+        {"allowed_upstreams": "*"},
+        {"allowed_upstreams": [""]},
+        {"priority": 101},
+        {"priority": -101},
+        {"key_type": "read_only"},
         {"metadata": [1]},
         {"endpoint_classes": ["root"]},
         {"endpoint_classes": "x"},

@@ -6,9 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keys.errors import EndpointClassDenied, ModelDenied
+from keys.errors import EndpointClassDenied, ManagementKeyDenied, ManagementRefused, ModelDenied, UpstreamDenied
 from keys.identity import ANONYMOUS, MASTER, Identity
-from keys.permissions import check_class, check_model, may_use_any, may_use_model
+from keys.permissions import (
+    check_class,
+    check_manager,
+    check_manages,
+    check_model,
+    check_upstream,
+    is_manager,
+    may_use_any,
+    may_use_model,
+    resolve_alias,
+)
 
 
 def limited_to(*models):
@@ -81,3 +91,88 @@ def test_one_of_several_models_is_enough():
     assert may_use_any(limited_to("a"), ["b", "a"])
     assert not may_use_any(limited_to("a"), ["b"])
     assert not may_use_any(limited_to(), [])
+
+
+# --- Names of the key's own
+
+
+def test_a_name_of_the_keys_own_stands_for_a_model():
+    identity = Identity(key_id=1, name=None, aliases={"fast": "qwen-7b"})
+    assert [resolve_alias(identity, name) for name in ("fast", "qwen-7b", "")] == ["qwen-7b", "qwen-7b", ""]
+
+
+def test_a_name_stands_for_a_model_and_not_for_another_name():
+    identity = Identity(key_id=1, name=None, aliases={"a": "b", "b": "c"})
+    assert resolve_alias(identity, "a") == "b"
+
+
+@pytest.mark.parametrize(
+    ("models", "asked", "allowed"),
+    [
+        ([], "fast", True),
+        (["fast"], "fast", True),
+        (["qwen-*"], "fast", True),
+        (["fast"], "qwen-7b", False),
+        (["other"], "fast", False),
+        (["other"], "qwen-7b", False),
+    ],
+)
+def test_a_list_allows_the_name_asked_for_or_what_it_stands_for(models, asked, allowed):
+    identity = Identity(key_id=1, name=None, models=tuple(models), aliases={"fast": "qwen-7b"})
+    assert may_use_model(identity, asked) is allowed
+
+
+# --- Upstreams by name
+
+
+@pytest.mark.parametrize(
+    ("grants", "name"), [(["gpu-1"], "gpu-1"), (["lab-*"], "lab-2"), (["*"], "any"), (["a", "b"], "b")]
+)
+def test_a_grant_lets_a_call_name_the_upstream(grants, name):
+    check_upstream(Identity(key_id=1, name=None, allowed_upstreams=tuple(grants)), name)
+
+
+@pytest.mark.parametrize("grants", [[], ["gpu-10"], ["lab-*"], ["GPU-1"], [""]])
+def test_without_a_grant_no_upstream_can_be_named(grants):
+    with pytest.raises(UpstreamDenied) as refusal:
+        check_upstream(Identity(key_id=1, name=None, allowed_upstreams=tuple(grants)), "gpu-1")
+    assert (refusal.value.status_code, refusal.value.type) == (403, "key_upstream_access_denied")
+    assert not any(name in refusal.value.message for name in ("gpu", "lab"))
+
+
+def test_the_master_key_may_name_every_upstream_and_anonymous_callers_none():
+    check_upstream(MASTER, "gpu-1")
+    with pytest.raises(UpstreamDenied):
+        check_upstream(ANONYMOUS, "gpu-1")
+
+
+# --- Managers
+
+
+def of_type(key_type):
+    return Identity(key_id=1, name=None, key_type=key_type, endpoint_classes=frozenset())
+
+
+def test_managers_are_the_master_key_and_management_keys():
+    assert is_manager(MASTER)
+    assert is_manager(of_type("management"))
+    check_manager(of_type("management"))
+
+
+@pytest.mark.parametrize("identity", [ANONYMOUS, of_type("default"), of_type("llm_api"), of_type("read_only")])
+def test_all_others_are_no_managers(identity):
+    assert not is_manager(identity)
+    with pytest.raises(ManagementRefused):
+        check_manager(identity)
+
+
+def test_management_keys_are_managed_with_the_master_key_only():
+    check_manages(MASTER, ["management"])
+    check_manages(of_type("management"), ["default", "llm_api"])
+    with pytest.raises(ManagementKeyDenied):
+        check_manages(of_type("management"), ["default", "management"])
+
+
+def test_a_management_key_is_told_to_use_another_key_for_calls():
+    with pytest.raises(EndpointClassDenied, match="Use another key for calls"):
+        check_class(of_type("management"), "inference")

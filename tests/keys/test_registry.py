@@ -55,6 +55,47 @@ def test_an_identity_has_what_decisions_need(registry):
     assert (identity.secret_id, identity.masked) == (key.secrets.get().pk, key.masked)
 
 
+def test_an_identity_has_what_routing_needs(registry):
+    _, digest = issue(aliases={"fast": "m"}, allowed_upstreams=["gpu-*"], priority=-3, key_type="llm_api")
+    registry.refresh()
+    identity = registry.find(digest)
+    assert (identity.aliases, identity.allowed_upstreams) == ({"fast": "m"}, ("gpu-*",))
+    assert (identity.priority, identity.key_type) == (-3, "llm_api")
+    assert identity.endpoint_classes == {"inference", "monitoring"}
+
+
+def test_a_change_of_what_routing_needs_comes_with_the_next_refresh(registry):
+    key, digest = issue()
+    registry.refresh()
+    assert (registry.find(digest).aliases, registry.find(digest).allowed_upstreams) == ({}, ())
+    VirtualKey.objects.filter(pk=key.pk).update(aliases={"a": "b"}, allowed_upstreams=["*"], priority=1)
+    registry.refresh()
+    identity = registry.find(digest)
+    assert (identity.aliases, identity.allowed_upstreams, identity.priority) == ({"a": "b"}, ("*",), 1)
+
+
+def test_an_identity_cannot_be_changed(registry):
+    _, digest = issue(aliases={"a": "b"})
+    registry.refresh()
+    with pytest.raises(TypeError):
+        registry.find(digest).aliases["a"] = "c"
+    assert hash(registry.find(digest)) == hash(DatabaseDirectory().find(digest))
+
+
+@pytest.mark.parametrize("key_type", ["management", "read_only", "of tomorrow"])
+def test_only_types_for_calls_may_call(registry, key_type):
+    _, digest = issue(key_type=key_type, endpoint_classes=["inference", "server_control"])
+    registry.refresh()
+    assert registry.find(digest).endpoint_classes == frozenset()
+
+
+@pytest.mark.parametrize("damage", [5, "text", [1], {"a": 1}])
+def test_a_damaged_grant_grants_nothing(registry, damage):
+    _, digest = issue(aliases=damage, allowed_upstreams=damage if damage != "text" else {"a": "*"})
+    registry.refresh()
+    assert (registry.find(digest).aliases, registry.find(digest).allowed_upstreams) == ({}, ())
+
+
 def test_both_directories_find_the_same_identity(registry):
     key, first = issue(metadata={"tags": ["a"]})
     second = crypto.digest(key.rotate(timedelta(hours=1)))
