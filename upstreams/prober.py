@@ -18,6 +18,7 @@ from typing import Any
 from django.db import close_old_connections
 
 from upstreams import checking
+from upstreams.load import Figures
 from upstreams.models import DISABLED, ModelAlias, Routing, Upstream, UpstreamsVersion
 from upstreams.observations import record, record_illness, record_loads
 from upstreams.selection import LowestWaiting
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 16
 TICK_SECONDS = 0.25
 FOLLOW_SECONDS = 1.0
+REWRITE_SECONDS = 6.0
 FULL, PULSE, LOAD = "full", "pulse", "load"
 
 
@@ -50,6 +52,8 @@ class _Watched:
     due: dict[str, float] = field(default_factory=dict)
     going_on: dict[str, Future[Any]] = field(default_factory=dict)
     is_ill: bool = False
+    written: Figures | None = None
+    written_at: float = 0.0
     is_chosen_by_load: bool = False
 
     def look(self, kind: str) -> Any:
@@ -162,10 +166,17 @@ class Prober:
                 seen = look.result()
                 if kind != LOAD:
                     self._note_health(watched, kind, seen)
-                elif seen is not None:
+                elif seen is not None and self._is_news(watched, seen):
                     loads[pk] = seen
         if loads:
             record_loads(loads)
+
+    def _is_news(self, watched: _Watched, seen: Figures) -> bool:
+        """Whether the figures are others than those in the database, or those will soon be too old."""
+        if seen == watched.written and self._clock() - watched.written_at < REWRITE_SECONDS:
+            return False
+        watched.written, watched.written_at = seen, self._clock()
+        return True
 
     def _note_health(self, watched: _Watched, kind: str, seen: checking.Check) -> None:
         was_ill, watched.is_ill = watched.is_ill, not seen.healthy
