@@ -35,7 +35,7 @@ from keys.authentication import check_usable, recognise
 from keys.errors import KeyUnknown
 from keys.identity import INFERENCE, Identity
 from keys.limits import charges_for
-from keys.permissions import check_class, check_model, check_upstream, may_use_model, resolve_alias
+from keys.permissions import check_class, check_model, check_served, check_upstream, may_use_model, resolve_alias
 from upstreams.errors import CredentialUnreadable, NoUpstream, UpstreamError, UpstreamTimeout
 from upstreams.health import Mark
 from upstreams.selection import NO_HINTS, Candidate, Hints
@@ -222,11 +222,12 @@ class PassThrough:
         return self._plane.pool.named(name)
 
     def _check_model(self, exchange: Exchange, named: Candidate | None) -> None:
-        model = exchange.call.model
-        if model is None and exchange.parsed.is_readable:  # vLLM takes the one that it has
-            pool = self._plane.pool
-            model = pool.default_served_model() if named is None else pool.served_model_of(named.upstream.id)
-        check_model(exchange.identity, model)
+        model, pool = exchange.call.model, self._plane.pool
+        if model is not None or not exchange.parsed.is_readable:
+            check_model(exchange.identity, model)
+        else:  # vLLM takes the one that it has
+            served = pool.default_served_model() if named is None else pool.served_model_of(named.upstream.id)
+            check_served(exchange.identity, served)
 
     def _check_known(self, exchange: Exchange) -> None:
         """Raises ModelUnknown where no upstream has the model and others are known."""

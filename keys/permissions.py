@@ -18,6 +18,7 @@ __all__ = [
     "check_manager",
     "check_manages",
     "check_model",
+    "check_served",
     "check_upstream",
     "is_manager",
     "may_use_any",
@@ -38,10 +39,15 @@ def check_model(identity: Identity, model: str | None) -> None:
         raise ModelDenied(model)
 
 
+def check_served(identity: Identity, model: str | None) -> None:
+    """As `check_model`, of the model that answers a call which names none: the key's own names do not count."""
+    if identity.models and (model is None or not _is_listed(identity, {model})):
+        raise ModelDenied(model)
+
+
 def may_use_model(identity: Identity, model: str) -> bool:
     """Whether the key may use the model: its list allows the name, or what that stands for. Without a list: all."""
-    names = {model, resolve_alias(identity, model)}
-    return not identity.models or any(_matches(pattern, name) for pattern in identity.models for name in names)
+    return not identity.models or _is_listed(identity, {model, resolve_alias(identity, model)})
 
 
 def resolve_alias(identity: Identity, model: str) -> str:
@@ -75,6 +81,10 @@ def check_manages(identity: Identity, key_types: Iterable[str]) -> None:
 def may_use_any(identity: Identity, models: Iterable[str]) -> bool:
     """Whether the key may use at least one of the models."""
     return any(may_use_model(identity, model) for model in models)
+
+
+def _is_listed(identity: Identity, names: Iterable[str]) -> bool:
+    return any(_matches(pattern, name) for pattern in identity.models for name in names)
 
 
 def _matches(pattern: str, text: str) -> bool:

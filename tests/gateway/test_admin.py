@@ -135,6 +135,10 @@ def test_a_key_without_inference_gets_a_curl_for_the_models(admin: Client) -> No
     assert "/vllm/v1/models" in snippet(admin, models="qwen", endpoint_classes=["monitoring"])
 
 
+def test_a_management_key_gets_a_curl_for_the_keys(admin: Client) -> None:
+    assert "curl http://testserver/key/list" in snippet(admin, key_type="management")
+
+
 # --- The first page -------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from keys.permissions import (
     check_manager,
     check_manages,
     check_model,
+    check_served,
     check_upstream,
     is_manager,
     may_use_any,
@@ -120,6 +121,16 @@ def test_a_name_stands_for_a_model_and_not_for_another_name():
 def test_a_list_allows_the_name_asked_for_or_what_it_stands_for(models, asked, allowed):
     identity = Identity(key_id=1, name=None, models=tuple(models), aliases={"fast": "qwen-7b"})
     assert may_use_model(identity, asked) is allowed
+
+
+def test_a_name_of_the_keys_own_says_nothing_of_the_model_that_answers_when_none_is_named():
+    identity = Identity(key_id=1, name=None, models=("qwen-*",), aliases={"llama": "qwen-7b"})
+    check_model(identity, "llama")
+    check_served(identity, "qwen-7b")
+    for model in ("llama", None):
+        with pytest.raises(ModelDenied):
+            check_served(identity, model)
+    check_served(limited_to(), None)
 
 
 # --- Upstreams by name
