@@ -251,10 +251,20 @@ def _usable(places: Iterable[Place], model: str) -> list[Candidate]:
     listed = [candidate for place, candidate in readable if place.is_listed]
     usable = listed or [candidate for _, candidate in readable]
     if usable:
-        return usable
+        return _one_each(usable)
     if active:
         raise CredentialUnreadable
     raise NoUpstream("The upstream for this model takes no calls now: it is draining or disabled.")
+
+
+def _one_each(usable: list[Candidate]) -> list[Candidate]:
+    """One candidate for each server: two rows may lead to one, which a call must not try twice."""
+    if len(usable) == 1:
+        return usable
+    servers: dict[str, Candidate] = {}
+    for one in usable:
+        servers.setdefault(one.upstream.base_url, one)
+    return list(servers.values())
 
 
 pool = UpstreamPool()

@@ -215,6 +215,36 @@ def test_a_target_carries_its_ceiling_and_times() -> None:
 # --- The order
 
 
+def test_two_rows_of_one_server_are_one_candidate() -> None:
+    make("one", "chat")
+    make("two", "chat")
+    make("again", "chat", url="http://one")
+    assert names(fresh().candidates("chat")) == ["one", "two"]
+
+
+def test_the_other_row_of_a_server_serves_when_the_first_is_draining() -> None:
+    make("one", "chat", state="draining")
+    make("again", "chat", url="http://one")
+    assert names(fresh().candidates("chat")) == ["again"]
+
+
+@pytest.mark.parametrize("strategy", ["session_affinity", "prefix_affinity"])
+def test_when_a_server_cools_down_only_its_own_sessions_and_prefixes_move(strategy: str) -> None:
+    Routing.objects.create(strategy=strategy)
+    upstreams = [make(name, "chat") for name in ("one", "two", "three")]
+    pool = fresh()
+    hints = [Hints(session=str(number), prefix=b"%d" % number) for number in range(200)]
+    before = [pool.candidates("chat", one)[0].upstream.name for one in hints]
+    pool.mark(upstreams[1].pk, Mark.REFUSED)
+    during = [pool.candidates("chat", one)[0].upstream.name for one in hints]
+    pool.mark(upstreams[1].pk, Mark.OK)
+    after = [pool.candidates("chat", one)[0].upstream.name for one in hints]
+    assert set(before) == {"one", "two", "three"}
+    assert all(then == now for then, now in zip(before, during, strict=True) if then != "two")
+    assert "two" not in during
+    assert after == before
+
+
 def firsts(pool: UpstreamPool, model: str, calls: int, hints: Hints | None = None) -> Counter[str]:
     return Counter(pool.candidates(model, hints or Hints())[0].upstream.name for _ in range(calls))
 
