@@ -73,7 +73,7 @@ class UnsupportedOperation(GatewayError):
 
     status_code = 501
     type = "unsupported_operation"
-    default_detail = "vLLM does not have this operation."
+    default_detail = "This operation of OpenAI's is none that vLLM has."
 
 
 class BodyTooLarge(InvalidRequest):
