@@ -8,13 +8,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from django.conf import settings
 from django.utils import timezone
 
 from common.versioned import KEEP_TOMBSTONES
+from upstreams.entries import Entry, ServedModel, first_model, usable, usable_alone
 from upstreams.errors import CredentialUnreadable, ModelHidden, NoSuchUpstream, NoUpstream
 from upstreams.health import Cooldowns, Mark
 from upstreams.models import (
@@ -28,7 +29,7 @@ from upstreams.models import (
     UpstreamsVersion,
 )
 from upstreams.selection import NO_HINTS, STRATEGIES, Candidate, Hints, InFlight, Load, Situation, Target
-from upstreams.view import Entry, Place, ServedModel, View
+from upstreams.view import View
 
 __all__ = ["Candidate", "Hints", "Mark", "ServedModel", "Target", "UpstreamPool", "pool"]
 
@@ -117,13 +118,13 @@ class UpstreamPool:
         view = self._view
         places = view.places(model) if model is not None else ()
         if model is not None and places:
-            usable = _usable(places, model)
-            return usable if len(usable) == 1 else self._ordered(model, usable, hints)
+            found = usable(places, model)
+            return found if len(found) == 1 else self._ordered(model, found, hints)
         if view.default is None:
             return [Candidate(self._without_default(view))]
         if model is not None and view.hides(model, view.default):
             raise ModelHidden
-        return _usable_alone(view.default)
+        return usable_alone(view.default)
 
     def knows(self, model: str) -> bool:
         """Whether an alias or a pattern has this name; all others go to the default upstream."""
@@ -133,7 +134,7 @@ class UpstreamPool:
         """The upstream of this name. Raises NoSuchUpstream, NoUpstream, CredentialUnreadable."""
         for entry in self._view.entries.values():
             if entry.name == name:
-                return _usable_alone(entry)[0]
+                return usable_alone(entry)[0]
         raise NoSuchUpstream
 
     def on(self, candidate: Candidate, model: str | None) -> Candidate:
@@ -155,15 +156,15 @@ class UpstreamPool:
         """How much of a prompt decides where calls for this model go; 0 where it decides nothing."""
         return self._view.prefix_bytes_of(model) if model is not None else 0
 
-    def _ordered(self, model: str, usable: list[Candidate], hints: Hints) -> list[Candidate]:
+    def _ordered(self, model: str, found: list[Candidate], hints: Hints) -> list[Candidate]:
         """By the alias's strategy; behind them those that look ill or cool down, the one that is free soonest first."""
         turn = self._turns[model]
         if len(self._turns) > MOST_TURNS:  # callers choose names where an alias is a pattern
             self._turns.clear()
         self._turns[model] = turn + 1
-        troubles = {one: self._trouble(one) for one in usable} if self._cooldowns or self._unhealthy else {}
-        well = [one for one in usable if troubles.get(one, WELL) == WELL]
-        behind = sorted((one for one in usable if troubles.get(one, WELL) != WELL), key=troubles.__getitem__)
+        troubles = {one: self._trouble(one) for one in found} if self._cooldowns or self._unhealthy else {}
+        well = [one for one in found if troubles.get(one, WELL) == WELL]
+        behind = sorted((one for one in found if troubles.get(one, WELL) != WELL), key=troubles.__getitem__)
         if len(well) < 2:
             return well + behind
         strategy = STRATEGIES.get(self._view.strategy_of(model), STRATEGIES["least_in_flight"])
@@ -192,11 +193,11 @@ class UpstreamPool:
 
     def default_served_model(self) -> str | None:
         """The model that the default upstream's vLLM takes when a call names none; None when that is not known."""
-        return _first_model(self._view.default)
+        return first_model(self._view.default)
 
     def served_model_of(self, upstream_id: int | None) -> str | None:
         """The model that this upstream's vLLM takes when a call names none; None when that is not known."""
-        return _first_model(self._view.entries.get(upstream_id) if upstream_id is not None else None)
+        return first_model(self._view.entries.get(upstream_id) if upstream_id is not None else None)
 
     # --- What calls do there
 
@@ -227,44 +228,6 @@ class UpstreamPool:
         self._cooldowns.mark(
             upstream_id, mark, seconds=routing.cooldown_seconds, failures=routing.failures_before_cooldown
         )
-
-
-def _first_model(entry: Entry | None) -> str | None:
-    if entry is None:
-        return None
-    if entry.served_models:
-        return entry.served_models[0]
-    return entry.deployments[0].served_name if len(entry.deployments) == 1 else None
-
-
-def _usable_alone(entry: Entry) -> list[Candidate]:
-    if not entry.active:
-        raise NoUpstream("The upstream takes no calls now: it is draining or disabled.")
-    if entry.target is None:
-        raise CredentialUnreadable
-    return [Candidate(entry.target)]
-
-
-def _usable(places: Iterable[Place], model: str) -> list[Candidate]:
-    active = [place for place in places if place.entry.active]
-    readable = [(place, candidate) for place in active if (candidate := place.candidate(model)) is not None]
-    listed = [candidate for place, candidate in readable if place.is_listed]
-    usable = listed or [candidate for _, candidate in readable]
-    if usable:
-        return _one_each(usable)
-    if active:
-        raise CredentialUnreadable
-    raise NoUpstream("The upstream for this model takes no calls now: it is draining or disabled.")
-
-
-def _one_each(usable: list[Candidate]) -> list[Candidate]:
-    """One candidate for each server: two rows may lead to one, which a call must not try twice."""
-    if len(usable) == 1:
-        return usable
-    servers: dict[str, Candidate] = {}
-    for one in usable:
-        servers.setdefault(one.upstream.base_url, one)
-    return list(servers.values())
 
 
 pool = UpstreamPool()

@@ -18,11 +18,12 @@ from typing import Any
 from django.db import close_old_connections
 
 from upstreams import checking
+from upstreams.entries import Entry
 from upstreams.load import Figures
 from upstreams.models import DISABLED, ModelAlias, Routing, Upstream, UpstreamsVersion
 from upstreams.observations import record, record_illness, record_loads
 from upstreams.selection import LowestWaiting
-from upstreams.view import Entry, View
+from upstreams.view import View
 
 logger = logging.getLogger(__name__)
 

@@ -4,87 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import chain
-from typing import Any
 
-from upstreams.errors import CredentialUnreadable
-from upstreams.models import ACTIVE, DISCOVERED, Deployment, Upstream
+from upstreams.entries import Entry, Place, ServedModel, served
+from upstreams.models import DISCOVERED
 from upstreams.routing import ModelAlias, Routing
-from upstreams.selection import Candidate, PrefixAffinity, Target, Timeouts
+from upstreams.selection import PrefixAffinity
 
 PREFIXES = ("vllm/", "hosted_vllm/")
 """What LiteLLM's users write before a model's name; understood where no alias has that exact name."""
 
 _MOST_STEPS = 5  # of aliases that stand for each other
-
-
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """A model as `GET /v1/models` lists it. `created` in unix seconds; `parent` is the base model of a LoRA."""
-
-    alias: str
-    created: int
-    root: str | None = None
-    parent: str | None = None
-    max_model_len: int | None = None
-    upstreams: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One upstream as the database had it. `target` is None when its credential cannot be decrypted."""
-
-    name: str
-    target: Target | None
-    active: bool
-    is_default: bool
-    created_at: datetime | None = None
-    served_models: tuple[str, ...] = ()
-    details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    deployments: tuple[Deployment, ...] = ()
-
-    @classmethod
-    def of(cls, row: Upstream) -> Entry:
-        """The row, read with its deployments."""
-        timeouts = Timeouts(row.connect_timeout, row.first_byte_timeout, row.idle_timeout, row.total_timeout)
-        try:
-            target = Target(row.pk, row.name, row.url, row.credential.reveal(), row.max_parallel, timeouts)
-        except CredentialUnreadable:
-            target = None
-        details = [one for one in row.served_details if isinstance(one, dict)]
-        return cls(
-            name=row.name,
-            target=target,
-            active=row.state == ACTIVE,
-            is_default=row.is_default,
-            created_at=row.created_at,
-            served_models=tuple(row.served_models),
-            details={str(one.get("id")): one for one in details},
-            deployments=tuple(row.deployments.all()),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A deployment on its upstream."""
-
-    entry: Entry
-    alias: str
-    served_name: str
-    weight: int
-
-    @property
-    def is_listed(self) -> bool:
-        """Whether the server has the model, as far as it has said."""
-        return not self.entry.served_models or self.served_name in self.entry.served_models
-
-    def candidate(self, asked: str) -> Candidate | None:
-        """Where a call that asks for this name would go; None while the upstream's credential is unreadable."""
-        if self.entry.target is None:
-            return None
-        served = None if self.served_name == asked else self.served_name
-        return Candidate(self.entry.target, served, self.alias, self.weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,30 +110,8 @@ class View:
         for name in sorted(names):
             usable = [place for place in self.places(name) if place.entry.active]
             if usable:
-                listed.append(_served(name, usable))
+                listed.append(served(name, usable))
         return listed
-
-
-def _served(name: str, places: Sequence[Place]) -> ServedModel:
-    details = next((place.entry.details.get(place.served_name) for place in places if place.is_listed), None) or {}
-    created = places[0].entry.created_at
-    lengths = [_whole(place.entry.details.get(place.served_name, {}).get("max_model_len")) for place in places]
-    return ServedModel(
-        alias=name,
-        created=_whole(details.get("created")) or (int(created.timestamp()) if created else 0),
-        root=_text(details.get("root")),
-        parent=_text(details.get("parent")),
-        max_model_len=min((length for length in lengths if length), default=None),
-        upstreams=tuple(place.entry.name for place in places),
-    )
-
-
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def _readings(model: str) -> list[str]:

@@ -12,7 +12,7 @@ from gateway.errors import ModelUnknown
 from gateway.exchange import Exchange
 from keys.identity import Identity
 from keys.permissions import may_use_model
-from upstreams.view import ServedModel
+from upstreams.entries import ServedModel
 
 OWNER = "vllm"
 """Who owns a model, as vLLM itself says."""
