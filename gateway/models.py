@@ -11,10 +11,13 @@ from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Sum
+from django.db.models import Q, Sum
 
 from gateway.account import call_ids, histogram
 from gateway.account.entry import MAX_LENGTHS, MAX_TAG_LENGTH, Outcome, UsageSource
+
+MAX_RESPONSE_ID = 200
+"""Characters of a response's id; one that is longer (clients may choose them) is nobody's."""
 
 
 def outcome_choices() -> list[tuple[str, str]]:
@@ -258,3 +261,35 @@ class UsageHourTag(Usage):
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H:%M} {self.tag}"
+
+
+class StoredResponse(models.Model):
+    """Who made a stored response, and where: only its key may read it, at the upstream that has it.
+
+    `key_id` is empty for the master key and, when `anonymous`, for whoever calls without one. `state` is the
+    conversation up to a response that the gateway translated itself, encrypted; empty when the upstream has it.
+    """
+
+    response_id = models.CharField(max_length=MAX_RESPONSE_ID, unique=True)
+    key_id = models.BigIntegerField(null=True)
+    anonymous = models.BooleanField(default=False)
+    user_id = _text("user_id")
+    upstream_id = models.BigIntegerField(null=True)
+    upstream_name = _text("upstream_name", verbose_name="upstream")
+    model = _text("model")
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    translated = models.BooleanField(default=False)
+    state = models.TextField(null=True, editable=False)
+    state_bytes = models.IntegerField(default=0)
+
+    class Meta:
+        verbose_name = "stored response"
+        default_permissions = ()
+        indexes = [
+            models.Index(fields=["expires_at"], name="stored_response_expiry"),
+            models.Index(fields=["created_at"], condition=Q(state_bytes__gt=0), name="stored_response_state"),
+        ]
+
+    def __str__(self) -> str:
+        return self.response_id

@@ -30,6 +30,19 @@ def decrypt(stored: str) -> str:
         raise CredentialUnreadable from error
 
 
+def encrypt_bytes(plain: bytes) -> str:
+    """Bytes as a Fernet token under the newest key."""
+    return _current().encrypt(plain).decode()
+
+
+def decrypt_bytes(stored: str) -> bytes:
+    """The bytes of such a token. Raises CredentialUnreadable when none of the keys fits."""
+    try:
+        return _current().decrypt(stored)
+    except InvalidToken as error:
+        raise CredentialUnreadable from error
+
+
 def encrypt_again(stored: str) -> str:
     """The same text under the newest key. Raises CredentialUnreadable when none of the keys fits."""
     try:

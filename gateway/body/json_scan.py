@@ -19,7 +19,7 @@ MAX_DEPTH = 512
 """Nesting beyond which a body is not readable; vLLM's json.loads gives up near 1,000."""
 
 WANTED = frozenset((b"model", b"stream", b"user", b"stream_options"))
-_LONGEST_KEY = 6 * max(len(name) for name in WANTED)  # each character written as \u00XX
+_LONGEST_KEY = 6 * 32  # of the names that anyone wants, each character written as \u00XX
 
 _TEXT = rb'[^"\\]*+(?:\\.[^"\\]*+)*+'
 _SCALAR = rb"true|false|null|NaN|-?Infinity|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
@@ -58,10 +58,12 @@ _LITERALS = {b"true": True, b"false": False, b"null": None}
 
 
 class JsonScanner(Scanner):
-    """`feed` it a body piece by piece, then take the `Fields` from `finish`."""
+    """`feed` it a body piece by piece, then take the `Fields` from `finish`, or the values of other names that are
+    `wanted` (of at most 32 bytes) from `values`."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: frozenset[bytes] = WANTED) -> None:
         super().__init__()
+        self._wanted_names = wanted
         self._step = self._opening
         self._values: dict[bytes, object] = {}
         self._spans: dict[bytes, Span] = {}
@@ -92,6 +94,13 @@ class JsonScanner(Scanner):
             empty=self._empty,
         )
 
+    def values(self) -> dict[str, object] | None:
+        """The wanted values of the whole body by name; None when it is not readable. Never raises."""
+        self._run()
+        if self._irregular or self._step != self._end:
+            return None
+        return {name.decode(): value for name, value in self._values.items()}
+
     # --- Steps: bytes at hand and a position in, the new position (or MORE) out ---
 
     def _opening(self, data: bytes, position: int) -> int:
@@ -112,10 +121,11 @@ class JsonScanner(Scanner):
 
     def _key(self, data: bytes, position: int) -> int:
         start = position
+        wanted = self._wanted_names
         while (member := _MEMBER.match(data, position)) is not None:
             name = member[1]
-            if name in WANTED or b"\\" in name:
-                self._name = _wanted(name)
+            if name in wanted or b"\\" in name:
+                self._name = _wanted(name, wanted)
                 self._taken(data, *member.span(2))
             position = member.end()
             if data[position - 1] == _BRACE:
@@ -127,7 +137,7 @@ class JsonScanner(Scanner):
         key = _KEY.match(data, position)
         if key is None:
             return MORE
-        self._name = _wanted(key[1])
+        self._name = _wanted(key[1], self._wanted_names)
         self._step = self._value
         return key.end()
 
@@ -220,11 +230,11 @@ class JsonScanner(Scanner):
         raise Irregular
 
 
-def _wanted(key: bytes) -> bytes:
+def _wanted(key: bytes, wanted: frozenset[bytes]) -> bytes:
     """The key, as it is written between the quotes, when it is one that we want, else b""."""
     if b"\\" in key and len(key) <= _LONGEST_KEY:
         key = str(_decoded(b'"' + key + b'"')).encode()
-    return key if key in WANTED else b""
+    return key if key in wanted else b""
 
 
 def _decoded(data: bytes) -> object:
