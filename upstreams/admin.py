@@ -185,6 +185,7 @@ class UpstreamAdmin(FiltersOnly, _UpstreamAdmin):
                 "health": badge(*HEALTH_BADGES[upstream.health]),
                 "latency": duration(upstream.latency_ms),
                 "checked": self.checked(upstream),
+                "load": self.load(upstream),
                 "of_environment": upstream.source == ENVIRONMENT,
             }
         return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})

@@ -178,8 +178,9 @@ def test_a_missing_unix_socket_is_refused(client: UpstreamClient, tmp_path: Path
         _open(client, f"unix:{tmp_path}/none.sock")
 
 
-def test_a_connection_that_is_not_accepted_in_time() -> None:
-    """A full backlog: the kernel drops what else would connect."""
+@contextlib.contextmanager
+def _full_backlog() -> Iterator[str]:
+    """The URL of a listener that the kernel takes no more connections for: it drops what would connect."""
     with contextlib.ExitStack() as held, socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -187,8 +188,26 @@ def test_a_connection_that_is_not_accepted_in_time() -> None:
             waiting = held.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(listener.getsockname())
-        with pytest.raises(errors.UpstreamConnectTimeout):
-            _open(UpstreamClient(connect_timeout=0.2), f"http://127.0.0.1:{listener.getsockname()[1]}")
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_a_connection_that_is_not_accepted_in_time() -> None:
+    with _full_backlog() as url, pytest.raises(errors.UpstreamConnectTimeout):
+        _open(UpstreamClient(connect_timeout=0.2), url)
+
+
+def test_a_call_may_have_a_connect_time_of_its_own() -> None:
+    client, began = UpstreamClient(connect_timeout=30), time.monotonic()
+    with _full_backlog() as url, pytest.raises(errors.UpstreamConnectTimeout):
+        client.open(url, "GET", Outgoing([], "/"), connect_timeout=0.2)
+    assert time.monotonic() - began < 5
+
+
+def test_the_connect_time_of_a_call_is_not_the_time_for_its_answer(upstream: Upstream) -> None:
+    upstream.on("GET /slow", answers.stream([b"late"], before=0.4, head_first=False))
+    client = UpstreamClient(connect_timeout=30)
+    response = client.open(upstream.url, "GET", Outgoing([], "/slow"), connect_timeout=0.1)
+    assert _read(response) == b"late"
 
 
 @pytest.mark.parametrize(
