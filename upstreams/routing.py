@@ -119,6 +119,10 @@ class Routing(_Announced):
     def __str__(self) -> str:
         return "Routing"
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self._state.adding = False  # there may be a row by now: Django would insist on inserting one
+        super().save(*args, **kwargs)
+
     @classmethod
     def current(cls) -> Routing:
         """The row, or its defaults while nobody has saved it."""

@@ -76,7 +76,7 @@ def test_a_pool_misses_no_write_of_many_writers() -> None:
                 pool.refresh()
             return
         for turn in range(10):
-            upstream = Upstream.objects.create(name=f"{number}-{turn}", url="http://host")
+            upstream = Upstream.objects.create(name=f"{number}-{turn}", url=f"http://host-{number}-{turn}")
             upstream.deployments.create(alias="chat")
         if number == 1:
             stop.set()
