@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType
 
 from django.conf import settings
@@ -52,6 +53,8 @@ class UpstreamPool:
         self._cooldowns = Cooldowns(clock)
         self._unhealthy: frozenset[int | None] = frozenset()
         self._loads: Mapping[int | None, Load] = {}
+        self._load_at: dict[int | None, datetime] = {}
+        self._sent_since: Counter[int | None] = Counter()
         self._turns: Counter[str] = Counter()
 
     # --- What the database says
@@ -104,6 +107,9 @@ class UpstreamPool:
                 self._cooldowns.forget(pk)
             if waiting is not None and load_at and (timezone.now() - load_at).total_seconds() < FRESH_SECONDS:
                 loads[pk] = Load(waiting, kv_cache_use or 0.0)
+                if self._load_at.get(pk) != load_at:
+                    self._load_at[pk] = load_at
+                    self._sent_since[pk] = 0
         self._unhealthy, self._loads = frozenset(unhealthy), loads
         return healths
 
@@ -168,7 +174,7 @@ class UpstreamPool:
         if len(well) < 2:
             return well + behind
         strategy = STRATEGIES.get(self._view.strategy_of(model), STRATEGIES["least_in_flight"])
-        return strategy.order(well, Situation(self.in_flight, self._loads), hints, turn) + behind
+        return strategy.order(well, Situation(self.in_flight, self._loads, self._sent_since), hints, turn) + behind
 
     def _trouble(self, candidate: Candidate) -> tuple[float, bool]:
         """In how many seconds it may be called, and whether the probes find it ill."""
@@ -212,6 +218,7 @@ class UpstreamPool:
             self._cooldowns.try_now(upstream_id)
         with self._open_lock:
             self._open[upstream_id] += 1
+            self._sent_since[upstream_id] += 1
 
     def leave(self, upstream_id: int | None) -> None:
         """Counts a call that has ended; the other half of `enter`."""

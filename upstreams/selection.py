@@ -80,15 +80,18 @@ class Load:
     kv_cache_use: float = 0.0
 
 
+NO_LOAD = Load(0)
 InFlight = Mapping[int | None, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """How the upstreams are, by id: open calls of this process (zeros may be missing), and recent figures."""
+    """How the upstreams are, by id (zeros may be missing): open calls of this process, recent figures, and the calls
+    that this process has sent since those were read."""
 
     in_flight: InFlight = field(default_factory=dict)
     loads: Mapping[int | None, Load] = field(default_factory=dict)
+    sent_since: InFlight = field(default_factory=dict)
 
     def calls(self, candidate: Candidate) -> int:
         """The calls that this process has open there."""
@@ -133,19 +136,20 @@ class WeightedRoundRobin:
 
 
 class LowestWaiting:
-    """The shortest queue by vLLM's own figures, then the emptiest KV cache, then the fewest calls from here.
+    """The shortest queue by vLLM's own figures, then the emptiest KV cache, then the fewest calls sent since.
 
-    Whose figures are not known comes last.
+    Where calls wait already, those sent since will wait as well. Whose figures are not known comes last.
     """
 
     name = "lowest_waiting"
 
     def order(self, candidates: Sequence[Candidate], situation: Situation, hints: Hints, turn: int) -> list[Candidate]:
-        def key(candidate: Candidate) -> tuple[bool, int, int, int]:
-            load = situation.loads.get(candidate.upstream.id)
-            waiting, kv_cache_use = (load.waiting, load.kv_cache_use) if load else (0, 0.0)
+        def key(candidate: Candidate) -> tuple[bool, int, int, int, int]:
+            load = situation.loads.get(candidate.upstream.id, NO_LOAD)
+            sent = situation.sent_since.get(candidate.upstream.id, 0)
+            waiting = load.waiting + sent if load.waiting else 0
             # In tenths: the figures are seconds old, and a small difference would send all their calls to one server.
-            return load is None, waiting, int(kv_cache_use * 10), situation.calls(candidate)
+            return load is NO_LOAD, waiting, int(load.kv_cache_use * 10), sent, situation.calls(candidate)
 
         return sorted(_turned(candidates, turn), key=key)
 

@@ -416,6 +416,24 @@ def test_the_shortest_queue_comes_first() -> None:
     assert names(pool.candidates("chat")) == ["two", "three", "one"]
 
 
+def test_calls_sent_since_the_figures_were_read_count_until_the_next() -> None:
+    Routing.objects.create(strategy="lowest_waiting")
+    loaded("one", 1)
+    loaded("two", 2)
+    pool = fresh()
+    pool.observe()
+    one = pool.named("one").upstream.id
+    for _ in range(3):
+        pool.enter(one)
+        pool.leave(one)
+    assert names(pool.candidates("chat")) == ["two", "one"]
+    pool.observe()
+    assert names(pool.candidates("chat")) == ["two", "one"]
+    Upstream.objects.filter(name="one").update_quietly(load_at=timezone.now())
+    pool.observe()
+    assert names(pool.candidates("chat")) == ["one", "two"]
+
+
 def test_old_figures_count_as_unknown() -> None:
     Routing.objects.create(strategy="lowest_waiting")
     loaded("one", 0, seconds_ago=20)

@@ -83,6 +83,22 @@ def test_calls_since_the_figures_were_read_decide_between_equals() -> None:
     assert first("lowest_waiting", servers(1, 1), NO_HINTS, situation) == 2
 
 
+def test_between_two_reads_the_calls_are_spread_as_the_queues_would_grow() -> None:
+    sent: Counter[int | None] = Counter()
+    situation = Situation(loads={1: Load(1), 2: Load(3)}, sent_since=sent)
+    for _ in range(10):
+        sent[first("lowest_waiting", servers(1, 1), NO_HINTS, situation)] += 1
+    assert sent == {1: 6, 2: 4}
+
+
+def test_where_nothing_waits_the_calls_of_these_seconds_are_shared_out() -> None:
+    sent: Counter[int | None] = Counter()
+    situation = Situation(loads={1: Load(0, 0.21), 2: Load(0, 0.29)}, sent_since=sent)
+    for _ in range(10):
+        sent[first("lowest_waiting", servers(1, 1), NO_HINTS, situation)] += 1
+    assert sent == {1: 5, 2: 5}
+
+
 def test_a_server_whose_figures_are_unknown_comes_last() -> None:
     assert first("lowest_waiting", servers(1, 1), NO_HINTS, Situation(loads={2: Load(50, 0.9)})) == 2
 
