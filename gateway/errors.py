@@ -4,8 +4,10 @@ common.errors.GatewayError
 ├── InvalidRequest                400  the call cannot be understood
 │   ├── UnsafeTarget              400  the path could be read in two ways
 │   ├── DuplicateModel            400  the call names two models
+│   ├── ResponseUnknown           404  the key has no response with this id
 │   ├── ModelUnknown              404  no upstream has the model that the call names
 │   ├── NotOnThisFace             404  an operation of the servers' operators, on `/v1`
+│   ├── NotAWebSocket             400  a WebSocket handshake that is not whole
 │   ├── BodyTooLarge              413
 │   └── BodyTooSlow               408
 ├── UnsupportedOperation          501  what vLLM cannot do
@@ -66,6 +68,12 @@ class NotOnThisFace(InvalidRequest):
     status_code = 404
     type = "not_found_error"
     default_detail = "There is nothing at this address. The servers' own controls are below /vllm."
+
+
+class NotAWebSocket(InvalidRequest):
+    """The request asks for a WebSocket, and is no handshake of version 13 (RFC 6455, section 4.2.1)."""
+
+    default_detail = "The request is not a valid WebSocket handshake."
 
 
 class UnsupportedOperation(GatewayError):
@@ -160,6 +168,19 @@ class UpstreamSaid(UpstreamError):
                 **self._error,
             }
         }
+
+
+class ResponseUnknown(InvalidRequest):
+    """There is no such response for this key; the sentence, the type and the status are vLLM's."""
+
+    status_code = 404
+    param = "response_id"
+
+    def __init__(self, response_id: str, *, param: str | None = None, dropped: bool = False) -> None:
+        """`dropped`: it was this key's, and what it said is no longer kept."""
+        shown = response_id[:200].encode("utf-8", "replace").decode()
+        gone = " Its conversation is no longer kept; send it as input." if dropped else ""
+        super().__init__(f"Response with id '{shown}' not found.{gone}", param=param)
 
 
 class DeploymentNotFound(GatewayError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from django.conf import settings
@@ -67,9 +67,19 @@ class Exchange:
         self.candidates: list[Candidate] = []
         self.model: str | None = None
         self.model_in_path: str | None = None
+        self.choose: Callable[[], None] = lambda: None
         self._connection = connection
         self._admitted = False
         self._wish = wish_of(environ.get("HTTP_X_LITELLM_TIMEOUT"), environ.get("HTTP_X_LITELLM_STREAM_TIMEOUT"))
+
+    @property
+    def client_socket(self) -> Any:
+        """The client's own socket."""
+        return self._connection.socket
+
+    def end_connection(self) -> None:
+        """Nothing more is read from the client's connection, or written to it."""
+        self._connection.abort()
 
     # --- What was asked
 
@@ -149,6 +159,14 @@ class Exchange:
             self._admitted = True
             self.plane.admitted(call)
 
+    def outgoing_for(self, candidate: Candidate) -> Outgoing:
+        """Head of the call as it came, for this candidate; from now on the call ends in a row, whatever happens."""
+        self.call.upstream_id, self.call.upstream_name = candidate.upstream.id, candidate.upstream.name
+        served = candidate.served_name or self.model
+        self.call.served_model = served
+        self._before_sending(candidate, self.match)
+        return self._outgoing(candidate, self._with_model(self.match.upstream_raw(self.path.raw), self.parsed, served))
+
     def _outgoing(self, candidate: Candidate, raw_target: str) -> Outgoing:
         upstream = candidate.upstream
         client = origin(self.environ, settings.TRUSTED_PROXIES)
@@ -227,7 +245,10 @@ class Exchange:
         if meter is not None:
             account(call, meter, self.plane.fingerprints)
             call.error_type, call.error_text = meter.failure, meter.failure_text or None
-        call.finish(Outcome.UPSTREAM_FAILED if response.status_code >= 500 else Outcome.COMPLETED)
+        failed = response.status_code >= 500 or (
+            response.status_code < 400 and meter is not None and meter.failure is not None
+        )
+        call.finish(Outcome.UPSTREAM_FAILED if failed else Outcome.COMPLETED)
         return response
 
     def _relayed(self, answer: RelayedAnswer, meter: Meter, *, keep_length: bool) -> HttpResponseBase:

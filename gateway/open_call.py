@@ -111,6 +111,12 @@ class OpenCall:
         """Hands over what watches the client, so that the end of the call can stop it."""
         self._watch = watch
 
+    def unwatch(self) -> None:
+        """Ends the watch: from now on whoever serves the call reads from the client itself."""
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
+
     def cut(self, cut: CallCut) -> None:
         """Ends the call from outside. Call it in gevent's hub or another greenlet; it does not wait.
 
@@ -152,9 +158,7 @@ class OpenCall:
         if self.outcome is not None:
             return
         self.outcome = outcome
-        if self._watch is not None:
-            self._watch.stop()
-            self._watch = None
+        self.unwatch()
         self.ended_at = time.time()
         self._on_end(self)
 

@@ -8,19 +8,29 @@ from django.http import HttpResponseBase
 
 from gateway.exchange import Exchange
 from gateway.openai import hidden_errors, models_list, rerank_call
+from gateway.responses import calls as responses
+from gateway.realtime import realtime_call
 
 Operation = Callable[[Exchange], HttpResponseBase]
 Key = tuple[str, str, str]
 """Name of the face, method, template of the route."""
 
+_FACES = ("vllm", "upstream", "openai")
+_STORED = ("/v1/responses/{id}", "/v1/responses/{id}/cancel", "/v1/responses/{id}/{rest:path}")
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
 OPERATIONS: dict[Key, Operation] = {
     **{("openai", "POST", path): rerank_call.operate for path in ("/rerank", "/v1/rerank", "/v2/rerank")},
+    **{(face, "POST", "/v1/responses"): responses.create for face in _FACES},
+    **{(face, "POST", "/v1/responses/render"): responses.render for face in _FACES},
 }
 """Operations on calls for which candidates have been chosen."""
 
 LOCAL_OPERATIONS: dict[Key, Operation] = {
     ("openai", "GET", "/v1/models"): models_list.list_models,
     ("openai", "GET", "/v1/models/{id}"): models_list.retrieve_model,
+    **{(face, method, path): responses.visit for face in _FACES for method in _METHODS for path in _STORED},
+    **{(face, "GET", "/v1/realtime"): realtime_call.operate for face in ("vllm", "upstream", "openai")},
 }
 """Operations that choose for themselves where the call goes, or answer it themselves."""
 

@@ -120,10 +120,11 @@ class PassThrough:
         return model, target if self._face.verbatim else surface.placed(target)
 
     def _operate(self, exchange: Exchange) -> HttpResponseBase:
+        exchange.choose = lambda: self._choose_for(exchange)
         local = operations.find(operations.LOCAL_OPERATIONS, exchange)
         if local is not None:
             return local(exchange)
-        exchange.candidates = self._choose(exchange)
+        exchange.choose()
         return (operations.find(operations.OPERATIONS, exchange) or operations.pass_on)(exchange)
 
     # --- Who
@@ -195,6 +196,9 @@ class PassThrough:
 
     # --- Where to
 
+    def _choose_for(self, exchange: Exchange) -> None:
+        exchange.candidates = self._choose(exchange)
+
     def _choose(self, exchange: Exchange) -> list[Candidate]:
         """Which upstreams may take the call, and whether the key may use the model that would answer."""
         call, parsed, match, pool = exchange.call, exchange.parsed, exchange.match, self._plane.pool
@@ -208,7 +212,7 @@ class PassThrough:
             self._check_model(exchange, named)
         if named is not None:
             return [pool.on(named, exchange.model)]
-        if exchange.model is not None and not self._face.verbatim and match.names_model:
+        if exchange.model is not None and not self._face.verbatim:
             self._check_known(exchange)
         return list(pool.candidates(exchange.model, self._hints(exchange)))
 

@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 from gateway.faces import OPENAI, VLLM, Face, upstream_face
 from gateway.passthrough import PassThrough
 from gateway.plane import plane
+from gateway.realtime import handshake
 
 
 class FirstRenderer(BaseContentNegotiation):
@@ -45,6 +46,8 @@ class PassThroughView(APIView):
 
     def relay(self, request: Request) -> HttpResponseBase:
         """Any method."""
+        if handshake.is_upgrade(request.META):
+            handshake.take_key(request.META)
         return PassThrough(request.META, plane, face=self.face(request)).answer()
 
     def face(self, request: Request) -> Face:

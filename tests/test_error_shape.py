@@ -21,6 +21,7 @@ from keys import crypto
 from keys import errors as key_errors
 from keys.authentication import authenticate
 from keys.registry import KeyRegistry
+from upstreams import errors as upstream_errors
 
 TREES = ("common.errors", "gateway.errors", "keys.errors", "upstreams.errors")
 # What the classes that cannot do without are told.
@@ -37,7 +38,9 @@ TOLD: dict[type[GatewayError], dict[str, Any]] = {
     },
     key_errors.ModelDenied: {"model": "a-model"},
     key_errors.NameTaken: {"name": "a name"},
+    gateway_errors.ResponseUnknown: {"response_id": "resp_1"},
     gateway_errors.ModelUnknown: {"model": "a-model", "usable": ["another"]},
+    upstream_errors.UpgradeRefused: {"status": 403},
     gateway_errors.UpstreamSaid: {"status": 502, "error": {"code": "502"}},
 }
 ADDRESS = re.compile(r"://|\b\d+\.\d+\.\d+\.\d+\b|localhost")

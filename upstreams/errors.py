@@ -13,6 +13,7 @@
         ├── UpstreamReset         502  closed the connection before it answered
         ├── UpstreamTimeout       504  accepted the call, then was silent before its response head
         ├── UpstreamInvalid       502  answered with something that is not HTTP
+        ├── UpgradeRefused        any  did not make the connection a WebSocket
         └── UpstreamBroken        502  broke off in the middle of its answer
 
 `upstreams.client` translates the HTTP library's errors into these. No message names an address or credential.
@@ -125,3 +126,13 @@ class UpstreamBroken(UpstreamError):
     """The upstream broke off in the middle of its answer."""
 
     default_detail = "The upstream broke off in the middle of its answer."
+
+
+class UpgradeRefused(UpstreamError):
+    """The upstream answered the handshake of a WebSocket with another status than 101."""
+
+    type = "upstream_error"
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"The upstream did not open the WebSocket: it answered {status}.")
+        self.status_code = status if 400 <= status <= 599 else 502

@@ -62,6 +62,12 @@ class RelayWorker(GeventWorker):  # type: ignore[misc]
             raise StopIteration  # the connection ends: waiting for its next request would hold up the stop
         self.waiting.add(sock)
 
+    def is_already_handled(self, respiter: Any) -> bool:
+        """A view has taken the connection over (a WebSocket): nothing is written, and no further request is read."""
+        if getattr(respiter, "already_handled", False):
+            raise StopIteration
+        return False
+
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Any) -> None:
         """Answers a request that is no HTTP, or one that failed outside of Django.
 
