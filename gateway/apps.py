@@ -10,5 +10,8 @@ class GatewayConfig(AppConfig):
 
     def ready(self) -> None:
         from gateway.checks import register_all
+        from gateway.responses.state import drop_all
+        from upstreams.encryption import rotated
 
         register_all()
+        rotated.connect(lambda **_: drop_all(), weak=False, dispatch_uid="stored responses")

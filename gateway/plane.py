@@ -23,6 +23,8 @@ from gateway.errors import KeyRevoked, NotServing
 from gateway.open_call import OpenCall, OpenCalls
 from gateway.places import Places
 from gateway.refresher import Refresher
+from gateway.responses.native import NativeRoutes
+from gateway.responses.store import ResponseStore
 from gateway.serving.control_address import base_url
 from gateway.serving.local_files import private_directory
 from gateway.sweeper import INTERVAL_SECONDS, Sweeper
@@ -59,6 +61,8 @@ class RelayPlane:
         self.spool = private_directory(settings.DATA_DIR / "spool")
         self.control_url = base_url(settings)
         self.run_in_store = _runner()
+        self.responses = ResponseStore(self.run_in_store, settings.RESPONSE_STATE_BYTES)
+        self.native_routes = NativeRoutes()
         self.refresher = Refresher(self.refresh, run=self.run_in_store, then=self.cut_revoked)
         self.fingerprints: dict[int | None, str] = {}  # by upstream: vLLM's system_fingerprint
         self.upstream_health: Mapping[str, int] = {}  # how many upstreams are healthy, unhealthy, unknown

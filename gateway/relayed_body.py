@@ -108,13 +108,16 @@ class RelayedBody:
         self._ending = (outcome, error)
         call.cut_is_handled()
         if call.streaming:
-            held = self._meter.end()
-            before = held or passed
-            mid_event = bool(before) and not before.endswith((b"\n\n", b"\r\n\r\n"))
             call.writing = True
-            yield held + error_event(call.route, error, mid_event=mid_event)
+            yield self._meter.break_off(error.message) or self._last_words(error, passed)
         self._end(outcome, error)
         self._connection.cut()
+
+    def _last_words(self, error: GatewayError, passed: bytes) -> bytes:
+        held = self._meter.end()
+        before = held or passed
+        mid_event = bool(before) and not before.endswith((b"\n\n", b"\r\n\r\n"))
+        return held + error_event(self._call.route, error, mid_event=mid_event)
 
     def close(self) -> None:
         """Called by the server in every case, also when the client left in the middle of a write."""

@@ -119,7 +119,9 @@ ROUTES: tuple[Route, ...] = (
     _openai("/responses", "responses", streams=True),
     # Reading a stored response again costs no tokens, so it has no meter.
     Route("/v1/responses/{id}", methods=("GET",), default_path="/responses/{id}", streams=True),
-    Route("/v1/responses/{id}/cancel", SERVER_CONTROL, default_path="/responses/{id}/cancel"),
+    # Only for the key that made the response (`gateway.responses`), as everything below it.
+    Route("/v1/responses/{id}/cancel", default_path="/responses/{id}/cancel"),
+    Route("/v1/responses/{id}/{rest:path}", methods=("GET",), default_path="/responses/{id}/{rest:path}"),
     _openai("/messages", "messages", streams=True),
     _openai("/messages/count_tokens", None),
     _model("/generative_scoring", "generative_scoring"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
+from django.dispatch import Signal
 
 from upstreams import crypto
 from upstreams.errors import CredentialUnreadable
@@ -11,6 +12,9 @@ from upstreams.fields import Credential
 from upstreams.models import EncryptionCanary, Upstream, UpstreamsVersion
 
 _CANARY = "vllm-gateway canary"
+
+rotated = Signal()
+"""Sent in the transaction in which everything is encrypted again: whoever keeps more under the keys acts now."""
 
 
 def check_canary() -> None:
@@ -40,6 +44,7 @@ def rotate() -> int:
         canary = EncryptionCanary.objects.get(pk=1)
         canary.token = crypto.encrypt_again(canary.token)
         canary.save()
+        rotated.send(sender=None)
     return len(rows)
 
 

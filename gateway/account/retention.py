@@ -1,4 +1,5 @@
-"""Removes old rows of the request log, a bounded number at a time. The roll-ups keep what was used.
+"""Removes old rows of the request log, a bounded number at a time, and stored responses that are past their time.
+The roll-ups keep what was used.
 
 Knows nothing of journals.
 """
@@ -12,9 +13,10 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from gateway.account import call_ids
-from gateway.models import RequestLog
+from gateway.models import RequestLog, StoredResponse
 
 BATCH = 5_000
+RESPONSES_BATCH = 500  # their rows may be large
 HOUR_SECONDS = 3600.0
 _PAUSE_SECONDS = 0.05  # in which others may write; SQLite has one writer
 
@@ -55,6 +57,12 @@ def prune_batch(end: UUID, batch: int) -> int:
     return RequestLog.objects.filter(pk__lt=beyond or end).delete()[0]
 
 
+def prune_responses(now: datetime, batch: int = RESPONSES_BATCH) -> int:
+    """Deletes the stored responses that expired first, at most `batch`; returns how many. Raises `django.db.Error`."""
+    expired = StoredResponse.objects.filter(expires_at__lte=now).order_by("expires_at").values_list("pk", flat=True)
+    return StoredResponse.objects.filter(pk__in=list(expired[:batch])).delete()[0]
+
+
 class Pruner:
     """Prunes once an hour, one batch at each turn, so that whoever gives it turns is never held up for long."""
 
@@ -69,7 +77,9 @@ class Pruner:
         now = self._clock()
         if now < self._due_at:
             return 0
-        deleted = prune_batch(first_kept(self._days, datetime.fromtimestamp(now, tz=UTC)), self._batch)
-        if deleted < self._batch:
+        today = datetime.fromtimestamp(now, tz=UTC)
+        deleted = prune_batch(first_kept(self._days, today), self._batch)
+        responses = prune_responses(today, min(self._batch, RESPONSES_BATCH))
+        if deleted < self._batch and responses < min(self._batch, RESPONSES_BATCH):
             self._due_at = now + HOUR_SECONDS
-        return deleted
+        return deleted + responses

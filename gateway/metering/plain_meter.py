@@ -64,6 +64,10 @@ class Meter:
         """Called once, when the upstream's body is over, cleanly or not: what was still held back."""
         return b""
 
+    def break_off(self, message: str) -> bytes:
+        """What a stream that is broken off ends with in its own dialect, `message` saying why; b"" for nothing."""
+        return b""
+
     @property
     def is_whole(self) -> bool:
         """Whether everything has come that an answer of this kind has to say, its end apart."""

@@ -9,7 +9,10 @@ from gateway.metering.usage import Usage
 
 
 class Transform(Protocol):
-    """Makes other bytes out of an answer's. It may hold some back until `end`."""
+    """Makes other bytes out of an answer's. It may hold some back until `end`.
+
+    One that also has `fail(message) -> bytes` ends a stream that is broken off in its own words.
+    """
 
     def feed(self, chunk: bytes) -> bytes: ...
     def end(self) -> bytes: ...
@@ -35,6 +38,13 @@ class TransformingMeter(Meter):
         self.failure, self.failure_text = self._meter.failure, self._meter.failure_text
         self.fingerprint = self._meter.fingerprint
         return (self._transform.feed(rest) if rest else b"") + self._transform.end()
+
+    def break_off(self, message: str) -> bytes:
+        fail = getattr(self._transform, "fail", None)
+        if fail is None:
+            return b""
+        rest = self._meter.end()
+        return (self._transform.feed(rest) if rest else b"") + bytes(fail(message))
 
     @property
     def is_whole(self) -> bool:

@@ -15,6 +15,7 @@ from django.http import HttpResponseBase
 
 from gateway.exchange import Exchange
 from gateway.metering.sse import parse_object
+from gateway.relay import RelayedAnswer
 
 MOST_BYTES = 65_536
 """What an error may have; a larger answer is none."""
@@ -26,7 +27,11 @@ _FIRST_FIELDS = re.compile(
 
 def pass_on(exchange: Exchange) -> HttpResponseBase:
     """The call, with an error that has status 200 told as one."""
-    answer = exchange.send()
+    return tell(exchange, exchange.send())
+
+
+def tell(exchange: Exchange, answer: RelayedAnswer) -> HttpResponseBase:
+    """The answer, likewise."""
     response = answer.response
     if response.status != 200 or "json" not in response.header("content-type").lower():
         return exchange.pass_on(answer)

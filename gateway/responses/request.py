@@ -12,7 +12,7 @@ from typing import Any
 
 from common.errors import InvalidRequest
 from gateway.responses.messages import messages_of
-from gateway.responses.parts import Json
+from gateway.responses.parts import Json, named
 from gateway.responses.tools import choose_tools, response_format, tools_of
 
 _RENAMED = {
@@ -95,7 +95,7 @@ def _refuse(request: Json) -> None:
             raise InvalidRequest(f"{name}: {reason}.", param=name)
     if is_true(request.get("background")):
         raise InvalidRequest(
-            "background: this model's server has no /v1/responses of its own, and only that can work in the background.",
+            "background: only a server with a /v1/responses of its own can do this, and this model's has none.",
             param="background",
         )
     if request.get("truncation") not in (None, "disabled"):
@@ -154,7 +154,7 @@ def _set_logprobs(chat: Json, request: Json) -> None:
         raise InvalidRequest("include must be a list.", param="include")
     for one in include:
         if one not in _INCLUDED:
-            raise InvalidRequest(f"include: {str(one)[:60]!r} cannot be translated to chat completions.", param="include")
+            raise InvalidRequest(f"include: {named(one)} cannot be translated to chat completions.", param="include")
     most = request.get("top_logprobs")
     if most:
         chat["top_logprobs"] = most

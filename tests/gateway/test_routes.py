@@ -32,7 +32,8 @@ POST /v1/chat/completions/batch i chat -
 POST /v1/completions i completions S
 POST /v1/responses i responses S
 GET /v1/responses/resp_1 i - S
-POST /v1/responses/resp_1/cancel s - -
+POST /v1/responses/resp_1/cancel i - -
+GET /v1/responses/resp_1/input_items i - -
 POST /v1/messages i messages S
 POST /v1/messages/count_tokens i - -
 POST /generative_scoring i generative_scoring -

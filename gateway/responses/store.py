@@ -1,0 +1,199 @@
+"""Who made which response, and what the gateway keeps of those that it translated itself.
+
+In memory first; in the database for other processes and a later start. What is kept there is encrypted, for at most
+a day, and in all no more than a set size: the oldest go first. When the database is away, memory alone knows.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from django.db import Error
+
+from gateway.account.entry import MAX_LENGTHS
+from gateway.models import MAX_RESPONSE_ID, StoredResponse
+from gateway.responses.conversation import Conversation, unpacked
+from gateway.responses.state import drop_oldest
+from keys.errors import DatabaseAway
+from keys.identity import MASTER, Identity
+from upstreams import crypto
+from upstreams.errors import CredentialUnreadable
+
+logger = logging.getLogger(__name__)
+
+KEPT_SECONDS = 86_400
+MOST_IN_MEMORY = 20_000
+MOST_BYTES_IN_MEMORY = 16_000_000
+_CHECKS_EACH = 20  # how often the sum is looked at while as much as may be kept is written
+
+Run = Callable[[Callable[[], None]], None]
+"""Runs a function that queries the database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A response: whose it is, and where. `expires_at` is in unix seconds; `state` is encrypted."""
+
+    response_id: str
+    key_id: int | None
+    anonymous: bool
+    user_id: str | None
+    upstream_id: int | None
+    upstream_name: str | None
+    model: str | None
+    expires_at: float
+    translated: bool = False
+    state: str | None = None
+
+    def is_for(self, identity: Identity) -> bool:
+        """Whether this caller may have it: the key that made it, and the master key."""
+        if identity is MASTER:
+            return True
+        return self.key_id == identity.key_id and (self.key_id is not None or self.anonymous)
+
+    def conversation(self) -> Conversation | None:
+        """The conversation up to it; None when it is not kept (any more), or under keys that are gone."""
+        if self.state is None:
+            return None
+        try:
+            return unpacked(crypto.decrypt_bytes(self.state))
+        except CredentialUnreadable:
+            return None
+
+
+class ResponseStore:
+    """One for each process. `run` runs what queries; `most_bytes` is what all states together may have."""
+
+    def __init__(self, run: Run, most_bytes: int, *, clock: Callable[[], float] = time.time) -> None:
+        self._run = run
+        self._most_bytes = most_bytes
+        self._clock = clock
+        self._memory: OrderedDict[str, Owned] = OrderedDict()
+        self._in_memory = 0
+        self._unchecked = most_bytes  # bytes written since the sum was looked at
+        self._away = False
+
+    # --- In
+
+    def keep(self, owned: Owned, conversation: Conversation | None = None, *, in_memory: bool = True) -> None:
+        """Notes whose a response is. One insert; a response that is somebody's already stays theirs.
+
+        `in_memory` False where the id may be another's after all. Never raises.
+        """
+        if len(owned.response_id) > MAX_RESPONSE_ID:
+            return
+        packed = conversation.packed() if conversation is not None and self._most_bytes else None
+        kept = [owned]
+
+        def write() -> None:
+            if packed is not None:
+                kept[0] = replace(owned, state=crypto.encrypt_bytes(packed))
+            self._insert(kept[0])
+
+        try:
+            self._run(write)
+        except Error as error:
+            self._note_away(error)
+        else:
+            self._away = False
+        if in_memory:
+            self._remember(kept[0])
+
+    def owned_now(
+        self, response_id: str, identity: Identity, *, upstream_id: int | None, upstream_name: str | None,
+        model: str | None, translated: bool = False,
+    ) -> Owned:  # fmt: skip
+        """A response that this caller makes now."""
+        return Owned(
+            response_id,
+            identity.key_id,
+            identity.key_id is None and identity is not MASTER,
+            identity.user_id,
+            upstream_id,
+            upstream_name,
+            model,
+            self._clock() + KEPT_SECONDS,
+            translated,
+        )
+
+    def _insert(self, owned: Owned) -> None:
+        now = datetime.fromtimestamp(self._clock(), tz=UTC)
+        row = StoredResponse(
+            response_id=owned.response_id,
+            key_id=owned.key_id,
+            anonymous=owned.anonymous,
+            user_id=_cut(owned.user_id, "user_id"),
+            upstream_id=owned.upstream_id,
+            upstream_name=_cut(owned.upstream_name, "upstream_name"),
+            model=_cut(owned.model, "model"),
+            created_at=now,
+            expires_at=datetime.fromtimestamp(owned.expires_at, tz=UTC),
+            translated=owned.translated,
+            state=owned.state,
+            state_bytes=len(owned.state or ""),
+        )
+        StoredResponse.objects.bulk_create([row], ignore_conflicts=True)
+        self._unchecked += row.state_bytes
+        if owned.state and self._unchecked * _CHECKS_EACH >= self._most_bytes:
+            self._unchecked = 0
+            drop_oldest(self._most_bytes)
+
+    def _remember(self, owned: Owned) -> None:
+        self._forget(owned.response_id)
+        self._memory[owned.response_id] = owned
+        self._in_memory += len(owned.state or "")
+        while len(self._memory) > MOST_IN_MEMORY or self._in_memory > MOST_BYTES_IN_MEMORY:
+            self._forget(next(iter(self._memory)))
+
+    def _forget(self, response_id: str) -> None:
+        gone = self._memory.pop(response_id, None)
+        if gone is not None:
+            self._in_memory -= len(gone.state or "")
+
+    def _note_away(self, error: Error) -> None:
+        if not self._away:
+            logger.warning("Stored responses cannot be noted in the database now; memory alone knows them: %s", error)
+        self._away = True
+
+    # --- Out
+
+    def find(self, response_id: str) -> Owned | None:
+        """Whose a response is; None when it is nobody's, or no longer kept. Raises DatabaseAway."""
+        owned = self._memory.get(response_id)
+        if owned is None and len(response_id) <= MAX_RESPONSE_ID and "\x00" not in response_id:
+            owned = self._look(response_id)
+            if owned is not None:
+                self._remember(owned)
+        return owned if owned is not None and owned.expires_at > self._clock() else None
+
+    def _look(self, response_id: str) -> Owned | None:
+        found: list[StoredResponse] = []
+        try:
+            self._run(lambda: found.extend(StoredResponse.objects.filter(response_id=response_id)))
+        except Error as error:
+            raise DatabaseAway from error
+        return _owned(found[0]) if found else None
+
+
+def _owned(row: StoredResponse) -> Owned:
+    return Owned(
+        row.response_id,
+        row.key_id,
+        row.anonymous,
+        row.user_id,
+        row.upstream_id,
+        row.upstream_name,
+        row.model,
+        row.expires_at.timestamp(),
+        row.translated,
+        row.state,
+    )
+
+
+def _cut(text: str | None, name: str) -> str | None:
+    return text[: MAX_LENGTHS[name]] if text else None
