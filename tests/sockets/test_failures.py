@@ -265,7 +265,8 @@ def test_an_event_that_was_cut_in_its_middle_is_ended_first(gateway: Gateway, up
 
 @pytest.mark.parametrize("path", ["messages", "responses"])
 def test_the_error_event_has_the_shape_of_its_route(gateway: Gateway, upstream: Upstream, path: str) -> None:
-    upstream.on(f"POST /v1/{path}", answers.die_mid_stream([b"event: ping\ndata: {}\n\n"]))
+    begun = b'event: response.created\ndata: {"type":"response.created","response":{"id":"resp_begun"}}\n\n'
+    upstream.on(f"POST /v1/{path}", answers.die_mid_stream([begun]))
     response = gateway.post(f"/vllm/v1/{path}", {"model": "tiny-chat", "stream": True})
     last = response.body.split(b"\n\n")[-2]
     assert last.startswith(b"event: error\ndata: ")

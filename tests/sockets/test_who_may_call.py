@@ -183,9 +183,9 @@ def test_a_body_that_cannot_be_read_is_refused_for_a_key_with_models(gateway: Ga
 def test_a_body_that_vllm_does_not_read_proves_no_model(gateway: Gateway, upstream: Upstream) -> None:
     upstream.on("*", answers.json(200, {}))
     secret = gateway.make_key(models=["other"])
-    response = gateway.call("GET", "/vllm/v1/responses/resp_1", body=b'{"model": "other"}', key=secret)
+    response = gateway.call("GET", "/vllm/v1/unheard-of", body=b'{"model": "other"}', key=secret)
     assert _error(response) == (403, "key_model_access_denied", "model")
-    assert not [request for request in upstream.requests if "resp_1" in request.target]
+    assert not [request for request in upstream.requests if "unheard" in request.target]
 
 
 # --- Places -------------------------------------------------------------------------------------------------
