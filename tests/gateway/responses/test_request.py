@@ -185,7 +185,13 @@ def test_log_probabilities_may_be_included() -> None:
 
 
 def test_vllm_s_own_fields_pass() -> None:
-    own: dict[str, Any] = {"top_k": 3, "min_p": 0.1, "chat_template_kwargs": {"enable_thinking": False}, "priority": 1, "seed": 7}
+    own: dict[str, Any] = {
+        "top_k": 3,
+        "min_p": 0.1,
+        "chat_template_kwargs": {"enable_thinking": False},
+        "priority": 1,
+        "seed": 7,
+    }
     assert {**chat(**own), **own} == chat(**own)
 
 

@@ -1,0 +1,162 @@
+"""A stored response stays with the key and the server that made it, on three faces."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.sockets.responses.asking import FACES, RECORDINGS, Client, paths, refusal
+from tests.sockets.responses.conftest import NativeServer
+from tests.support import answers, vllm
+from tests.support.gateway import Gateway
+from tests.support.upstream import Upstream
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_a_native_response_is_the_server_s_own(client: Client, native: NativeServer, mine: str, face: str) -> None:
+    response = client(mine, face).responses.create(model="native-model", input="Hello")
+    assert response.output_text == " wasmall foratus mode cho warm be"
+    assert client(mine, face).responses.retrieve(response.id).id == response.id
+    assert paths(native.upstream) == ["/v1/responses"]
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_the_bytes_and_the_length_are_the_server_s(
+    gateway: Gateway, native: NativeServer, mine: str, face: str
+) -> None:
+    answer = gateway.post(f"{face}/responses", {"model": "native-model", "input": "x"}, key=mine)
+    new = answer.json()["id"]
+    sent = (RECORDINGS / "responses.json").read_bytes().replace(b"resp_8e1a5d3db71e66e9", new.encode())
+    assert answer.body == sent
+    assert answer.header("content-length") == str(len(sent))
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_another_key_finds_nothing(client: Client, native: NativeServer, mine: str, another: str, face: str) -> None:
+    made = client(mine, face).responses.create(model="native-model", input="Hello").id
+    before = len(native.upstream.requests)
+    for other in FACES:
+        theirs = client(another, other).responses
+        asked = {"model": "native-model", "input": "x", "previous_response_id": made}
+        assert refusal(partial(theirs.retrieve, made)) == (404, "response_id")
+        assert refusal(partial(theirs.cancel, made)) == (404, "response_id")
+        assert refusal(partial(theirs.create, **asked)) == (404, "previous_response_id")
+    assert len(native.upstream.requests) == before
+
+
+def test_the_master_key_reads_all(client: Client, gateway: Gateway, native: NativeServer, mine: str) -> None:
+    made = client(mine).responses.create(model="native-model", input="Hello").id
+    assert client(gateway.master_key).responses.retrieve(made).id == made
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_an_unknown_id_is_asked_of_nobody(client: Client, native: NativeServer, mine: str, face: str) -> None:
+    assert refusal(lambda: client(mine, face).responses.retrieve("resp_unknown")) == (404, "response_id")
+    assert not [one for one in native.upstream.requests if "resp_unknown" in one.target]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
+@pytest.mark.parametrize("rest", ["", "/", "/input_items", "/cancel"])
+def test_nothing_below_an_id_is_a_stranger_s(
+    client: Client, gateway: Gateway, native: NativeServer, mine: str, another: str, method: str, rest: str
+) -> None:
+    made = client(mine).responses.create(model="native-model", input="Hello").id
+    for target in (made, made.replace("r", "%72", 1)):
+        assert gateway.call(method, f"/vllm/responses/{target}{rest}", key=another).status == 404
+    assert not [one for one in native.upstream.requests if made in one.target]
+
+
+def test_a_stranger_s_conversation_cannot_be_rendered(
+    client: Client, gateway: Gateway, native: NativeServer, mine: str, another: str
+) -> None:
+    made = client(mine).responses.create(model="native-model", input="Hello").id
+    asked = {"model": "native-model", "input": "x", "previous_response_id": made}
+    assert gateway.post("/vllm/v1/responses/render", asked, key=another).status == 404
+    assert gateway.post("/vllm/v1/responses/render", asked, key=mine).status == 200
+
+
+def test_a_hidden_id_is_found(client: Client, gateway: Gateway, native: NativeServer, mine: str, another: str) -> None:
+    made = client(mine).responses.create(model="native-model", input="Hello").id
+    body = b'{"model": "native-model", "input": "x", "previous\\u005fresponse_id": "%b"}' % made.encode()
+    sent = [("content-type", "application/json")]
+    assert gateway.call("POST", "/vllm/v1/responses", sent, body, key=another).status == 404
+
+
+def test_an_id_that_is_taken_cannot_be_chosen(
+    client: Client, gateway: Gateway, native: NativeServer, mine: str, another: str
+) -> None:
+    made = client(mine).responses.create(model="native-model", input="Hello").id
+    asked = {"model": "native-model", "input": "x", "request_id": made}
+    assert gateway.post("/vllm/v1/responses", asked, key=another).status == 400
+    assert gateway.post("/vllm/v1/responses", {**asked, "request_id": "resp_free"}, key=another).status == 200
+    assert client(another).responses.retrieve("resp_free").id == "resp_free"
+    assert refusal(lambda: client(mine).responses.retrieve("resp_free"))[0] == 404
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_a_native_stream_is_owned_from_its_first_event(
+    client: Client, gateway: Gateway, native: NativeServer, mine: str, another: str, face: str
+) -> None:
+    events: list[Any] = list(client(mine, face).responses.create(model="native-model", input="Hello", stream=True))
+    made = events[0].response.id
+    assert events[-1].type == "response.completed"
+    assert client(mine).responses.retrieve(made).id == made
+    assert refusal(lambda: client(another).responses.retrieve(made))[0] == 404
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_a_conversation_goes_on_where_it_began(client: Client, native: NativeServer, mine: str, face: str) -> None:
+    first = client(mine, face).responses.create(model="native-model", input="Hello")
+    client(mine, face).responses.create(model="native-model", input="And?", previous_response_id=first.id)
+    assert native.upstream.requests[-1].json()["previous_response_id"] == first.id
+
+
+def test_a_conversation_goes_to_its_server_whatever_the_model(
+    client: Client, native: NativeServer, chat: Upstream, mine: str
+) -> None:
+    first = client(mine).responses.create(model="native-model", input="Hello")
+    client(mine).responses.create(model="chat-model", input="And?", previous_response_id=first.id)
+    assert paths(native.upstream) == ["/v1/responses"] * 2
+    assert not paths(chat)
+
+
+def test_another_upstream_does_not_have_it(client: Client, native: NativeServer, mine: str) -> None:
+    made = client(mine).responses.create(model="native-model", input="Hello").id
+    elsewhere = client(mine, "/upstreams/chat/v1").responses
+    assert refusal(lambda: elsewhere.retrieve(made))[0] == 404
+    assert refusal(lambda: elsewhere.create(model="x", input="y", previous_response_id=made))[0] == 404
+
+
+def test_a_background_response_is_read_and_cancelled(
+    client: Client, gateway: Gateway, native: NativeServer, mine: str
+) -> None:
+    made = client(mine).responses.create(model="native-model", input="Hello", background=True)
+    assert made.status == "queued"
+    assert client(mine).responses.cancel(made.id).status == "cancelled"
+    read = gateway.call("GET", f"/vllm/v1/responses/{made.id}?stream=true&starting_after=0", key=mine)
+    assert (read.header("content-type") or "").startswith("text/event-stream")
+    assert gateway.row(read)["usage_source"] == "none"
+
+
+def test_what_is_not_stored_is_not_noted(client: Client, native: NativeServer, mine: str) -> None:
+    made = client(mine).responses.create(model="native-model", input="Hello", store=False)
+    assert refusal(lambda: client(mine).responses.retrieve(made.id))[0] == 404
+
+
+def test_an_unknown_model_is_no_missing_route(client: Client, native: NativeServer, chat: Upstream, mine: str) -> None:
+    native.upstream.on("POST /v1/responses", vllm.error(404, "no model", "NotFoundError", "model"))
+    assert refusal(lambda: client(mine).responses.create(model="native-model", input="x")) == (404, "model")
+    assert paths(native.upstream) == ["/v1/responses"]
+
+
+def test_an_error_with_status_200_is_one(client: Client, native: NativeServer, mine: str) -> None:
+    native.upstream.on("POST /v1/responses", answers.json(200, {"error": {"message": "m", "type": "t", "code": 400}}))
+    assert refusal(lambda: client(mine).responses.create(model="native-model", input="x"))[0] == 400
+
+
+def test_a_stream_that_breaks_before_its_id_is_an_error(client: Client, native: NativeServer, mine: str) -> None:
+    native.upstream.on("POST /v1/responses", answers.die_mid_stream([b": hello\n\n"]))
+    create = client(mine, "/vllm/v1").responses.create
+    assert refusal(lambda: create(model="native-model", input="x", stream=True))[0] == 502
