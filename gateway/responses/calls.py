@@ -28,13 +28,13 @@ def create(exchange: Exchange) -> HttpResponseBase:
     asked, before = _read(exchange)
     if not exchange.face.verbatim:
         if before is not None and before.translated:
-            return translated.create(exchange, before)
+            return translated.create(exchange, before, stores=asked.stores)
         if before is None and exchange.plane.native_routes.are_missing(exchange.candidates[0].upstream.id):
-            return translated.create(exchange, None)
+            return translated.create(exchange, None, stores=asked.stores)
     _bind(exchange, before)
     answer = exchange.send()
     if not exchange.face.verbatim and before is None and answer.response.status in MISSING:
-        return _refused(exchange, answer)
+        return _refused(exchange, answer, asked)
     if answer.response.status == 200 and asked.stores:
         _note(exchange, answer, asked)
     return _pass_on(exchange, answer)
@@ -99,7 +99,7 @@ def _bind(exchange: Exchange, before: Owned | None) -> None:
     exchange.candidates = [candidate_for_next(exchange, before)]
 
 
-def _refused(exchange: Exchange, answer: RelayedAnswer) -> HttpResponseBase:
+def _refused(exchange: Exchange, answer: RelayedAnswer, asked: Asked) -> HttpResponseBase:
     """A 404, 405 or 501: is the route missing, or what was asked for?"""
     status, content_type = answer.response.status, answer.response.header("content-type")
     body = exchange.read_whole(answer)
@@ -109,7 +109,7 @@ def _refused(exchange: Exchange, answer: RelayedAnswer) -> HttpResponseBase:
     call = exchange.call
     call.error_type = call.error_text = None
     call.attempts -= 1  # it is one upstream that is tried, at two addresses
-    return translated.create(exchange, None, only=answer.candidate)
+    return translated.create(exchange, None, stores=asked.stores, only=answer.candidate)
 
 
 def _note(exchange: Exchange, answer: RelayedAnswer, asked: Asked) -> None:

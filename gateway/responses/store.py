@@ -6,6 +6,7 @@ a day, and in all no more than a set size: the oldest go first. When the databas
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections import OrderedDict
@@ -15,7 +16,7 @@ from datetime import UTC, datetime
 
 from django.db import Error
 
-from gateway.account.entry import MAX_LENGTHS
+from gateway.account.entry import MAX_LENGTHS, clean_text
 from gateway.models import MAX_RESPONSE_ID, StoredResponse
 from gateway.responses.conversation import Conversation, unpacked
 from gateway.responses.state import drop_oldest
@@ -27,6 +28,7 @@ from upstreams.errors import CredentialUnreadable
 logger = logging.getLogger(__name__)
 
 KEPT_SECONDS = 86_400
+AWAY_SECONDS = 2.0
 MOST_IN_MEMORY = 20_000
 MOST_BYTES_IN_MEMORY = 16_000_000
 _CHECKS_EACH = 20  # how often the sum is looked at while as much as may be kept is written
@@ -76,7 +78,7 @@ class ResponseStore:
         self._memory: OrderedDict[str, Owned] = OrderedDict()
         self._in_memory = 0
         self._unchecked = most_bytes  # bytes written since the sum was looked at
-        self._away = False
+        self._away_until = 0.0  # in between nobody waits for the database
 
     # --- In
 
@@ -85,7 +87,7 @@ class ResponseStore:
 
         `in_memory` False where the id may be another's after all. Never raises.
         """
-        if len(owned.response_id) > MAX_RESPONSE_ID:
+        if not _can_be_kept(owned.response_id):
             return
         packed = conversation.packed() if conversation is not None and self._most_bytes else None
         kept = [owned]
@@ -95,12 +97,8 @@ class ResponseStore:
                 kept[0] = replace(owned, state=crypto.encrypt_bytes(packed))
             self._insert(kept[0])
 
-        try:
-            self._run(write)
-        except Error as error:
-            self._note_away(error)
-        else:
-            self._away = False
+        with contextlib.suppress(DatabaseAway):
+            self._ask(write)
         if in_memory:
             self._remember(kept[0])
 
@@ -155,17 +153,25 @@ class ResponseStore:
         if gone is not None:
             self._in_memory -= len(gone.state or "")
 
-    def _note_away(self, error: Error) -> None:
-        if not self._away:
-            logger.warning("Stored responses cannot be noted in the database now; memory alone knows them: %s", error)
-        self._away = True
+    def _ask(self, act: Callable[[], None]) -> None:
+        """Runs what queries. Raises DatabaseAway, for some seconds without another try."""
+        if self._clock() < self._away_until:
+            raise DatabaseAway
+        try:
+            self._run(act)
+        except Error as error:
+            if not self._away_until:
+                logger.warning("Stored responses cannot be noted in the database; memory alone knows them: %s", error)
+            self._away_until = self._clock() + AWAY_SECONDS
+            raise DatabaseAway from error
+        self._away_until = 0.0
 
     # --- Out
 
     def find(self, response_id: str) -> Owned | None:
         """Whose a response is; None when it is nobody's, or no longer kept. Raises DatabaseAway."""
         owned = self._memory.get(response_id)
-        if owned is None and len(response_id) <= MAX_RESPONSE_ID and "\x00" not in response_id:
+        if owned is None and _can_be_kept(response_id):
             owned = self._look(response_id)
             if owned is not None:
                 self._remember(owned)
@@ -173,10 +179,7 @@ class ResponseStore:
 
     def _look(self, response_id: str) -> Owned | None:
         found: list[StoredResponse] = []
-        try:
-            self._run(lambda: found.extend(StoredResponse.objects.filter(response_id=response_id)))
-        except Error as error:
-            raise DatabaseAway from error
+        self._ask(lambda: found.extend(StoredResponse.objects.filter(response_id=response_id)))
         return _owned(found[0]) if found else None
 
 
@@ -195,5 +198,10 @@ def _owned(row: StoredResponse) -> Owned:
     )
 
 
+def _can_be_kept(response_id: str) -> bool:
+    """Clients may choose odd ids."""
+    return len(response_id) <= MAX_RESPONSE_ID and response_id.isascii() and response_id.isprintable()
+
+
 def _cut(text: str | None, name: str) -> str | None:
-    return text[: MAX_LENGTHS[name]] if text else None
+    return clean_text(text, MAX_LENGTHS[name]) if text else None

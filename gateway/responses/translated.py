@@ -25,7 +25,9 @@ from upstreams.selection import Candidate
 CHAT = "/v1/chat/completions"
 
 
-def create(exchange: Exchange, before: Owned | None, *, only: Candidate | None = None) -> HttpResponseBase:
+def create(
+    exchange: Exchange, before: Owned | None, *, stores: bool = True, only: Candidate | None = None
+) -> HttpResponseBase:
     """A new response by way of a chat completion, after the conversation up to another one.
 
     Raises InvalidRequest with the field that cannot be translated, ResponseUnknown, UpstreamError.
@@ -42,7 +44,7 @@ def create(exchange: Exchange, before: Owned | None, *, only: Candidate | None =
     envelope = Envelope(request, exchange.call.model or "")
 
     def keep(response: Json) -> None:
-        if request.get("store") is not False:
+        if stores:
             _keep(exchange, answer.candidate, Conversation([*history, *items, *response["output"]], response))
 
     if answer.is_stream:

@@ -136,6 +136,24 @@ def test_memory_alone_knows_it_while_the_database_is_away(caplog: pytest.LogCapt
     assert len(caplog.records) == 1
 
 
+def test_the_database_is_asked_again_after_a_while() -> None:
+    clock, asked = Clock(), [0]
+
+    def broken_once(act: Callable[[], None]) -> None:
+        asked[0] += 1
+        if asked[0] == 1:
+            raise OperationalError("away")
+        act()
+
+    store = a_store(runner=broken_once, clock=clock)
+    kept(store)
+    kept(store, "resp_2")
+    assert asked == [1]
+    clock.now += stores.AWAY_SECONDS
+    kept(store, "resp_3")
+    assert [row.response_id for row in StoredResponse.objects.all()] == ["resp_3"]
+
+
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stores, "MOST_IN_MEMORY", 2)
     store = a_store(runner=away)
