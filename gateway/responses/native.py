@@ -49,6 +49,7 @@ class IdReader:
         self._seen = 0
         self._cutter = Cutter()
         self._event = b""
+        self._is_told = False
         self.response_id: str | None = None
 
     def look(self, begun: bytes, *, is_all: bool) -> bool:
@@ -58,21 +59,22 @@ class IdReader:
             self._look_at_events(new)
         else:
             self._look_at_object(begun, is_all=is_all)
-        return self.response_id is not None or is_all or len(begun) > MOST_BYTES
+        return self._is_told or is_all or len(begun) > MOST_BYTES
 
     def _look_at_events(self, new: bytes) -> None:
         for piece, ended in self._cutter.cut(new):
             self._event += piece
-            if ended and self.response_id is None:
-                response = (parse_object(data_of(self._event)) or {}).get("response")
-                self.response_id = _text(response.get("id")) if isinstance(response, dict) else None
             if ended:
-                self._event = b""
+                event, self._event = data_of(self._event), b""
+                if event and not self._is_told:  # the first event has it, or none
+                    self._is_told = True
+                    response = (parse_object(event) or {}).get("response")
+                    self.response_id = _text(response.get("id")) if isinstance(response, dict) else None
 
     def _look_at_object(self, begun: bytes, *, is_all: bool) -> None:
         first = _FIRST_FIELD.match(begun)
         if first is not None:
-            self.response_id = first[1].decode("utf-8", "replace") or None
+            self._is_told, self.response_id = True, first[1].decode("utf-8", "replace") or None
         elif is_all:
             self.response_id = _text((parse_object(begun) or {}).get("id"))
 

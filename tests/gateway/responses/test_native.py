@@ -81,5 +81,5 @@ def test_a_stream_tells_its_id_in_its_first_event(size: int) -> None:
     assert sum(map(len, pieces[:count])) - size <= STREAM.index(b"\n\n") + 2
 
 
-def test_comments_and_other_events_tell_none() -> None:
-    assert read(b": hello\n\n", b'data: {"response": 1}\n\n', b"data: [DONE]\n\n", is_stream=True)[0] is None
+def test_a_comment_tells_nothing_and_another_event_that_there_is_none() -> None:
+    assert read(b": hello\n\n", b'data: {"response": 1}\n\n', STREAM, is_stream=True) == (None, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from tests.sockets.responses.asking import FACES, RECORDINGS, Client, paths, refusal
 from tests.sockets.responses.conftest import NativeServer
 from tests.support import answers, vllm
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, wait_for
 from tests.support.upstream import Upstream
 
 
@@ -160,3 +161,26 @@ def test_a_stream_that_breaks_before_its_id_is_an_error(client: Client, native: 
     native.upstream.on("POST /v1/responses", answers.die_mid_stream([b": hello\n\n"]))
     create = client(mine, "/vllm/v1").responses.create
     assert refusal(lambda: create(model="native-model", input="x", stream=True))[0] == 502
+
+
+@pytest.fixture
+def drained(gateway: Gateway) -> Iterator[Callable[[], None]]:
+    """Drains the server's upstream; it is back after the test."""
+
+    def to(state: str) -> None:
+        gateway.shell(f"from upstreams.models import Upstream; u = Upstream.objects.get(name='native'); "
+                      f"u.state = '{state}'; u.save()")  # fmt: skip
+
+    yield lambda: to("draining")
+    to("active")
+    wait_for(lambda: gateway.post("/v1/responses", {"model": "native-model", "input": "x"}).status == 200)
+
+
+def test_a_server_that_drains_gives_what_it_has_and_takes_nothing_new(
+    client: Client, gateway: Gateway, native: NativeServer, mine: str, drained: Callable[[], None]
+) -> None:
+    made = client(mine).responses.create(model="native-model", input="Hello").id
+    drained()
+    asked = {"model": "native-model", "input": "x", "previous_response_id": made}
+    wait_for(lambda: gateway.post("/v1/responses", asked, key=mine).status == 503)
+    assert client(mine).responses.retrieve(made).id == made
