@@ -8,8 +8,8 @@ from django.http import HttpResponseBase
 
 from gateway.exchange import Exchange
 from gateway.openai import hidden_errors, models_list, rerank_call
-from gateway.responses import calls as responses
 from gateway.realtime import realtime_call
+from gateway.responses import calls as responses
 
 Operation = Callable[[Exchange], HttpResponseBase]
 Key = tuple[str, str, str]
