@@ -41,7 +41,8 @@ class Exchange:
     """One admitted call whose body has arrived.
 
     `model` is the one that is wanted, after the key's own aliases; None where none is named. `model_in_path` is the one
-    that the path names. `candidates` are the upstreams that may take the call, best first.
+    that the path names. `candidates` are the upstreams that may take the call, best first. `model_comes_later`: where
+    the head names none, the operation itself checks the one that is named after it.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Exchange:
         self.candidates: list[Candidate] = []
         self.model: str | None = None
         self.model_in_path: str | None = None
+        self.model_comes_later = False
         self.choose: Callable[[], None] = lambda: None
         self._connection = connection
         self._admitted = False

@@ -38,6 +38,8 @@ _NOT_FORWARDED = (
         # What a caller could pretend about who is calling from where, or about which path is meant.
         "forwarded via client-ip x-real-ip x-client-ip x-cluster-client-ip x-original-forwarded-for true-client-ip",
         "x-envoy-external-address cf-connecting-ip fastly-client-ip fly-client-ip x-azure-clientip",
+        # Of a handshake that ends here; browsers put the key among the subprotocols.
+        "sec-websocket-protocol sec-websocket-key sec-websocket-version sec-websocket-extensions sec-websocket-accept",
         # Which upstream: that is said to us, and names of upstreams are nobody else's business.
         "x-gateway-upstream",
         "x-original-url x-original-uri x-original-host x-rewrite-url x-host",

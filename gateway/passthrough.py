@@ -208,7 +208,8 @@ class PassThrough:
         call.model = _asked_for(parsed.model if is_told else None, exchange.path.query, exchange.model_in_path)
         exchange.model = call.model and resolve_alias(exchange.identity, call.model)
         named = self._named_upstream(exchange.identity)
-        if match.endpoint_class == INFERENCE and exchange.identity.models:
+        is_open = exchange.model_comes_later and call.model is None
+        if match.endpoint_class == INFERENCE and exchange.identity.models and not is_open:
             self._check_model(exchange, named)
         if named is not None:
             return [pool.on(named, exchange.model)]

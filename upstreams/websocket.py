@@ -11,12 +11,12 @@ import os
 import socket
 import ssl
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
 import certifi
 
-from upstreams.client import target_below
 from upstreams.errors import (
     UpgradeRefused,
     UpstreamConnectTimeout,
@@ -37,7 +37,9 @@ def open_socket(
 ) -> tuple[Any, bytes]:
     """The connected socket, without a time-out, after the upgrade; and what came behind it already.
 
-    Times in seconds. Raises UpgradeRefused with the upstream's status, or another UpstreamError.
+    `base_url` is `http(s)://host:port/prefix` or `unix:/path`; `raw_target` is the whole target of the request line
+    (`upstreams.client.target_below`). Times in seconds. Raises UpgradeRefused with the upstream's
+    status, or another UpstreamError.
     """
     sock = _connect(base_url, connect_timeout)
     try:
@@ -67,8 +69,24 @@ def accept_token(key: bytes) -> bytes:
 def _connect(base_url: str, timeout: float) -> Any:
     url = urlsplit(base_url)
     host, secure = url.hostname or "", url.scheme == "https"
+    sock = _reach(base_url, (host, url.port or (443 if secure else 80)), timeout)
+    if not secure:
+        return sock
     try:
-        sock = socket.create_connection((host, url.port or (443 if secure else 80)), timeout)
+        return _tls_context().wrap_socket(sock, server_hostname=host)
+    except OSError as error:
+        sock.close()
+        raise UpstreamTlsFailed from error
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _reach(base_url: str, address: tuple[str, int], timeout: float) -> Any:
+    try:
+        if base_url.startswith("unix:"):
+            return _reach_local(base_url.removeprefix("unix:"), timeout)
+        sock = socket.create_connection(address, timeout)
     except socket.gaierror as error:
         raise UpstreamNameUnknown from error
     except TimeoutError as error:
@@ -76,19 +94,30 @@ def _connect(base_url: str, timeout: float) -> Any:
     except OSError as error:
         raise UpstreamRefused from error
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if not secure:
-        return sock
+    return sock
+
+
+def _reach_local(path: str, timeout: float) -> Any:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        return ssl.create_default_context(cafile=certifi.where()).wrap_socket(sock, server_hostname=host)
-    except OSError as error:
+        sock.settimeout(timeout)
+        sock.connect(path)
+    except BaseException:
         sock.close()
-        raise UpstreamTlsFailed from error
+        raise
+    return sock
+
+
+@cache
+def _tls_context() -> ssl.SSLContext:
+    """One for all connections: reading the certificates takes as long as a hundred calls."""
+    return ssl.create_default_context(cafile=certifi.where())
 
 
 def _request(base_url: str, raw_target: str, headers: Iterable[tuple[str, str]], key: bytes) -> bytes:
     lines = [
-        f"GET {target_below(base_url, raw_target)} HTTP/1.1",
-        f"Host: {urlsplit(base_url).netloc.rpartition('@')[2]}",
+        f"GET {raw_target} HTTP/1.1",
+        f"Host: {urlsplit(base_url).netloc.rpartition('@')[2] or 'localhost'}",
         "Upgrade: websocket",
         "Connection: Upgrade",
         "Sec-WebSocket-Version: 13",

@@ -17,6 +17,8 @@ SUBPROTOCOL = "realtime"
 _KEY_PREFIX = "openai-insecure-api-key."
 """How OpenAI lets browsers, which cannot set headers, show a key."""
 
+_KEY_HEADERS = ("HTTP_X_LITELLM_API_KEY", "HTTP_AUTHORIZATION", "HTTP_API_KEY", "HTTP_X_API_KEY")
+
 
 def is_upgrade(environ: Mapping[str, Any]) -> bool:
     """Whether the request asks for a WebSocket."""
@@ -25,9 +27,11 @@ def is_upgrade(environ: Mapping[str, Any]) -> bool:
 
 def take_key(environ: MutableMapping[str, Any]) -> None:
     """Makes a key among the subprotocols the request's key, unless a header has one."""
+    if any(environ.get(header) for header in _KEY_HEADERS):
+        return
     offered = _offered(environ)
     key = next((one.removeprefix(_KEY_PREFIX) for one in offered if one.startswith(_KEY_PREFIX)), None)
-    if key is not None and not environ.get("HTTP_AUTHORIZATION"):
+    if key is not None:
         environ["HTTP_AUTHORIZATION"] = f"Bearer {key}"
 
 

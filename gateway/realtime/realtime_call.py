@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import time
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -12,25 +14,18 @@ from wsproto.connection import ConnectionType
 from gateway.account.entry import Outcome, UsageSource
 from gateway.cuts import CallCut
 from gateway.exchange import Exchange
-from gateway.open_call import Phase
+from gateway.metering.usage import Usage
+from gateway.open_call import OpenCall, Phase
 from gateway.realtime import handshake
 from gateway.realtime.messages import Judged, judge
 from gateway.realtime.peer import Peer
 from gateway.realtime.session import Session
 from gateway.relay import mark_of
-from keys.permissions import may_use_model, resolve_alias
+from keys.permissions import check_model, check_served, resolve_alias
 from upstreams.errors import NoUpstream, UpgradeRefused, UpstreamError
 from upstreams.health import Mark
 from upstreams.selection import Candidate
 from upstreams.websocket import open_socket
-
-_NOT_SENT = {
-    "sec-websocket-protocol",
-    "sec-websocket-key",
-    "sec-websocket-version",
-    "sec-websocket-extensions",
-    "origin",
-}
 
 
 class TakenOver(HttpResponse):
@@ -41,85 +36,109 @@ class TakenOver(HttpResponse):
 
 def operate(exchange: Exchange) -> HttpResponseBase:
     """A WebSocket through the gateway; a request that is none is passed on like any other. Raises GatewayError."""
-    exchange.choose()
     if not handshake.is_upgrade(exchange.environ):
+        exchange.choose()
         return exchange.pass_on(exchange.send())
     nonce = handshake.check(exchange.environ)
-    sock = exchange.client_socket
-    candidate, upstream = _open(exchange)
-    call = exchange.call
-    call.unwatch()
-    call.status, call.streaming = 101, True
+    exchange.model_comes_later = True
+    exchange.choose()
+    candidate, (sock, early) = _open(exchange)
     try:
-        with contextlib.closing(upstream[0]):
-            client = Peer(sock, ConnectionType.SERVER)
-            sock.sendall(handshake.accepted(exchange.environ, nonce, request_id=call.request_id, call_id=call.call_id))
-            server = Peer(upstream[0], ConnectionType.CLIENT, upstream[1])
-            session = Session(call, client, server, _judge(exchange, candidate))
-            outcome, cut = session.run()
-        _account(exchange, session)
-        exchange.plane.pool.mark(candidate.upstream.id, Mark.RESET if outcome is Outcome.UPSTREAM_FAILED else Mark.OK)
-        call.fail(outcome, cut.error if cut else None)
-    except (OSError, CallCut) as error:
-        call.fail(error.outcome if isinstance(error, CallCut) else Outcome.CLIENT_DISCONNECTED, None)
+        with contextlib.closing(sock):
+            _serve(exchange, candidate, nonce, Peer(sock, ConnectionType.CLIENT, early))
     finally:
         exchange.plane.pool.leave(candidate.upstream.id)
-        exchange.plane.places.give_back(call, candidate.upstream)
+        exchange.plane.places.give_back(exchange.call, candidate.upstream)
         exchange.end_connection()
     return TakenOver()
 
 
+def _serve(exchange: Exchange, candidate: Candidate, nonce: bytes, upstream: Peer) -> None:
+    """The session, from the client's upgrade to the end of the call."""
+    call, pool = exchange.call, exchange.plane.pool
+    call.unwatch()
+    call.status, call.streaming, call.head_at = 101, True, time.time()
+    client = Peer(exchange.client_socket, ConnectionType.SERVER, account=call)
+    pool.mark(candidate.upstream.id, Mark.OK)
+    try:
+        client.write_head(handshake.accepted(exchange.environ, nonce, request_id=call.request_id, call_id=call.call_id))
+    except OSError:
+        call.fail(Outcome.CLIENT_DISCONNECTED, None)
+        return
+    except CallCut as cut:
+        call.fail(cut.outcome, cut.error)
+        return
+    session = Session(call, client, upstream, _judge(exchange, candidate))
+    ending = session.run()
+    if ending.upstream_broke:
+        pool.mark(candidate.upstream.id, Mark.RESET)
+    _account(call, session.usage)
+    call.fail(ending.outcome, ending.error)
+
+
 def _open(exchange: Exchange) -> tuple[Candidate, tuple[Any, bytes]]:
-    """The first candidate that upgrades, with its socket; it counts as open there. Raises UpstreamError, NoUpstream."""
+    """The first candidate that upgrades, with its socket; it counts as open there. Raises UpstreamError, NoUpstream.
+
+    Silence makes way for the next one too, unlike elsewhere: no GPU works on a handshake.
+    """
     plane, call = exchange.plane, exchange.call
-    left = list(exchange.candidates)
+    left = list(exchange.candidates)[: plane.pool.routing.most_attempts or None]
     failure: UpstreamError | NoUpstream = NoUpstream()
     while left:
         candidate = plane.places.choose(call, left)
         left.remove(candidate)
-        upstream = candidate.upstream
         call.attempts += 1
-        plane.pool.enter(upstream.id)
+        plane.pool.enter(candidate.upstream.id)
         try:
-            outgoing = exchange.outgoing_for(candidate)
-            call.enter(Phase.ANSWER)
-            return candidate, open_socket(
-                upstream.base_url,
-                outgoing.raw_target,
-                [(name, value) for name, value in outgoing.items() if name.lower() not in _NOT_SENT],
-                connect_timeout=upstream.timeouts.connect or settings.CONNECT_TIMEOUT,
-                head_timeout=upstream.timeouts.first_byte or settings.FIRST_BYTE_TIMEOUT,
-            )
+            return candidate, _upgrade(exchange, candidate)
         except BaseException as error:
-            plane.pool.leave(upstream.id)
-            plane.places.give_back(call, upstream)
+            plane.pool.leave(candidate.upstream.id)
+            plane.places.give_back(call, candidate.upstream)
             if not isinstance(error, UpstreamError):
                 raise
-            if not isinstance(error, UpgradeRefused) or error.status_code >= 500:
-                plane.pool.mark(upstream.id, mark_of(error))
             failure = error
-            if isinstance(error, UpgradeRefused) and error.status_code < 500:
-                break
+        refused = isinstance(failure, UpgradeRefused)
+        if refused and failure.status_code < 500:  # what the caller sent would be refused by another one too
+            break
+        plane.pool.mark(candidate.upstream.id, Mark.SERVER_ERROR if refused else mark_of(failure))
+    call.usage_source = UsageSource.NONE
     raise failure
 
 
-def _judge(exchange: Exchange, candidate: Candidate) -> Any:
-    identity, pool = exchange.identity, exchange.plane.pool
+def _upgrade(exchange: Exchange, candidate: Candidate) -> tuple[Any, bytes]:
+    outgoing, timeouts = exchange.outgoing_for(candidate), candidate.upstream.timeouts
+    exchange.call.enter(Phase.ANSWER)
+    return open_socket(
+        candidate.upstream.base_url,
+        outgoing.raw_target,
+        outgoing.items(),
+        connect_timeout=timeouts.connect or settings.CONNECT_TIMEOUT,
+        head_timeout=timeouts.first_byte or settings.FIRST_BYTE_TIMEOUT,
+    )
 
-    def served(model: str) -> str:
+
+def _judge(exchange: Exchange, candidate: Candidate) -> Callable[[str], Judged]:
+    """What judges the client's messages; it notes on the call which model they name."""
+    identity, pool, call = exchange.identity, exchange.plane.pool, exchange.call
+    upstream = candidate.upstream
+
+    def served_name(model: str) -> str:
+        if not model:  # vLLM takes the one that it has
+            check_served(identity, pool.served_model_of(upstream.id))
+            return model
+        check_model(identity, model)
         wanted = resolve_alias(identity, model)
-        return pool.on(Candidate(candidate.upstream), wanted).served_name or wanted
+        served = pool.on(Candidate(upstream), wanted).served_name or wanted
+        call.model, call.served_model = model, served
+        return served
 
-    def judged(text: str) -> Judged:
-        return judge(text, lambda model: may_use_model(identity, model), served)
-
-    return judged
+    return lambda text: judge(text, served_name)
 
 
-def _account(exchange: Exchange, session: Session) -> None:
-    call, usage = exchange.call, session.usage
+def _account(call: OpenCall, usage: Usage | None) -> None:
     if usage is None:
         call.usage_source = UsageSource.UNKNOWN
         return
     call.prompt_tokens, call.completion_tokens = usage.prompt_tokens, usage.completion_tokens
+    call.cached_tokens, call.reasoning_tokens = usage.cached_tokens, usage.reasoning_tokens
     call.usage_source = UsageSource(usage.source)

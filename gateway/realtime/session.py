@@ -6,33 +6,47 @@ client that is gone.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import gevent
+from gevent.event import Event
 
+from common.errors import GatewayError, InvalidRequest
 from gateway.account.entry import Outcome
 from gateway.cuts import CallCut
-from gateway.metering.usage import Usage, sum_of
+from gateway.metering.usage import Usage
 from gateway.open_call import OpenCall, Phase
-from gateway.realtime.messages import Judged, usage_in
-from gateway.realtime.peer import TOO_LARGE, BytesMessage, CloseConnection, MessageTooLarge, Peer, TextMessage
-from gateway.turns import let_others_go
+from gateway.realtime.messages import Judged, total_of, usage_in
+from gateway.realtime.peer import BytesMessage, CloseConnection, Peer, PeerFault, TextMessage
+from upstreams.errors import UpstreamBroken, UpstreamInvalid
 
 logger = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 2.0
-"""How long the other end may take to answer a close."""
+"""How long an end may take to answer a close, and what it still says then is read."""
 
-NORMAL, GOING_AWAY, UNSUPPORTED, REFUSED, FAILED = 1000, 1001, 1003, 1008, 1011
+LOOK_SECONDS = 1.0
+"""How often a client is looked at that cannot be read, because the upstream does not take what it sent."""
+
+NORMAL, GOING_AWAY, UNSUPPORTED, NO_CODE, REFUSED, FAILED = 1000, 1001, 1003, 1005, 1008, 1011
 _CODES = {Outcome.REVOKED: REFUSED, Outcome.DRAINED: GOING_AWAY}
-_UNTOLD = {1005, 1006, 1015}
-"""Codes that say that there was none; they may not be sent (RFC 6455, section 7.4.1)."""
+_CLEAN = {NORMAL, GOING_AWAY, NO_CODE}
+_SERVICE_RESTART = 1012
+_KEEPALIVE = "keepalive ping timeout"
+"""What uvicorn's WebSocket says to a client that answers no ping."""
 
-_TURN_EVENTS = 32
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a session ended. `upstream_broke`: it is the upstream that did, and another one may not."""
+
+    outcome: Outcome
+    error: GatewayError | None = None
+    upstream_broke: bool = False
 
 
 class Session:
@@ -44,95 +58,113 @@ class Session:
         self._upstream = upstream
         self._judge = judge
         self._usages: list[Usage] = []
-        self._ended: list[Outcome] = []
+        self._endings: list[Ending] = []
+        self._over = Event()
 
     @property
     def usage(self) -> Usage | None:
         """The tokens that the server reported; None when it reported none."""
-        return sum_of(self._usages) if self._usages else None
+        return total_of(self._usages)
 
-    def run(self) -> tuple[Outcome, CallCut | None]:
-        """Passes messages on until the session is over. Returns how it ended, and the cut that ended it."""
+    def run(self) -> Ending:
+        """Passes messages on until the session is over. Raises nothing."""
         self._call.enter(Phase.STREAM)
         pumps = [gevent.spawn(self._guarded, self._upwards), gevent.spawn(self._guarded, self._downwards)]
-        cut = None
         try:
-            gevent.wait(pumps, count=1)
-        except CallCut as given:
-            cut = given
-            code = _CODES.get(given.outcome, FAILED)
-            self._client.close(code, given.error.message[:100] if given.error else "")
-            self._upstream.close(GOING_AWAY)
-        with contextlib.suppress(CallCut):
+            self._wait()
+            gevent.joinall(pumps, timeout=CLOSE_SECONDS)  # each end answers the close
+        except CallCut as cut:  # at most one is ever raised
+            code = _CODES.get(cut.outcome, FAILED) if cut.error else None
+            self._end(Ending(cut.outcome, cut.error), client_code=code, upstream_code=GOING_AWAY)
             gevent.joinall(pumps, timeout=CLOSE_SECONDS)
-        gevent.killall(pumps, block=False)
-        if cut is not None:
-            return cut.outcome, cut
-        return (self._ended or [Outcome.GATEWAY_FAILED])[0], None
+        gevent.killall(pumps)
+        return self._endings[0]
 
-    def _guarded(self, pump: Callable[[], Outcome]) -> None:
+    def _wait(self) -> None:
+        """Until the session ends; also when the client leaves while nobody can read from it."""
+        while not self._over.wait(LOOK_SECONDS):
+            if self._upstream.is_stuck(LOOK_SECONDS) and self._client.has_hung_up:
+                self._end(Ending(Outcome.CLIENT_DISCONNECTED))
+
+    def _end(
+        self, ending: Ending, *, client_code: int | None = None, upstream_code: int | None = None, reason: str = ""
+    ) -> None:
+        """The session is over; the first ending counts. Who is given a code is told it, the upstream at once."""
+        self._endings.append(ending)
+        self._over.set()
+        if upstream_code is not None:
+            self._upstream.close(upstream_code, reason)
+        if client_code is not None:
+            self._client.close(client_code, ending.error.message if ending.error and not reason else reason)
+
+    def _guarded(self, pump: Callable[[], None]) -> None:
         try:
-            outcome = pump()
-        except MessageTooLarge:
-            self._client.close(TOO_LARGE, "The message is too large.")
-            self._upstream.close(GOING_AWAY)
-            outcome = Outcome.REFUSED if pump == self._upwards else Outcome.UPSTREAM_FAILED
+            pump()
+        except PeerFault as fault:
+            if pump == self._upwards:
+                self._refuse(InvalidRequest(fault.sentence), fault.code)
+                self._client.discard(CLOSE_SECONDS)
+            else:
+                error = UpstreamInvalid("The upstream sent what is not valid WebSocket, or too much at once.")
+                ending = Ending(Outcome.UPSTREAM_FAILED, error, upstream_broke=True)
+                self._end(ending, client_code=FAILED, upstream_code=fault.code)
         except OSError:
-            outcome = Outcome.CLIENT_DISCONNECTED if pump == self._upwards else Outcome.UPSTREAM_FAILED
-            self._client.close(FAILED)
-            self._upstream.close(GOING_AWAY)
+            self._break()
         except Exception:
             logger.exception("A realtime session failed.")
-            outcome = Outcome.GATEWAY_FAILED
-            self._client.close(FAILED)
-            self._upstream.close(GOING_AWAY)
-        self._ended.append(outcome)
+            self._end(Ending(Outcome.GATEWAY_FAILED, GatewayError()), client_code=FAILED, upstream_code=GOING_AWAY)
 
-    def _upwards(self) -> Outcome:
-        """From the client to the upstream."""
-        for number, event in enumerate(self._client.events()):
-            self._call.bytes_in = self._client.bytes_read
+    def _break(self) -> None:
+        """One end is no longer there."""
+        if self._client.is_broken:
+            self._end(Ending(Outcome.CLIENT_DISCONNECTED), upstream_code=GOING_AWAY)
+            return
+        error = UpstreamBroken("The upstream broke off in the middle of the session.")
+        self._end(Ending(Outcome.UPSTREAM_FAILED, error, upstream_broke=True), client_code=FAILED)
+
+    def _refuse(self, error: GatewayError, code: int) -> None:
+        self._end(Ending(Outcome.REFUSED, error), client_code=code, upstream_code=GOING_AWAY)
+
+    # --- From the client to the upstream
+
+    def _upwards(self) -> None:
+        for event in self._client.events():
             if isinstance(event, CloseConnection):
-                self._client.close(_told(event.code))
-                self._upstream.close(_told(event.code), event.reason or "")
-                return Outcome.COMPLETED
-            if isinstance(event, BytesMessage):  # vLLM reads text only, and nobody could judge the model in this
-                self._client.close(UNSUPPORTED, "Text messages only.")
-                self._upstream.close(GOING_AWAY)
-                return Outcome.REFUSED
+                ending = Ending(Outcome.COMPLETED)
+                self._end(ending, client_code=event.code, upstream_code=event.code, reason=event.reason or "")
+                return
+            if self._over.is_set():
+                continue  # only the answer to our close is waited for
             if isinstance(event, TextMessage):
-                judged = self._judge(event.data)
-                if judged.passed is not None:
-                    self._upstream.send(TextMessage(data=judged.passed))
-                if judged.refused is not None:
-                    self._client.send(TextMessage(data=judged.refused))
-                if judged.ends:
-                    self._client.close(REFUSED, "The key may not use this model.")
-                    self._upstream.close(GOING_AWAY)
-                    return Outcome.REFUSED
+                self._pass_judged(event.data)
+            elif isinstance(event, BytesMessage):  # vLLM reads text only, and nobody could judge the model in this
+                self._refuse(InvalidRequest("Only text messages are taken."), UNSUPPORTED)
             else:
                 self._upstream.send(event)
-            if number % _TURN_EVENTS == _TURN_EVENTS - 1:
-                let_others_go()
-        self._upstream.close(GOING_AWAY)
-        return Outcome.CLIENT_DISCONNECTED
+        self._break()
 
-    def _downwards(self) -> Outcome:
-        """From the upstream to the client."""
-        for number, event in enumerate(self._upstream.events()):
+    def _pass_judged(self, text: str) -> None:
+        judged = self._judge(text)
+        if judged.passed is not None:
+            self._upstream.send(TextMessage(data=judged.passed))
+        if judged.refused is not None:
+            self._client.send(TextMessage(data=judged.refused))
+        if judged.error is not None:
+            self._refuse(judged.error, REFUSED)
+
+    # --- From the upstream to the client
+
+    def _downwards(self) -> None:
+        for event in self._upstream.events():
             if isinstance(event, CloseConnection):
-                self._upstream.close(_told(event.code))
-                self._client.close(_told(event.code), event.reason or "")
-                return Outcome.COMPLETED if event.code in {NORMAL, GOING_AWAY, 1005} else Outcome.UPSTREAM_FAILED
+                reason = event.reason or ""
+                self._end(_ending_of(event), client_code=event.code, upstream_code=event.code, reason=reason)
+                return
             self._note(event)
             self._call.writing = True
             self._client.send(event)
             self._call.writing = False
-            self._call.bytes_out = self._client.bytes_sent
-            if number % _TURN_EVENTS == _TURN_EVENTS - 1:
-                let_others_go()
-        self._client.close(FAILED, "The upstream broke off.")
-        return Outcome.UPSTREAM_FAILED
+        self._break()
 
     def _note(self, event: Any) -> None:
         if not isinstance(event, TextMessage):
@@ -144,5 +176,12 @@ class Session:
             self._usages.append(usage)
 
 
-def _told(code: int) -> int:
-    return NORMAL if code in _UNTOLD else code
+def _ending_of(close: CloseConnection) -> Ending:
+    """How a session ended that the upstream closed."""
+    if close.code in _CLEAN:
+        return Ending(Outcome.COMPLETED)
+    if close.code == FAILED and close.reason == _KEEPALIVE:
+        return Ending(Outcome.CLIENT_DISCONNECTED)
+    error = UpstreamBroken(f"The upstream ended the session with code {int(close.code)}.")
+    # Other codes may be answers to what this one client sent.
+    return Ending(Outcome.UPSTREAM_FAILED, error, upstream_broke=close.code == _SERVICE_RESTART)

@@ -7,13 +7,19 @@ import json
 import pytest
 
 from gateway.metering.usage import Usage
-from gateway.realtime.messages import judge, usage_in
+from gateway.realtime.messages import judge, total_of, usage_in
+from keys.errors import ModelDenied
+
+
+def served_name(model: str) -> str:
+    if model in {"forbidden", ""}:
+        raise ModelDenied(model)
+    return {"alias": "served"}.get(model, model)
 
 
 def judged(text: str) -> tuple[str | None, str | None, bool]:
-    served = {"alias": "served"}
-    result = judge(text, lambda model: model != "forbidden", lambda model: served.get(model, model))
-    return result.passed, json.loads(result.refused)["code"] if result.refused else None, result.ends
+    result = judge(text, served_name)
+    return result.passed, json.loads(result.refused)["code"] if result.refused else None, result.error is not None
 
 
 @pytest.mark.parametrize(
@@ -36,12 +42,14 @@ def test_an_alias_is_replaced_and_nothing_else() -> None:
     assert judged(text) == (text.replace("alias", "served"), None, False)
 
 
-@pytest.mark.parametrize("text", ['{"model":"forbidden"}', '{"mod\\u0065l":"forbidd\\u0065n","type":"session.update"}'])
+@pytest.mark.parametrize(
+    "text", ['{"model":"forbidden"}', '{"model":""}', '{"mod\\u0065l":"forbidd\\u0065n","type":"session.update"}']
+)
 def test_a_model_that_may_not_be_used_ends_the_session(text: str) -> None:
     assert judged(text) == (None, "model_not_allowed", True)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"model":1}', '{"model":"a","model":"forbidden"}'])
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"model":1}', '{"model":false}', '{"model":"a","model":"forbidden"}'])
 def test_what_cannot_be_read_for_certain_does_not_pass(text: str) -> None:
     assert judged(text) == (None, "invalid_json", False)
 
@@ -51,3 +59,10 @@ def test_tokens_are_read_where_a_message_reports_them() -> None:
     assert usage_in(done) == Usage(3, 2, source="reported")
     assert usage_in('{"type":"transcription.delta","delta":"\\"usage\\""}') is None
     assert usage_in('"usage"') is None
+
+
+def test_each_utterance_has_a_prompt_of_its_own() -> None:
+    assert total_of([Usage(3, 2, source="reported"), Usage(4, 1, cached_tokens=1, source="reported")]) == Usage(
+        7, 3, cached_tokens=1, source="reported"
+    )
+    assert total_of([]) is None
