@@ -40,7 +40,7 @@ TOLD: dict[type[GatewayError], dict[str, Any]] = {
     key_errors.NameTaken: {"name": "a name"},
     gateway_errors.ResponseUnknown: {"response_id": "resp_1"},
     gateway_errors.ModelUnknown: {"model": "a-model", "usable": ["another"]},
-    upstream_errors.UpgradeRefused: {"status": 200},
+    upstream_errors.UpgradeRefused: {"status": 403},
     gateway_errors.UpstreamSaid: {"status": 502, "error": {"code": "502"}},
 }
 ADDRESS = re.compile(r"://|\b\d+\.\d+\.\d+\.\d+\b|localhost")
