@@ -312,3 +312,10 @@ def test_no_file_names_a_folder_of_somebodys_machine() -> None:
 
 def test_no_file_names_a_package_index() -> None:
     assert lines_with(r"(?:index-ur[l]|find-link[s])[= ]+\S*[:/]{3}|pypi\.or[g]/simple|\"resolve[d]\": *\"http") == []
+
+
+def test_every_test_that_compatibility_names_exists() -> None:
+    named = set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs/compatibility.md").read_text()))
+    assert len(named) > 30
+    missing = [f"{path}::{name}" for path, name in named if f"def {name}(" not in (ROOT / path).read_text()]
+    assert missing == []

@@ -10,15 +10,16 @@ import difflib
 import json
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.support.http_client import Head, Response
 from tests.vllm.conftest import Site
-from tests.vllm.servers import Server
+from tests.vllm.servers import Body
 
 Headers = tuple[tuple[str, str], ...]
+Send = Callable[[str, str, Iterable[tuple[str, str]], Body], Response]
 
 VARYING = (
     # Seconds since 1970.
@@ -93,8 +94,8 @@ class Case:
         return self.name
 
 
-def compare(site: Site, case: Case) -> None:
-    """Asserts that the gateway's answer is the server's own.
+def compare(site: Site, case: Case, prefix: str = "/vllm") -> None:
+    """Asserts that the gateway's answer below `prefix` is the server's own.
 
     Of streams, and where direct calls differ, one answer that both sides gave, to the byte, is enough. Everywhere else
     every answer has to be the same.
@@ -104,7 +105,7 @@ def compare(site: Site, case: Case) -> None:
     request_id = f"cmp-{uuid.uuid4().hex[:12]}"
     for _ in range(ROUNDS):
         direct += [_ask(site, case, request_id, directly=True) for _ in range(2)]
-        relayed.append(_ask(site, case, request_id, directly=False))
+        relayed.append(_ask(site, case, request_id, directly=False, prefix=prefix))
         is_repeatable = any(one == other for at, one in enumerate(direct) for other in direct[:at])
         strange = [answer for answer in relayed if answer not in direct]
         is_same = len(strange) < len(relayed) if _varies(direct) else not strange
@@ -144,29 +145,38 @@ class Answer:
         return [f"{self.status} {self.reason}", *headers, "", *body, f"({self.end})"]
 
 
-def _ask(site: Site, case: Case, request_id: str, *, directly: bool) -> Answer:
+def _ask(site: Site, case: Case, request_id: str, *, directly: bool, prefix: str = "/vllm") -> Answer:
     server = site.server
     values = {"id": "", "models": str(server.models_directory()) if "$models" in repr(case) else ""}
     try:
         for step in case.before:
-            values["id"] = _id_in(_send(server, step.filled(values)))
-        return _answer_to(site, case.call.filled(values), request_id, directly=directly)
+            # What the gateway is asked for must be its own: a response belongs to the key that made it.
+            send = server.call if directly else _through(site)
+            values["id"] = _id_in(_send(send, step.filled(values)))
+        return _answer_to(site, case.call.filled(values), request_id, directly=directly, prefix=prefix)
     finally:
         for step in case.after:
-            _send(server, step.filled(values))
+            _send(server.call, step.filled(values))
 
 
-def _answer_to(site: Site, call: Call, request_id: str, *, directly: bool) -> Answer:
+def _through(site: Site) -> Send:
+    def send(method: str, target: str, headers: Iterable[tuple[str, str]], body: Body) -> Response:
+        return site.gateway.call(method, f"/vllm{target}", headers, body, key=site.secret, timeout=60)
+
+    return send
+
+
+def _answer_to(site: Site, call: Call, request_id: str, *, directly: bool, prefix: str) -> Answer:
     headers, body = call.parts()
     headers.append(("x-request-id", request_id))
     if directly:
         return _expected(site.server.call(call.method, call.target, headers, body), request_id)
-    return _seen(site.gateway.call(call.method, f"/vllm{call.target}", headers, body, key=site.secret, timeout=60))
+    return _seen(site.gateway.call(call.method, f"{prefix}{call.target}", headers, body, key=site.secret, timeout=60))
 
 
-def _send(server: Server, step: Call) -> Response:
+def _send(send: Send, step: Call) -> Response:
     headers, body = step.parts()
-    return server.call(step.method, step.target, headers, body)
+    return send(step.method, step.target, headers, body)
 
 
 def _id_in(response: Response) -> str:

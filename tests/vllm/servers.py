@@ -2,6 +2,7 @@
 
     VLLM_HOME=FOLDER          a folder with `serve.sh KIND PORT` and `stop.sh KIND PORT`
     VLLM_CHAT=http://…        a server that runs already; also VLLM_TOOLS, VLLM_EMBED, VLLM_RERANK, …
+    VLLM_FLEET=http://h:8300  five that run already, at ports that count up: chat, tools, embed, rerank, whisper
 
 A server of kind K serves one tiny model under the name `tiny-K`.
 """
@@ -24,9 +25,11 @@ from tests.support.http_client import HttpClient, Response
 from tests.support.upstream import unused_port
 
 KINDS = ("chat", "tools", "embed", "rerank", "classify", "whisper")
+FLEET = ("chat", "tools", "embed", "rerank", "whisper")
 HELP = (
     "make test-vllm needs real vLLM servers: set VLLM_HOME to a folder with `serve.sh KIND PORT` and"
-    " `stop.sh KIND PORT`, or VLLM_CHAT, VLLM_EMBED, ... to the base URLs of servers that run already."
+    " `stop.sh KIND PORT`, or VLLM_CHAT, VLLM_EMBED, ... to the base URLs of servers that run already,"
+    " or VLLM_FLEET to the first of five at ports that count up."
 )
 _START_SECONDS = 330.0
 _PROFILER = {"profiler": "torch", "torch_profiler_with_stack": False}
@@ -36,7 +39,15 @@ Body = bytes | Sequence[bytes]
 
 def address(kind: str) -> str:
     """The URL of a running server of this kind; "" when none was given."""
-    return os.environ.get(f"VLLM_{kind.upper()}", "")
+    return os.environ.get(f"VLLM_{kind.upper()}", "") or _in_fleet(kind)
+
+
+def _in_fleet(kind: str) -> str:
+    first = os.environ.get("VLLM_FLEET", "")
+    if not first or kind not in FLEET:
+        return ""
+    url = urlsplit(first)
+    return f"http://{url.hostname}:{(url.port or 80) + FLEET.index(kind)}"
 
 
 def is_available(kind: str) -> bool:
