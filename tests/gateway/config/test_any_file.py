@@ -33,7 +33,7 @@ SCALARS = st.one_of(
 VALUES = st.recursive(
     SCALARS,
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(KEYS), inner, max_size=5)),
-    max_leaves=25,
+    max_leaves=6,  # a file has many values: with larger ones most of the time goes into making them
 )
 ROWS = st.lists(
     st.fixed_dictionaries(
@@ -42,7 +42,11 @@ ROWS = st.lists(
     ),
     max_size=3,
 )
-FILES = st.fixed_dictionaries({}, optional={**dict.fromkeys(KEYS, VALUES), "model_list": ROWS})
+FILES = st.builds(
+    lambda values, rows: {**values, **rows},
+    st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=5),
+    st.fixed_dictionaries({}, optional={"model_list": ROWS}),
+)
 
 
 def sentence(text: str) -> str:
