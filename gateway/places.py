@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+import gevent
 from django.conf import settings
 
 from gateway.open_call import OpenCall
@@ -37,7 +38,7 @@ class Places:
         first = candidates[0]
         if first.upstream.max_parallel is None:
             return first
-        found = self._first_free(call, candidates) if not self._room else None
+        found = self._take_now(call, candidates) if not self._room else None
         if found is not None:
             return found
         began = time.monotonic()
@@ -54,13 +55,31 @@ class Places:
 
     def give_back(self, call: OpenCall, upstream: Target) -> None:
         """The call is over there, or never came to be."""
-        if upstream.max_parallel is not None:
-            self._counters.release(_lease(call, upstream))
-            self._room.ask()
+        if upstream.max_parallel is None:
+            return
+        if settings.EMBEDDED:
+            self._release(_lease(call, upstream))
+        else:
+            gevent.spawn(self._release, _lease(call, upstream))  # a round trip that no client waits for
 
     def renewable(self, call: OpenCall) -> list[str]:
         """The leases of an open call at upstreams."""
         return [f"{call.call_id}@{call.upstream_id}"] if call.upstream_id is not None else []
+
+    def _release(self, lease: str) -> None:
+        self._counters.release(lease)
+        self._room.ask_soon()
+
+    def _take_now(self, call: OpenCall, candidates: Sequence[Candidate]) -> Candidate | None:
+        found = None
+        try:
+            with call:  # a cut in the middle of a query would leave the connection half used
+                found = self._first_free(call, candidates)
+        except BaseException:
+            if found is not None:
+                self.give_back(call, found.upstream)
+            raise
+        return found
 
     def _first_free(self, call: OpenCall, candidates: Sequence[Candidate]) -> Candidate | None:
         return next((one for one in candidates if self._take(call, one.upstream)), None)

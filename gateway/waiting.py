@@ -6,7 +6,7 @@ order. Nobody who comes later overtakes who waits. Knows no upstream and no coun
 
 from __future__ import annotations
 
-import heapq
+import bisect
 import itertools
 import time
 from collections.abc import Callable, Hashable
@@ -62,10 +62,10 @@ class WaitingRoom(Generic[Place]):
         if len(self) >= self._most:
             raise UpstreamSaturated("Too many calls wait for a place at an upstream already.")
         waiter = _Waiter(rank=(-priority, next(self._arrivals)), take=take, wants=wants)
-        heapq.heappush(self._waiters, waiter)
+        bisect.insort(self._waiters, waiter)
         try:
             self._poll()
-            self.ask()
+            self.ask_soon()
             waiter.called.wait(self._seconds)
         except BaseException:
             waiter.gone = True
@@ -77,8 +77,13 @@ class WaitingRoom(Generic[Place]):
             raise UpstreamSaturated
         return waiter.place
 
+    def ask_soon(self) -> None:
+        """A place may be free. In a greenlet of its own: a call that is cut must not be in the middle of another's."""
+        if self._waiters:
+            gevent.spawn(self.ask)
+
     def ask(self) -> None:
-        """A place may be free: the waiting are asked in their order. Call it when a call has ended."""
+        """A place may be free: the waiting are asked in their order."""
         self._wanted = bool(self._waiters)
         if self._serving:
             return
@@ -92,7 +97,7 @@ class WaitingRoom(Generic[Place]):
 
     def _ask_each(self) -> None:
         full: set[Hashable] = set()
-        for waiter in sorted(self._waiters):
+        for waiter in tuple(self._waiters):
             if waiter.gone or waiter.wants in full:
                 continue
             place = waiter.take()
@@ -102,7 +107,6 @@ class WaitingRoom(Generic[Place]):
                 waiter.place, waiter.gone = place, True
                 waiter.called.set()
         self._waiters = [waiter for waiter in self._waiters if not waiter.gone]
-        heapq.heapify(self._waiters)
 
     def _poll(self) -> None:
         if not self._polling:

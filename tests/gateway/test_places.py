@@ -1,0 +1,120 @@
+"""Places at upstreams with a ceiling: taken, waited for, given back, also by calls that end early."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import pytest
+
+from gateway.account.entry import Outcome
+from gateway.cuts import CallCut, client_gone
+from gateway.errors import UpstreamSaturated
+from gateway.open_call import OpenCall
+from gateway.places import Places
+from keys.counters import MemoryCounters
+from upstreams.selection import Candidate, Target
+
+FREE = Candidate(Target(1, "free", "http://a"))
+SMALL = Candidate(Target(2, "small", "http://b", max_parallel=1))
+OTHER = Candidate(Target(3, "other", "http://c", max_parallel=1))
+
+
+@pytest.fixture
+def places(settings: Any) -> Places:
+    settings.QUEUE_SECONDS = 0.3
+    return Places(MemoryCounters())
+
+
+def call(name: str, priority: int = 0) -> OpenCall:
+    made = OpenCall(call_id=name, request_id="r", received_at=0, method="POST", on_end=lambda call: None)
+    made.priority = priority
+    return made
+
+
+def test_an_upstream_without_a_ceiling_is_always_free(places: Places) -> None:
+    assert [places.choose(call(str(number)), [FREE, SMALL]) for number in range(3)] == [FREE] * 3
+
+
+def test_a_full_one_makes_way_for_the_next(places: Places) -> None:
+    assert [places.choose(call(name), [SMALL, OTHER]) for name in "ab"] == [SMALL, OTHER]
+    assert places.choose(call("c"), [SMALL, OTHER, FREE]) == FREE
+
+
+def test_when_all_are_full_a_call_waits_and_says_how_long(places: Places) -> None:
+    first, second = call("a"), call("b")
+    places.choose(first, [SMALL])
+    gevent.spawn_later(0.1, places.give_back, first, SMALL.upstream)
+    assert places.choose(second, [SMALL]) == SMALL
+    assert 90 < (second.queue_ms or 0) < 300
+    assert first.queue_ms is None
+
+
+def test_nobody_overtakes_who_waits(places: Places) -> None:
+    first = call("a")
+    places.choose(first, [SMALL])
+    served: list[str] = []
+
+    def wait(name: str, priority: int) -> None:
+        waiting = call(name, priority)
+        places.choose(waiting, [SMALL])
+        served.append(name)
+        places.give_back(waiting, SMALL.upstream)
+
+    waiters = [gevent.spawn(wait, name, priority) for name, priority in (("low", 0), ("high", 5))]
+    gevent.sleep(0)
+    places.give_back(first, SMALL.upstream)
+    newcomer = gevent.spawn(wait, "new", 0)
+    gevent.joinall([*waiters, newcomer], timeout=2, raise_error=True)
+    assert served == ["high", "low", "new"]
+
+
+def test_who_waits_too_long_is_refused_and_keeps_no_place(places: Places) -> None:
+    first, second = call("a"), call("b")
+    places.choose(first, [SMALL])
+    with pytest.raises(UpstreamSaturated):
+        places.choose(second, [SMALL])
+    places.give_back(first, SMALL.upstream)
+    assert places.choose(call("c"), [SMALL]) == SMALL
+
+
+def in_a_greenlet_that_is_cut(act: Callable[[OpenCall], object]) -> OpenCall:
+    """A call of a greenlet that is cut while it acts."""
+    made: list[OpenCall] = []
+
+    def run() -> None:
+        made.append(call("cut"))
+        gevent.spawn(made[0].cut, client_gone())
+        try:
+            act(made[0])
+        except CallCut as cut:
+            made[0].fail(cut.outcome, None)
+
+    gevent.spawn(run).join(2)
+    return made[0]
+
+
+def test_a_call_that_is_cut_while_it_waits_keeps_no_place(places: Places) -> None:
+    first = call("a")
+    places.choose(first, [SMALL])
+    cut = in_a_greenlet_that_is_cut(lambda one: places.choose(one, [SMALL]))
+    assert cut.outcome == Outcome.CLIENT_DISCONNECTED
+    places.give_back(first, SMALL.upstream)
+    assert places.choose(call("b"), [SMALL]) == SMALL
+    assert places.waiting == 0
+
+
+def test_a_call_that_is_cut_while_it_takes_gives_its_place_back(settings: Any) -> None:
+    settings.QUEUE_SECONDS = 0.3
+
+    class Slow(MemoryCounters):
+        def take(self, lease_id: str, charges: object) -> None:
+            super().take(lease_id, charges)  # type: ignore[arg-type]
+            if lease_id.startswith("cut"):
+                gevent.sleep(0.05)
+
+    places = Places(Slow())
+    cut = in_a_greenlet_that_is_cut(lambda one: places.choose(one, [SMALL]))
+    assert cut.outcome == Outcome.CLIENT_DISCONNECTED
+    assert places.choose(call("b"), [SMALL]) == SMALL
