@@ -89,6 +89,10 @@ class UpstreamResponse:
         self._raw.close()
 
 
+PROBE_AGENT = "vllm-gateway-probe"
+"""What probes call themselves, so that a server's log tells them from calls."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """A whole small answer: headers by lower-case name, time in seconds."""
@@ -176,7 +180,12 @@ class UpstreamClient:
 def fetch(base_url: str, credential: str, path: str, *, timeout: float, limit: int = 1_000_000) -> Fetched:
     """A GET for probes: whole answer of at most `limit` bytes within `timeout` seconds. Raises UpstreamError."""
     client = UpstreamClient(connect_timeout=timeout, read_timeout=timeout)
-    headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close"}
+    headers = {
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+        "User-Agent": PROBE_AGENT,
+    }
     if credential:
         headers["Authorization"] = f"Bearer {credential}"
     started = time.monotonic()

@@ -37,9 +37,8 @@ def open_socket(
 ) -> tuple[Any, bytes]:
     """The connected socket, without a time-out, after the upgrade; and what came behind it already.
 
-    `base_url` is `http(s)://host:port/prefix` or `unix:/path`; `raw_target` is the whole target of the request line
-    (`upstreams.client.target_below`). Times in seconds. Raises UpgradeRefused with the upstream's
-    status, or another UpstreamError.
+    `raw_target` is the whole target of the request line (`upstreams.client.target_below`). Times in
+    seconds. Raises UpgradeRefused with the upstream's status, or another UpstreamError.
     """
     sock = _connect(base_url, connect_timeout)
     try:
@@ -69,11 +68,14 @@ def accept_token(key: bytes) -> bytes:
 def _connect(base_url: str, timeout: float) -> Any:
     url = urlsplit(base_url)
     host, secure = url.hostname or "", url.scheme == "https"
-    sock = _reach(base_url, (host, url.port or (443 if secure else 80)), timeout)
+    sock = _reach((host, url.port or (443 if secure else 80)), timeout)
     if not secure:
         return sock
     try:
         return _tls_context().wrap_socket(sock, server_hostname=host)
+    except TimeoutError as error:
+        sock.close()
+        raise UpstreamConnectTimeout from error
     except OSError as error:
         sock.close()
         raise UpstreamTlsFailed from error
@@ -82,10 +84,8 @@ def _connect(base_url: str, timeout: float) -> Any:
         raise
 
 
-def _reach(base_url: str, address: tuple[str, int], timeout: float) -> Any:
+def _reach(address: tuple[str, int], timeout: float) -> Any:
     try:
-        if base_url.startswith("unix:"):
-            return _reach_local(base_url.removeprefix("unix:"), timeout)
         sock = socket.create_connection(address, timeout)
     except socket.gaierror as error:
         raise UpstreamNameUnknown from error
@@ -94,17 +94,6 @@ def _reach(base_url: str, address: tuple[str, int], timeout: float) -> Any:
     except OSError as error:
         raise UpstreamRefused from error
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
-
-
-def _reach_local(path: str, timeout: float) -> Any:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.settimeout(timeout)
-        sock.connect(path)
-    except BaseException:
-        sock.close()
-        raise
     return sock
 
 
@@ -117,7 +106,7 @@ def _tls_context() -> ssl.SSLContext:
 def _request(base_url: str, raw_target: str, headers: Iterable[tuple[str, str]], key: bytes) -> bytes:
     lines = [
         f"GET {raw_target} HTTP/1.1",
-        f"Host: {urlsplit(base_url).netloc.rpartition('@')[2] or 'localhost'}",
+        f"Host: {urlsplit(base_url).netloc.rpartition('@')[2]}",
         "Upgrade: websocket",
         "Connection: Upgrade",
         "Sec-WebSocket-Version: 13",

@@ -72,7 +72,8 @@ class Session:
         pumps = [gevent.spawn(self._guarded, self._upwards), gevent.spawn(self._guarded, self._downwards)]
         try:
             self._wait()
-            gevent.joinall(pumps, timeout=CLOSE_SECONDS)  # each end answers the close
+            if not self._upstream.is_stuck(LOOK_SECONDS):  # else the client has left, and nobody answers
+                gevent.joinall(pumps, timeout=CLOSE_SECONDS)  # each end answers the close
         except CallCut as cut:  # at most one is ever raised
             code = _CODES.get(cut.outcome, FAILED) if cut.error else None
             self._end(Ending(cut.outcome, cut.error), client_code=code, upstream_code=GOING_AWAY)

@@ -5,6 +5,8 @@ On `/v1` a server that has no `/v1/responses` gets a chat completion instead (`t
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs
+
 from django.http import HttpResponseBase
 
 from common.errors import InvalidRequest
@@ -17,7 +19,8 @@ from gateway.responses import translated
 from gateway.responses.asked import Asked
 from gateway.responses.events import encoded
 from gateway.responses.native import MISSING, IdReader, is_missing
-from gateway.responses.owner import candidate_for_next, find_mine, named_in_path, upstream_of
+from gateway.responses.owner import candidate_for_next, check_wanted, find_mine, named_in_path, upstream_of
+from gateway.responses.request import is_true
 from gateway.responses.store import Owned
 from upstreams.errors import UpstreamBroken
 from upstreams.health import Mark
@@ -54,10 +57,10 @@ def visit(exchange: Exchange) -> HttpResponseBase:
     if owned is None:
         raise ResponseUnknown(response_id)
     exchange.call.model = owned.model
-    candidate = upstream_of(exchange, owned)
-    if owned.translated:
+    if owned.translated:  # no upstream has a part in it, so the one that made it may be gone
+        check_wanted(exchange, owned)
         return _visit_here(exchange, owned)
-    return _pass_on(exchange, exchange.send(only=candidate))
+    return _pass_on(exchange, exchange.send(only=upstream_of(exchange, owned)))
 
 
 def _visit_here(exchange: Exchange, owned: Owned) -> HttpResponseBase:
@@ -68,7 +71,7 @@ def _visit_here(exchange: Exchange, owned: Owned) -> HttpResponseBase:
     is_read = exchange.call.method in ("GET", "HEAD") and exchange.match.template.endswith("/{id}")
     if conversation is None or not is_read:
         raise ResponseUnknown(owned.response_id, dropped=is_read)
-    if "stream=" in exchange.path.query:
+    if is_true(parse_qs(exchange.path.query).get("stream", ["false"])[-1].casefold()):
         raise InvalidRequest("This response is kept whole, not as a stream.", param="stream")
     return exchange.answer_locally(200, encoded(conversation.response))
 

@@ -68,7 +68,10 @@ class _Writer:
         self.messages.append({"role": role, "content": content_of(item.get("content"), f"{where}.content")})
 
     def _said(self, content: str | list[Json]) -> None:
-        if "content" in self._turn:
+        before = self._turn.get("content")
+        if before is not None and self._turn.get("tool_calls"):  # the outputs must come next
+            content = _joined(before, content)
+        elif before is not None:
             self.end_turn()
         self._turn["content"] = content
 
@@ -92,9 +95,20 @@ class _Writer:
                     param=f"{where}.encrypted_content",
                 )
             return
-        if self._turn:
+        if self._turn and not self._turn.get("tool_calls"):
             self.end_turn()
-        self._turn["reasoning"] = "\n".join(texts)
+        before = [self._turn["reasoning"]] if "reasoning" in self._turn else []  # its calls' outputs must come next
+        self._turn["reasoning"] = "\n".join([*before, *texts])
+
+
+def _joined(before: str | list[Json], after: str | list[Json]) -> str | list[Json]:
+    if isinstance(before, str) and isinstance(after, str):
+        return before + after
+    return [*_as_parts(before), *_as_parts(after)]
+
+
+def _as_parts(content: str | list[Json]) -> list[Json]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def _texts(parts: object) -> list[str]:

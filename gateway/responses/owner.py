@@ -28,13 +28,22 @@ def named_in_path(exchange: Exchange) -> str:
 def upstream_of(exchange: Exchange, owned: Owned) -> Candidate:
     """The upstream that has the response, whatever its state. Raises ResponseUnknown where it is gone, or where the
     call names another one, UpstreamDenied where it may not."""
+    check_wanted(exchange, owned)
     candidate = exchange.plane.pool.by_id(owned.upstream_id) or _fallback(exchange, owned)
-    wanted = wanted_upstream(exchange)
-    if wanted is not None:
-        check_upstream(exchange.identity, wanted)
-    if candidate is None or wanted not in (None, candidate.upstream.name):
+    if candidate is None:
         raise ResponseUnknown(owned.response_id)
     return candidate
+
+
+def check_wanted(exchange: Exchange, owned: Owned) -> None:
+    """Raises ResponseUnknown where the call names another upstream, UpstreamDenied where it may not."""
+    wanted = wanted_upstream(exchange)
+    if wanted is None:
+        return
+    check_upstream(exchange.identity, wanted)
+    there = exchange.plane.pool.by_id(owned.upstream_id) or _fallback(exchange, owned)
+    if wanted != (there.upstream.name if there is not None else owned.upstream_name):
+        raise ResponseUnknown(owned.response_id)
 
 
 def candidate_for_next(exchange: Exchange, before: Owned) -> Candidate:

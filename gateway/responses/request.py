@@ -86,7 +86,7 @@ def chat_of(request: Json, model: str | None, history: Sequence[Json], items: Se
 
 def is_true(value: object) -> bool:
     """Whether a flag is set."""
-    return value is True or value in ("true", "True", 1)
+    return value is True or value in ("true", "True", "1", 1)
 
 
 def _refuse(request: Json) -> None:

@@ -55,6 +55,9 @@ class StreamTranslator:
 
     def feed(self, chunk: bytes) -> bytes:
         for piece, ended in self._cutter.cut(chunk):
+            if self._over:  # what still comes is nobody's, however much it is
+                self._pieces = []
+                break
             self._pieces.append(piece)
             self._size += len(piece)
             if self._size > MOST_BYTES:

@@ -75,7 +75,7 @@ def key(gateway: Gateway) -> str:
 
 def sent_model(upstream: Upstream) -> Any:
     """The model that the server was asked for last."""
-    return upstream.requests[-1].json()["model"]
+    return upstream.calls[-1].json()["model"]
 
 
 _EMBEDDING = {

@@ -27,7 +27,7 @@ def test_a_message(client: anthropic.Anthropic, upstream: Upstream) -> None:
     done = client.messages.create(model=MODEL, max_tokens=5, messages=MESSAGES)
     assert (done.content[0].type, done.usage.output_tokens) == ("text", 2)
     assert sent_model(upstream) == "tiny-chat"
-    assert upstream.requests[-1].header("x-api-key") is None
+    assert upstream.calls[-1].header("x-api-key") is None
 
 
 def test_a_streamed_message(client: anthropic.Anthropic) -> None:

@@ -37,7 +37,7 @@ def test_a_chat(client: openai.OpenAI, upstream: Upstream) -> None:
     assert done.choices[0].message.content == "".join(WORDS)
     assert done.usage is not None
     assert done.usage.completion_tokens == len(WORDS)
-    assert (sent_model(upstream), upstream.requests[-1].json()["top_k"]) == ("tiny-chat", 3)
+    assert (sent_model(upstream), upstream.calls[-1].json()["top_k"]) == ("tiny-chat", 3)
 
 
 @pytest.mark.parametrize("wants_usage", [False, True])
@@ -78,7 +78,7 @@ def test_a_transcription(client: openai.OpenAI, upstream: Upstream) -> None:
         file.writeframes(b"\0" * 32_000)
     done = client.audio.transcriptions.create(model=MODEL, file=("a.wav", sound.getvalue()))
     assert done.text == "hello"
-    form = upstream.requests[-1].body
+    form = upstream.calls[-1].body
     assert b"tiny-chat" in form
     assert MODEL.encode() not in form
     assert sound.getvalue() in form

@@ -101,7 +101,7 @@ def test_a_chunked_body_over_the_limit_is_refused_when_it_gets_there(gateway: Ga
     response = gateway.call("POST", "/vllm/v1/anything", body=[b"x" * 400_000] * 6)
     assert (response.status, response.header("connection")) == (413, "close")
     assert "2 MB" in response.json()["error"]["message"]
-    assert not [r for r in upstream.requests if r.method == "POST"]
+    assert not [r for r in upstream.calls if r.method == "POST"]
 
 
 def test_a_refusal_that_comes_before_the_body_can_be_read_by_a_client_that_goes_on_sending(gateway: Gateway) -> None:

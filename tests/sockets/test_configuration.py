@@ -87,7 +87,7 @@ def test_models_are_written_through_the_relay(configured: Gateway, upstream: Ups
 
     def arrives() -> bool:  # until the relay knows the model, the call goes to the default upstream
         configured.post("/vllm/v1/chat/completions", call_it)
-        return upstream.requests[-1].target == "/some/base/v1/chat/completions"
+        return upstream.calls[-1].target == "/some/base/v1/chat/completions"
 
     wait_for(arrives)
     assert configured.post("/model/delete", {"id": named}).status == 200

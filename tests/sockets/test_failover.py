@@ -74,7 +74,7 @@ def _chat(gateway: Gateway, model: str = "shared", target: str = CHAT, **fields:
 
 
 def _served_by(pair: tuple[Upstream, Upstream]) -> list[int]:
-    return [sum(request.method == "POST" for request in server.requests) for server in pair]
+    return [sum(request.method == "POST" for request in server.calls) for server in pair]
 
 
 def _error(response: Response) -> tuple[int, str]:
@@ -85,7 +85,7 @@ def _error(response: Response) -> tuple[int, str]:
 def test_calls_are_shared_between_the_servers_of_a_model(gateway: Gateway, pair: tuple[Upstream, Upstream]) -> None:
     names = Counter(gateway.row(_chat(gateway))["upstream_name"] for _ in range(6))
     assert names == {"gpu 0": 3, "gpu 1": 3}
-    sent = [json.loads(request.body)["model"] for server in pair for request in server.requests if request.body]
+    sent = [json.loads(request.body)["model"] for server in pair for request in server.calls if request.body]
     assert set(sent) == {"tiny-chat"}
 
 
@@ -159,8 +159,8 @@ def test_an_upstream_can_be_named(gateway: Gateway, pair: tuple[Upstream, Upstre
     by_address = gateway.call("GET", "/upstreams/gpu%201/version")
     assert (by_header.status, by_address.status) == (200, 200)
     assert [gateway.row(one)["upstream_name"] for one in (by_header, by_address)] == ["gpu 1", "gpu 1"]
-    assert all(request.header("x-gateway-upstream") is None for request in pair[1].requests)
-    assert pair[0].requests == []
+    assert all(request.header("x-gateway-upstream") is None for request in pair[1].calls)
+    assert pair[0].calls == []
 
 
 def test_naming_an_upstream_needs_a_grant(gateway: Gateway) -> None:
@@ -172,19 +172,19 @@ def test_naming_an_upstream_needs_a_grant(gateway: Gateway) -> None:
 
 def test_the_alias_has_its_served_name_on_a_named_upstream(gateway: Gateway, pair: tuple[Upstream, Upstream]) -> None:
     _chat(gateway, "shared", "/upstreams/gpu%200/v1/chat/completions")
-    assert json.loads(pair[0].requests[-1].body)["model"] == "tiny-chat"
+    assert json.loads(pair[0].calls[-1].body)["model"] == "tiny-chat"
 
 
 def test_prefixes_of_litellm_are_understood(gateway: Gateway, pair: tuple[Upstream, Upstream]) -> None:
     for name in ("vllm/only-1", "hosted_vllm/only-1"):
         assert _chat(gateway, name).status == 200
-    assert [json.loads(request.body)["model"] for request in pair[1].requests] == ["tiny-chat"] * 2
+    assert [json.loads(request.body)["model"] for request in pair[1].calls] == ["tiny-chat"] * 2
 
 
 def test_a_model_in_the_query_is_routed_and_replaced(gateway: Gateway, pair: tuple[Upstream, Upstream]) -> None:
     pair[1].on("*", answers.json(200, {}))
     gateway.call("GET", "/vllm/tokenizer_info?a=%2F&model=only-1&b")
-    assert pair[1].requests[-1].target == "/tokenizer_info?a=%2F&model=tiny-chat&b"
+    assert pair[1].calls[-1].target == "/tokenizer_info?a=%2F&model=tiny-chat&b"
     both = gateway.post("/vllm/v1/chat/completions?model=only-0", {"model": "only-1"})
     assert _error(both) == (400, "invalid_request_error")
 
@@ -200,7 +200,7 @@ def test_an_unknown_model_is_a_404_on_v1_that_lists_what_there_is(gateway: Gatew
 
 def test_an_unknown_model_goes_to_the_default_on_vllm(gateway: Gateway, pair: tuple[Upstream, Upstream]) -> None:
     _chat(gateway, "absent", "/vllm/v1/chat/completions")
-    assert json.loads(pair[0].requests[-1].body)["model"] == "absent"
+    assert json.loads(pair[0].calls[-1].body)["model"] == "absent"
 
 
 # --- Times and ceilings -------------------------------------------------------------------------------------
@@ -239,7 +239,7 @@ def test_a_full_upstream_refuses_who_has_waited_too_long(gateway: Gateway, pair:
     pair[0].on("POST /v1/chat/completions", answers.delayed(4, answers.json(200, {})))
     first = threading.Thread(target=lambda: _chat(gateway, "full"))
     first.start()
-    wait_for(lambda: pair[0].requests)
+    wait_for(lambda: pair[0].calls)
     response = _chat(gateway, "full")
     assert _error(response) == (503, "upstream_saturated")
     assert response.header("retry-after") == "1"

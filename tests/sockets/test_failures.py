@@ -20,7 +20,7 @@ EVENTS = vllm.chat_events(["one", "two"])[:2]
 
 
 def _posts(upstream: Upstream) -> list[bytes]:
-    return [request.body for request in upstream.requests if request.method == "POST"]
+    return [request.body for request in upstream.calls if request.method == "POST"]
 
 
 def _chat(gateway: Gateway, **fields: Any) -> Response:

@@ -81,7 +81,7 @@ def test_leaving_while_the_body_arrives_ends_the_call(
         LEAVE[leave](client)
         row = gateway.row(name)
     assert (row["outcome"], row["upstream_id"]) == ("client_disconnected", None)
-    assert not [request for request in upstream.requests if request.method == "POST"]
+    assert not [request for request in upstream.calls if request.method == "POST"]
 
 
 def test_what_was_streamed_before_is_estimated(gateway: Gateway, upstream: Upstream) -> None:

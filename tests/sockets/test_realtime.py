@@ -104,7 +104,7 @@ def test_the_upstream_gets_its_own_credential_and_no_key(gateway: Gateway, upstr
         assert "Sec-WebSocket-Protocol: realtime\r\n" in client.head + "\r\n"
         assert client.json() == GREETING
         client.close()
-    head = upstream.requests[-1].head.decode()
+    head = upstream.calls[-1].head.decode()
     assert f"Bearer {CREDENTIAL}" in head
     assert key not in head
     assert "Sec-WebSocket-Protocol" not in head
@@ -125,7 +125,31 @@ def test_an_alias_becomes_the_served_name_and_nothing_else_changes(
         client.send_json('{ "type":"session.update" , "x":1.0, "model" : "speech", "é":"\\u00e9" }')
         wait_for(lambda: texts)
     assert texts == ['{ "type":"session.update" , "x":1.0, "model" : "tiny-speech", "é":"\\u00e9" }']
-    assert upstream.requests[-1].target == "/v1/realtime?model=tiny-speech"
+    assert upstream.calls[-1].target == "/v1/realtime?model=tiny-speech"
+
+
+def test_the_row_tells_the_model_and_the_tokens_of_all_utterances(gateway: Gateway, upstream: Upstream) -> None:
+    with connect(gateway) as client:
+        assert client.json() == GREETING
+        client.send_json({"type": "session.update", "model": "speech"})
+        for _ in range(2):
+            client.send_json({"type": "input_audio_buffer.commit", "final": True})
+            assert client.json()["type"] == "transcription.delta"
+            assert client.json()["type"] == "transcription.done"
+        client.close()
+        assert client.json() == 1000
+    row = ended(gateway, client)
+    assert (row["model"], row["served_model"]) == ("speech", "tiny-speech")
+    assert (row["prompt_tokens"], row["completion_tokens"]) == (22, 8)
+
+
+def test_tokens_that_nobody_reported_are_unknown(gateway: Gateway, upstream: Upstream) -> None:
+    with connect(gateway) as client:
+        assert client.json() == GREETING
+        client.close()
+        assert client.json() == 1000
+    row = ended(gateway, client)
+    assert (row["prompt_tokens"], row["usage_source"], row["streaming"]) == (None, "unknown", 1)
 
 
 # --- Who may --------------------------------------------------------------------------------------------------
@@ -145,7 +169,7 @@ def test_refusals_are_plain_http(gateway: Gateway, upstream: Upstream) -> None:
             connect(gateway, target, key)
         assert refused.value.status == status
         assert set(json.loads(refused.value.body)) == {"error"}
-    assert not [request for request in upstream.requests if "realtime" in request.target]
+    assert not [request for request in upstream.calls if "realtime" in request.target]
 
 
 @pytest.mark.parametrize(
@@ -167,6 +191,35 @@ def test_a_model_that_the_key_may_not_use_ends_the_session(
         assert client.json() == 1008
     assert heard in ([], [1001])
     assert ended(gateway, client)["outcome"] == "refused"
+
+
+def test_the_empty_name_is_the_servers_own_model_and_is_judged_as_that(
+    gateway: Gateway, upstream: Upstream, heard: list[Any]
+) -> None:
+    key = gateway.make_key(models=["other"])
+    with connect(gateway, "/v1/realtime?model=other", key) as client:
+        assert client.json() == GREETING
+        client.send_json({"type": "session.update", "model": ""})
+        assert client.json()["code"] == "model_not_allowed"
+        assert client.json() == 1008
+    assert heard in ([], [1001])
+
+
+def test_a_limited_key_may_leave_the_model_to_the_session(
+    gateway: Gateway, upstream: Upstream, heard: list[Any]
+) -> None:
+    key = gateway.make_key(models=["speech"])
+    with connect(gateway, "/v1/realtime", key) as client:
+        assert client.json() == GREETING
+        client.send_json({"type": "session.update", "model": "speech"})
+        wait_for(lambda: heard)
+    assert heard[0]["model"] == "tiny-speech"
+
+
+def test_a_key_among_the_subprotocols_reaches_no_upstream_by_any_path(gateway: Gateway, upstream: Upstream) -> None:
+    key = gateway.make_key()
+    gateway.call("GET", "/vllm/version", headers=[("Sec-WebSocket-Protocol", f"openai-insecure-api-key.{key}")])
+    assert key not in upstream.calls[-1].head.decode()
 
 
 @pytest.mark.parametrize("text", ["no json", '{"model":"a","model":"b"}', '{"model":7}', "[]"])

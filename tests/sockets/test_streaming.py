@@ -112,7 +112,7 @@ def test_a_client_that_asked_for_usage_gets_it(gateway: Gateway, upstream: Upstr
     direct = call(upstream.port, "POST", "/v1/chat/completions", given, body)
     relayed = gateway.call("POST", CHAT, given, body)
     assert relayed.body == direct.body
-    assert [request.body for request in upstream.requests if request.method == "POST"] == [body, body]
+    assert [request.body for request in upstream.calls if request.method == "POST"] == [body, body]
     assert gateway.row(relayed)["completion_tokens"] == 12
 
 
@@ -177,7 +177,7 @@ def test_an_alias_in_a_stream_is_replaced_beside_the_wish_for_usage(gateway: Gat
 def test_a_second_model_in_the_body_is_refused(gateway: Gateway, upstream: Upstream) -> None:
     response = gateway.call("POST", CHAT, body=b'{"model":"tiny-chat","model":"other"}')
     assert (response.status, response.json()["error"]["param"]) == (400, "model")
-    assert not [request for request in upstream.requests if request.method == "POST"]
+    assert not [request for request in upstream.calls if request.method == "POST"]
 
 
 def test_an_unknown_model_is_the_default_upstream_s_business(gateway: Gateway, upstream: Upstream) -> None:

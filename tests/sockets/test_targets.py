@@ -86,7 +86,7 @@ def test_an_unsafe_path_is_refused_before_anything_else(gateway: Gateway, upstre
         client.request("GET", target, [("x-request-id", "unsafe")])  # without a key: that is looked at later
         response = client.read_response()
     assert response.status == 400
-    assert not [request for request in upstream.requests if request.header("x-request-id") == "unsafe"]
+    assert not [request for request in upstream.calls if request.header("x-request-id") == "unsafe"]
 
 
 def test_an_unsafe_path_says_what_is_wrong(gateway: Gateway) -> None:

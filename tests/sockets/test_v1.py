@@ -53,7 +53,7 @@ def _error(response: Response) -> tuple[int, str]:
 
 
 def _sent(upstream: Upstream) -> Any:
-    return json.loads(upstream.requests[-1].body)
+    return json.loads(upstream.calls[-1].body)
 
 
 # --- Models -------------------------------------------------------------------------------------------------
@@ -66,7 +66,7 @@ def test_the_models_of_all_upstreams_are_listed(gateway: Gateway, upstream: Upst
     assert {"org/nice", "tiny-chat"} <= {row["id"] for row in rows["data"]}
     assert not {"secret", "wild/*"} & {row["id"] for row in rows["data"]}
     assert {(row["object"], row["owned_by"]) for row in rows["data"]} == {("model", "vllm")}
-    assert not any(request.target == "/v1/models" and request.header("x-request-id") for request in upstream.requests)
+    assert not any(request.target == "/v1/models" and request.header("x-request-id") for request in upstream.calls)
 
 
 def test_a_key_sees_the_models_that_it_may_use(gateway: Gateway) -> None:
@@ -103,7 +103,7 @@ def test_a_hidden_model_cannot_be_called(gateway: Gateway) -> None:
 def test_only_the_model_changes_on_its_way(gateway: Gateway, upstream: Upstream) -> None:
     body = b'{ "max_tokens":7, "unheard_of":[1.0,2e3,"\\u00e9"], "model" : "org/nice" ,"top_k":-1, "messages":[] }'
     gateway.call("POST", "/v1/chat/completions", body=body, headers=[("content-type", "application/json")])
-    assert upstream.requests[-1].body == body.replace(b"org/nice", b"tiny-chat")
+    assert upstream.calls[-1].body == body.replace(b"org/nice", b"tiny-chat")
 
 
 def test_a_wildcard_passes_on_what_stands_for_its_star(gateway: Gateway, upstream: Upstream) -> None:
@@ -114,8 +114,8 @@ def test_a_wildcard_passes_on_what_stands_for_its_star(gateway: Gateway, upstrea
 @pytest.mark.parametrize("prefix", ["", "/v1", "/vllm"])
 def test_the_path_of_an_engine_names_a_model(gateway: Gateway, upstream: Upstream, prefix: str) -> None:
     gateway.post(f"{prefix}/engines/org%2Fnice/chat/completions", {"messages": [], "n": 1})
-    assert upstream.requests[-1].target == "/v1/chat/completions"
-    assert upstream.requests[-1].body == b'{"model":"tiny-chat","messages": [], "n": 1}'
+    assert upstream.calls[-1].target == "/v1/chat/completions"
+    assert upstream.calls[-1].body == b'{"model":"tiny-chat","messages": [], "n": 1}'
     differs = gateway.post(f"{prefix}/engines/org/nice/chat/completions", {"model": "other"})
     assert _error(differs) == (400, "invalid_request_error")
 
@@ -140,7 +140,7 @@ def test_the_path_of_an_engine_names_a_model(gateway: Gateway, upstream: Upstrea
 def test_each_path_reaches_the_one_that_vllm_has(gateway: Gateway, upstream: Upstream, path: str, there: str) -> None:
     upstream.on("*", answers.json(200, {"id": "x"}))
     response = gateway.post(path, {"model": "tiny-chat"})
-    assert (response.status, upstream.requests[-1].target) == (200, there)
+    assert (response.status, upstream.calls[-1].target) == (200, there)
 
 
 @pytest.mark.parametrize("path", ["images/generations", "audio/speech", "files", "batches", "moderations"])
@@ -194,7 +194,7 @@ def test_rerank_falls_back_to_the_path_without_v1(gateway: Gateway, upstream: Up
 def test_rerank_tells_what_is_wrong(gateway: Gateway, upstream: Upstream) -> None:
     response = gateway.post("/v1/rerank", {"model": "tiny-chat", "query": "q", "documents": [" "]})
     assert _error(response) == (400, "invalid_request_error")
-    assert upstream.requests == []
+    assert upstream.calls == []
     upstream.on("POST /v1/rerank", answers.json(200, {"results": [{"index": 5}]}))
     nonsense = gateway.post("/v1/rerank", {"model": "tiny-chat", "query": "q", "documents": ["a"]})
     assert _error(nonsense) == (502, "upstream_error")

@@ -149,7 +149,7 @@ def test_server_control_needs_to_be_granted(
     response = gateway.call(method, f"/vllm{path}", key=key)
     assert _error(response) == (403, "key_route_access_denied", None)
     assert gateway.row(response)["outcome"] == "refused"
-    assert not [request for request in upstream.requests if request.method != "GET"]
+    assert not [request for request in upstream.calls if request.method != "GET"]
 
 
 def test_a_key_that_was_granted_server_control_has_it(gateway: Gateway, upstream: Upstream) -> None:
@@ -185,7 +185,7 @@ def test_a_body_that_vllm_does_not_read_proves_no_model(gateway: Gateway, upstre
     secret = gateway.make_key(models=["other"])
     response = gateway.call("GET", "/vllm/v1/unheard-of", body=b'{"model": "other"}', key=secret)
     assert _error(response) == (403, "key_model_access_denied", "model")
-    assert not [request for request in upstream.requests if "unheard" in request.target]
+    assert not [request for request in upstream.calls if "unheard" in request.target]
 
 
 # --- Places -------------------------------------------------------------------------------------------------

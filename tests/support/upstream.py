@@ -5,7 +5,7 @@
         ...
         request = upstream.wait_for_request()
 
-Closes idle connections after 5 s, as vLLM does. One thread a connection. Knows no gateway.
+Closes idle connections after 5 s, as vLLM does. One thread a connection.
 """
 
 from __future__ import annotations
@@ -103,6 +103,11 @@ class Upstream:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def calls(self) -> list[Request]:
+        """The requests without the gateway's own probes, which come at any moment."""
+        return [request for request in list(self.requests) if request.header("user-agent") != "vllm-gateway-probe"]
+
+    @property
     def open_connections(self) -> int:
         """Connections that neither side has closed."""
         return sum(connection.is_open for connection in list(self.connections))
@@ -118,8 +123,8 @@ class Upstream:
 
     def wait_for_request(self, count: int = 1, timeout: float = 2.0) -> Request:
         """Waits for the `count`-th request to arrive with its body, and returns it."""
-        self.wait_for(lambda: len(self.requests) >= count and self.requests[count - 1].complete, timeout)
-        return self.requests[count - 1]
+        self.wait_for(lambda: len(self.calls) >= count and self.calls[count - 1].complete, timeout)
+        return self.calls[count - 1]
 
     def request_with_id(self, request_id: str, timeout: float = 2.0) -> Request:
         """Waits for the request with this X-Request-Id to arrive with its body, and returns it."""

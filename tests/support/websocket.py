@@ -41,7 +41,10 @@ class Wire:
         self._parts: list[str] = []
 
     def send(self, event: Event) -> None:
-        if self._connection.state in {ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING}:
+        state = self._connection.state
+        if state is ConnectionState.OPEN or (
+            state is ConnectionState.REMOTE_CLOSING and isinstance(event, CloseConnection)
+        ):
             self.socket.sendall(self._connection.send(event))
 
     def send_json(self, message: Any) -> None:

@@ -107,6 +107,23 @@ def test_a_turn_of_the_model_s_is_one_message() -> None:
     ]
 
 
+def test_outputs_stand_right_after_their_calls() -> None:
+    def thought(text: str) -> dict[str, Any]:
+        return {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": text}]}
+
+    output = {"type": "function_call_output", "call_id": "c1", "output": "sunny"}
+    before, after = ({"role": "assistant", "content": text} for text in ("I look. ", "So."))
+    assert messages(thought("a"), before, call(1), thought("b"), call(2), after, output) == [
+        {
+            "role": "assistant",
+            "reasoning": "a\nb",
+            "content": "I look. So.",
+            "tool_calls": [tool_call(1), tool_call(2)],
+        },
+        {"role": "tool", "tool_call_id": "c1", "content": "sunny"},
+    ]
+
+
 def test_calls_alone_have_no_content() -> None:
     assert messages(call(1)) == [{"role": "assistant", "content": None, "tool_calls": [tool_call(1)]}]
 

@@ -240,3 +240,12 @@ def test_recordings_are_told_alike(stream: bytes) -> None:
 def test_the_client_library_accumulates_it() -> None:
     text = "".join(event["delta"] for event in events(REASONING) if event["type"] == "response.output_text.delta")
     assert text == "\n\nTwo plus two is four."
+
+
+def test_nothing_is_held_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "MOST_BYTES", 100)
+    translator = StreamTranslator(envelope())
+    told = b"".join(translator.feed(piece) for piece in [b"data: ", *[b"x" * 1_000] * 50])
+    assert events_in(told)[-1]["type"] == "response.failed"
+    assert sum(map(len, translator._pieces)) <= 1_000
+    assert translator.end() == b""

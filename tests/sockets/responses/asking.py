@@ -28,7 +28,7 @@ def recorded(name: str) -> Behaviour:
 
 
 def paths(upstream: Upstream) -> list[str]:
-    return [request.path for request in upstream.requests if request.method == "POST"]
+    return [request.path for request in upstream.calls if request.method == "POST"]
 
 
 def refusal(act: Callable[[], object]) -> tuple[int, Any]:

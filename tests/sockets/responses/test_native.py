@@ -37,14 +37,14 @@ def test_the_bytes_and_the_length_are_the_server_s(
 @pytest.mark.parametrize("face", FACES)
 def test_another_key_finds_nothing(client: Client, native: NativeServer, mine: str, another: str, face: str) -> None:
     made = client(mine, face).responses.create(model="native-model", input="Hello").id
-    before = len(native.upstream.requests)
+    before = len(native.upstream.calls)
     for other in FACES:
         theirs = client(another, other).responses
         asked = {"model": "native-model", "input": "x", "previous_response_id": made}
         assert refusal(partial(theirs.retrieve, made)) == (404, "response_id")
         assert refusal(partial(theirs.cancel, made)) == (404, "response_id")
         assert refusal(partial(theirs.create, **asked)) == (404, "previous_response_id")
-    assert len(native.upstream.requests) == before
+    assert len(native.upstream.calls) == before
 
 
 def test_the_master_key_reads_all(client: Client, gateway: Gateway, native: NativeServer, mine: str) -> None:
@@ -55,7 +55,7 @@ def test_the_master_key_reads_all(client: Client, gateway: Gateway, native: Nati
 @pytest.mark.parametrize("face", FACES)
 def test_an_unknown_id_is_asked_of_nobody(client: Client, native: NativeServer, mine: str, face: str) -> None:
     assert refusal(lambda: client(mine, face).responses.retrieve("resp_unknown")) == (404, "response_id")
-    assert not [one for one in native.upstream.requests if "resp_unknown" in one.target]
+    assert not [one for one in native.upstream.calls if "resp_unknown" in one.target]
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
@@ -66,7 +66,7 @@ def test_nothing_below_an_id_is_a_stranger_s(
     made = client(mine).responses.create(model="native-model", input="Hello").id
     for target in (made, made.replace("r", "%72", 1)):
         assert gateway.call(method, f"/vllm/responses/{target}{rest}", key=another).status == 404
-    assert not [one for one in native.upstream.requests if made in one.target]
+    assert not [one for one in native.upstream.calls if made in one.target]
 
 
 def test_a_stranger_s_conversation_cannot_be_rendered(
@@ -111,7 +111,7 @@ def test_a_native_stream_is_owned_from_its_first_event(
 def test_a_conversation_goes_on_where_it_began(client: Client, native: NativeServer, mine: str, face: str) -> None:
     first = client(mine, face).responses.create(model="native-model", input="Hello")
     client(mine, face).responses.create(model="native-model", input="And?", previous_response_id=first.id)
-    assert native.upstream.requests[-1].json()["previous_response_id"] == first.id
+    assert native.upstream.calls[-1].json()["previous_response_id"] == first.id
 
 
 def test_a_conversation_goes_to_its_server_whatever_the_model(

@@ -22,7 +22,7 @@ def test_a_response_is_translated(client: Client, gateway: Gateway, chat: Upstre
     assert (response.output_text, response.status) == ("Hello", "incomplete")
     assert response.usage is not None
     assert (response.usage.input_tokens, response.usage.output_tokens) == (vllm.PROMPT_TOKENS, 2)
-    sent = chat.requests[-1].json()
+    sent = chat.calls[-1].json()
     assert sent["model"] == "tiny-chat"
     assert [message["role"] for message in sent["messages"]] == ["system", "user"]
 
@@ -65,7 +65,7 @@ def test_reasoning_is_translated(client: Client, chat: Upstream, mine: str) -> N
             pass
         final = stream.get_final_response()
     assert [item.type for item in final.output] == ["reasoning", "message"]
-    assert chat.requests[-1].json()["reasoning_effort"] == "low"
+    assert chat.calls[-1].json()["reasoning_effort"] == "low"
 
 
 TOOLS: Any = [
@@ -85,7 +85,7 @@ def test_parallel_tools_are_called_and_answered(client: Client, chat: Upstream, 
     outputs: Any = [{"type": "function_call_output", "call_id": call.call_id, "output": "ok"} for call in calls]
     answer = client(mine).responses.create(model="chat-model", input=outputs, previous_response_id=final.id)
     assert answer.output_text == "Sun"
-    messages = chat.requests[-1].json()["messages"]
+    messages = chat.calls[-1].json()["messages"]
     assert [message["role"] for message in messages] == ["user", "assistant", "tool", "tool"]
     assert [call["id"] for call in messages[1]["tool_calls"]] == [call.call_id for call in calls]
 
@@ -97,7 +97,7 @@ def test_a_structured_output_is_asked_for(client: Client, chat: Upstream, mine: 
         model="chat-model", input="Hi", text={"format": {"type": "json_schema", "name": "n", "schema": schema}}
     )
     assert json.loads(answer.output_text) == {"a": 1}
-    assert chat.requests[-1].json()["response_format"]["json_schema"]["schema"] == schema
+    assert chat.calls[-1].json()["response_format"]["json_schema"]["schema"] == schema
 
 
 def test_a_conversation_is_kept_by_the_gateway(
@@ -107,7 +107,7 @@ def test_a_conversation_is_kept_by_the_gateway(
     second = client(mine).responses.create(
         model="chat-model", input="Who am I?", previous_response_id=first.id, instructions="Two."
     )
-    said = [message["content"] for message in chat.requests[-1].json()["messages"]]
+    said = [message["content"] for message in chat.calls[-1].json()["messages"]]
     assert said == ["Two.", "My name is Bob-the-secret.", "Hello", "Who am I?"]
     assert client(mine).responses.retrieve(second.id).previous_response_id == first.id
     theirs = client(another).responses
@@ -122,7 +122,7 @@ def test_an_item_is_referred_to(client: Client, chat: Upstream, mine: str, anoth
     first = client(mine).responses.create(model="chat-model", input="Hi")
     reference: Any = [{"type": "item_reference", "id": first.output[0].id}, {"role": "user", "content": "And?"}]
     client(mine).responses.create(model="chat-model", input=reference)
-    said = [message["content"] for message in chat.requests[-1].json()["messages"]]
+    said = [message["content"] for message in chat.calls[-1].json()["messages"]]
     assert said == ["Hello", "And?"]
     assert refusal(lambda: client(another).responses.create(model="chat-model", input=reference))[0] == 404
 
@@ -137,6 +137,7 @@ def test_the_verbatim_faces_translate_nothing(gateway: Gateway, chat: Upstream, 
 def test_a_translated_response_is_no_server_s(client: Client, chat: Upstream, mine: str) -> None:
     made = client(mine).responses.create(model="chat-model", input="Hi").id
     assert client(mine, "/vllm/v1").responses.retrieve(made).id == made
+    assert client(mine).responses.retrieve(made, stream=False).id == made
     create = client(mine, "/vllm/v1").responses.create
     assert refusal(lambda: create(model="chat-model", input="x", previous_response_id=made))[0] == 404
     assert refusal(lambda: client(mine).responses.cancel(made)) == (400, "response_id")
