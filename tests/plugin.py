@@ -25,6 +25,8 @@ os.environ.update(
     GATEWAY_ENCRYPTION_KEYS="dGVzdHMtb25seS1lbmNyeXB0aW9uLWtleS0zMmJ5dGU=",
     GATEWAY_MASTER_KEY="sk-master-for-the-tests-only-0123456789",
     DATABASE_POOL_SIZE="0",
+    # A test that waits for a lock which nobody gives back fails, and says where, instead of never ending.
+    PGOPTIONS="-c lock_timeout=60s -c idle_in_transaction_session_timeout=60s",
 )
 
 
