@@ -10,6 +10,9 @@
 Code refuses by raising one of these; `gateway.error_handler` writes every error body.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from rest_framework.exceptions import APIException
 
 
@@ -17,13 +20,15 @@ class GatewayError(APIException):
     """A refusal or failure that the caller is told about.
 
     `type` is the stable word that programs match on, `param` names the offending field. The message never
-    holds a key, a credential or an upstream's address. `retry_after` is in seconds and becomes `Retry-After`.
+    holds a key, a credential or an upstream's address. `retry_after` is in seconds and becomes `Retry-After`;
+    `headers` go with it.
     """
 
     status_code = 500
     type = "internal_server_error"
     param: str | None = None
     retry_after: int | None = None
+    headers: Mapping[str, str] = MappingProxyType({})
     default_detail = "Internal server error."
 
     def __init__(self, message: str | None = None, *, param: str | None = None, retry_after: int | None = None) -> None:

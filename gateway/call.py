@@ -4,8 +4,10 @@ in it: the model's name where it is an alias, and the wish for usage where the m
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
+from gateway.body.json_scan import METADATA, WANTED
 from gateway.body.request_body import RequestBody
 from gateway.body.scan import Edit, Fields, FormScanner, JsonScanner, add_model, apply, ask_for_usage, replace_model
 from gateway.errors import DuplicateModel
@@ -14,6 +16,8 @@ from upstreams.client import Body
 
 # The routes whose streams tell their usage only when asked (vLLM: stream_options.include_usage).
 _USAGE_ON_REQUEST = {"chat", "completions"}
+MOST_PARSED = 1_000_000
+"""Bytes of a body that is read a second time, to count its prompts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,23 @@ class ParsedCall:
     def user(self) -> str | None:
         """The end user that the body names."""
         return self.fields.user if self.fields is not None else None
+
+    @property
+    def max_tokens(self) -> int | None:
+        """How many tokens may be written for each choice; None where the body does not say."""
+        return self.fields.max_tokens if self.fields is not None else None
+
+    @property
+    def choices(self) -> int:
+        """How many answers are asked for, each of which is written."""
+        return self.fields.choices if self.fields is not None else 1
+
+    @property
+    def prompts(self) -> int:
+        """How many prompts the body holds: `/v1/completions` takes a list of them."""
+        if self.match.meter != "completions" or self.body.length > MOST_PARSED:
+            return 1
+        return prompts_in(b"".join(self.body.read_range(0, self.body.length)))
 
     @property
     def streams(self) -> bool:
@@ -70,7 +91,20 @@ class ParsedCall:
 
 def scanner_for(match: Match, content_type: str) -> JsonScanner | FormScanner:
     """What reads the body of this route: vLLM parses forms on the speech routes and JSON on all others."""
-    return FormScanner(content_type) if match.form else JsonScanner()
+    if match.form:
+        return FormScanner(content_type)
+    return JsonScanner(WANTED | {METADATA}) if match.meter == "messages" else JsonScanner()
+
+
+def prompts_in(data: bytes) -> int:
+    """How many prompts the body of a completion holds: a list of texts, or of lists of tokens, is several."""
+    if b'"prompt"' not in data:
+        return 1
+    try:
+        prompt = json.loads(data).get("prompt")
+    except (ValueError, AttributeError, RecursionError):
+        return 1
+    return len(prompt) if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list) else 1
 
 
 def parse(body: RequestBody, match: Match, scanner: JsonScanner | FormScanner) -> ParsedCall:

@@ -11,7 +11,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -89,6 +89,17 @@ class Environment:
             return number
 
         return self._parsed(name, parse, default, "a number of seconds greater than 0")
+
+    def choice(self, name: str, default: str | int, *others: str | int) -> Any:
+        """One of a few values, the first of which is the default."""
+        known = {str(value): value for value in (default, *others)}
+
+        def parse(value: str) -> str | int:
+            if value.lower() not in known:
+                raise ValueError(value)
+            return known[value.lower()]
+
+        return self._parsed(name, parse, default, f"one of these: {', '.join(known)}")
 
     def items(self, name: str, *, default: list[str]) -> list[str]:
         """A list, separated by commas."""

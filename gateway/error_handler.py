@@ -32,7 +32,8 @@ def _with_status(error: GatewayError, status: int) -> GatewayError:
 
 def headers(error: GatewayError) -> dict[str, str]:
     """The headers that go with an error."""
-    return {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    retry_after = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return {**error.headers, **retry_after}
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response:

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 
+from common.money import shown
 from gateway import call as calls
 from gateway import headers, named_model, routes
 from gateway.account.entry import Outcome, UsageSource
@@ -34,6 +35,8 @@ from upstreams.selection import Candidate
 
 Environ = MutableMapping[str, Any]
 
+MOST_READ_FOR_COST = 4_000_000
+COST_HEADERS = ("x-gateway-cost", "x-litellm-response-cost")
 _WITH_BODY = {"POST", "PUT", "PATCH"}
 
 
@@ -164,6 +167,7 @@ class Exchange:
     def outgoing_for(self, candidate: Candidate) -> Outgoing:
         """Head of the call as it came, for this candidate; from now on the call ends in a row, whatever happens."""
         self.call.upstream_id, self.call.upstream_name = candidate.upstream.id, candidate.upstream.name
+        self.call.prices = candidate.prices
         served = candidate.served_name or self.model
         self.call.served_model = served
         self._before_sending(candidate, self.match)
@@ -199,7 +203,20 @@ class Exchange:
     # --- Back to the client
 
     def pass_on(self, answer: RelayedAnswer) -> HttpResponseBase:
-        """The upstream's answer as it is. Closes it at the end, whatever happens."""
+        """The upstream's answer as it is. Closes it at the end, whatever happens.
+
+        One that is no stream and has a price is read whole first, since its cost stands in the head.
+        """
+        length = answer.response.header("content-length")
+        if (
+            self.call.prices is not None
+            and not answer.is_stream
+            and answer.response.status < 400
+            and self.call.method != "HEAD"
+            and length.isdecimal()
+            and int(length) <= MOST_READ_FOR_COST
+        ):
+            return self._reply(answer, answer.response.status, self.read_whole(answer), but=frozenset())
         return self._relayed(answer, answer.meter, keep_length=not (answer.hides_usage and answer.is_stream))
 
     def stream(self, answer: RelayedAnswer, transform: Transform) -> HttpResponseBase:
@@ -226,10 +243,17 @@ class Exchange:
         self, answer: RelayedAnswer, status: int, body: bytes, content_type: str = "application/json"
     ) -> HttpResponseBase:
         """A body of ours in the place of the upstream's, with its end-to-end headers."""
+        return self._reply(answer, status, body, but=frozenset({"content-type"}), content_type=content_type)
+
+    def _reply(
+        self, answer: RelayedAnswer, status: int, body: bytes, *, but: frozenset[str], content_type: str | None = None
+    ) -> HttpResponseBase:
         answer.close()
         answer.mark(Mark.OK if status < 500 else Mark.SERVER_ERROR)
         response = HttpResponse(body, status=status, content_type=content_type)
-        self._copy_headers(response, answer, keep_length=False, but={"content-type", "content-length"})
+        if content_type is None:
+            del response.headers["Content-Type"]
+        self._copy_headers(response, answer, keep_length=False, but=but | {"content-length"})
         return self._finished(response, answer.meter)
 
     def answer_locally(self, status: int, body: bytes, content_type: str = "application/json") -> HttpResponseBase:
@@ -251,6 +275,9 @@ class Exchange:
             response.status_code < 400 and meter is not None and meter.failure is not None
         )
         call.finish(Outcome.UPSTREAM_FAILED if failed else Outcome.COMPLETED)
+        if call.cost is not None:
+            for name in COST_HEADERS:
+                response.headers[name] = shown(call.cost)
         return response
 
     def _relayed(self, answer: RelayedAnswer, meter: Meter, *, keep_length: bool) -> HttpResponseBase:
@@ -271,7 +298,7 @@ class Exchange:
         answer: RelayedAnswer,
         *,
         keep_length: bool,
-        but: set[str] = frozenset(),  # type: ignore[assignment]
+        but: frozenset[str] = frozenset(),
     ) -> None:
         passed = headers.for_client(
             answer.response.headers,
@@ -291,3 +318,5 @@ class Exchange:
                 response.headers[name] = f"{response.headers[name]}, {value}"
             else:
                 response.headers[name] = value
+        for name, value in self.call.bill.headers:
+            response.headers[name] = value

@@ -77,6 +77,7 @@ class RequestLog(models.Model):
     key_id = models.BigIntegerField(null=True)
     key_name = _text("key_name", null=False, verbose_name="virtual key")
     user_id = _text("user_id")
+    team_id = _text("team_id")
     end_user = _text("end_user")
     model = _text("model")
     served_model = _text("served_model")
@@ -110,6 +111,9 @@ class RequestLog(models.Model):
     error_type = _text("error_type")
     error_text = _text("error_text")
     tags = models.JSONField(default=list)
+    shadowed = models.JSONField(
+        default=list, help_text="Limits that would have refused the call, were they not in shadow."
+    )
 
     objects = RequestLogQuerySet.as_manager()
 
@@ -125,6 +129,11 @@ class RequestLog(models.Model):
             models.Index(fields=["upstream_id", "call_id"], name="request_log_upstream"),
             models.Index(fields=["status", "call_id"], name="request_log_status"),
             models.Index(fields=["outcome", "call_id"], name="request_log_outcome"),
+            models.Index(fields=["user_id", "call_id"], name="request_log_user", condition=Q(user_id__isnull=False)),
+            models.Index(fields=["team_id", "call_id"], name="request_log_team", condition=Q(team_id__isnull=False)),
+            models.Index(
+                fields=["end_user", "call_id"], name="request_log_end_user", condition=Q(end_user__isnull=False)
+            ),
             # PostgreSQL searches a text by its beginning only in an index of this kind.
             models.Index(fields=["request_id"], name="request_log_request", opclasses=["varchar_pattern_ops"]),
         ]

@@ -13,9 +13,13 @@ from typing import Any
 import gevent
 
 from common.errors import GatewayError
+from common.money import shown
 from gateway.account.entry import ADMITTED_FIELDS, Entry, Outcome, UsageSource
+from gateway.charging import NO_BILL, Used, reserved
 from gateway.cuts import CallCut
 from gateway.time_limits import TimeLimits
+from keys.counters import Spent
+from upstreams.pricing import Prices
 
 
 class Phase(IntEnum):
@@ -52,6 +56,7 @@ class OpenCall:
         self.secret_id: int | None = None
         self.key_name = ""
         self.user_id: str | None = None
+        self.team_id: str | None = None
         self.end_user: str | None = None
         self.model: str | None = None
         self.served_model: str | None = None
@@ -77,10 +82,13 @@ class OpenCall:
         self.cached_tokens: int | None = None
         self.reasoning_tokens: int | None = None
         self.usage_source = UsageSource.NONE
+        self.prices: Prices | None = None
+        self.cost: int | None = None  # in units of money
+        self.spend: list[Spent] = []
+        self.bill = NO_BILL
         # How it is cut: by the sweeper, a revocation, a drain, or the client's leaving.
         self.phase = Phase.ADMISSION
         self.writing = False
-        self.holds_lease = False
         self.limits: TimeLimits | None = None
         self.priority = 0
         self.attempts = 0
@@ -162,6 +170,17 @@ class OpenCall:
         self.ended_at = time.time()
         self._on_end(self)
 
+    def used(self) -> Used:
+        """What it has used, once it has ended."""
+        return Used(
+            self.prompt_tokens,
+            self.completion_tokens,
+            self.cached_tokens,
+            max(0.0, (self.ended_at or self.received_at) - self.received_at),
+            self.usage_source,
+            self.outcome is Outcome.COMPLETED and self.status is not None and self.status < 400,
+        )
+
     @property
     def ttft_ms(self) -> float | None:
         """Time to first token of a stream, in milliseconds."""
@@ -179,7 +198,8 @@ class OpenCall:
 
     def admission(self) -> Entry:
         """What is known when the call is admitted (`gateway.account.entry.ADMITTED_FIELDS`)."""
-        return {name: getattr(self, name) for name in ADMITTED_FIELDS}
+        known = {name: getattr(self, name) for name in ADMITTED_FIELDS}
+        return {**known, "spend": reserved(self.bill)}
 
     def entry(self) -> Entry:
         """The finished call as the journal and the request log take it."""
@@ -194,6 +214,7 @@ class OpenCall:
             "secret_id": self.secret_id,
             "key_name": self.key_name,
             "user_id": self.user_id,
+            "team_id": self.team_id,
             "end_user": self.end_user,
             "model": self.model,
             "served_model": self.served_model,
@@ -219,7 +240,9 @@ class OpenCall:
             "error_type": self.error_type,
             "error_text": self.error_text,
             "tags": self.tags,
-            "cost": None,
+            "cost": None if self.cost is None else shown(self.cost),
+            "spend": self.spend,
+            "shadowed": list(self.bill.shadowed),
             "attempts": self.attempts,
             "queue_ms": self.queue_ms,
         }
@@ -248,3 +271,7 @@ class OpenCalls:
     def of_keys(self, key_ids: frozenset[int]) -> list[OpenCall]:
         """The open calls of these keys."""
         return [call for call in self._calls.values() if call.key_id in key_ids]
+
+    def of_parties(self, scopes: frozenset[str]) -> list[OpenCall]:
+        """The open calls that count against one of these parties."""
+        return [call for call in self._calls.values() if any(one.scope in scopes for one in call.bill.parties)]

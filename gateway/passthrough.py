@@ -15,11 +15,12 @@ from django.http import HttpResponse, HttpResponseBase, JsonResponse
 
 from common.errors import GatewayError
 from gateway import call as calls
-from gateway import headers, named_model, operations, paths, routes
+from gateway import end_users, headers, named_model, operations, paths, routes
 from gateway.account.call_ids import new_call_id
-from gateway.account.entry import Outcome
+from gateway.account.entry import MAX_LENGTHS, Outcome, clean_text
 from gateway.body.prompt import prompt_prefix
 from gateway.body.request_body import announced_length, receive
+from gateway.charging import Bill, asked_of, parties_of
 from gateway.client_address import origin
 from gateway.client_watch import ClientWatch
 from gateway.cuts import CallCut, client_gone
@@ -30,12 +31,23 @@ from gateway.faces import VLLM, Face
 from gateway.open_call import OpenCall, Phase
 from gateway.openai import model_paths, surface
 from gateway.plane import RelayPlane
+from gateway.route_groups import groups_of
 from gateway.serving.server import ClientConnection
 from keys.authentication import check_usable, recognise
 from keys.errors import KeyUnknown
 from keys.identity import INFERENCE, Identity
 from keys.limits import charges_for
-from keys.permissions import check_class, check_model, check_served, check_upstream, may_use_model, resolve_alias
+from keys.permissions import (
+    check_address,
+    check_class,
+    check_model,
+    check_parties,
+    check_route,
+    check_served,
+    check_upstream,
+    may_use_model,
+    resolve_alias,
+)
 from upstreams.errors import CredentialUnreadable, NoUpstream, UpstreamError, UpstreamTimeout
 from upstreams.health import Mark
 from upstreams.selection import NO_HINTS, Candidate, Hints
@@ -91,10 +103,13 @@ class PassThrough:
         identity = self._identify()
         self._call = self._open_call(identity, match)
         check_usable(identity, self._call.received_at)
+        check_parties(parties_of(identity, None, self._plane.keys.parties), None)
         if not self._face.verbatim:
             surface.check(target, match)
         check_class(identity, match.endpoint_class)
-        self._take_places(identity, self._call)
+        check_address(identity, self._call.client_address)
+        if identity.allowed_routes:
+            check_route(identity, self._face.prefix + target.path, groups_of(self._face, match))
         parsed = self._receive(self._call, match)
         try:
             self._watch(self._call)
@@ -151,20 +166,14 @@ class PassThrough:
         call.route, call.endpoint_class = match.template, match.endpoint_class
         call.client_address = origin(environ, settings.TRUSTED_PROXIES).address
         call.user_agent = environ.get("HTTP_USER_AGENT", "")
-        call.end_user = environ.get("HTTP_X_LITELLM_END_USER_ID") or environ.get("HTTP_X_END_USER_ID")
         call.priority = identity.priority
-        call.tags = [*identity.tags, *_tags(environ.get("HTTP_X_LITELLM_TAGS", ""))]
+        call.team_id = identity.team_id
+        call.end_user = end_users.named_in(environ)
+        call.tags = _tags(identity.tags, environ)
         plane.open_calls.add(call)
         return call
 
     # --- Whether
-
-    def _take_places(self, identity: Identity, call: OpenCall) -> None:
-        charges = charges_for(identity)
-        if charges:
-            call.holds_lease = True
-            with call:
-                self._plane.counters.take(call.call_id, charges)
 
     def _receive(self, call: OpenCall, match: routes.Match) -> calls.ParsedCall:
         environ = self._environ
@@ -197,12 +206,42 @@ class PassThrough:
     # --- Where to
 
     def _choose_for(self, exchange: Exchange) -> None:
+        """Finds out where the call can go, and takes what it is charged."""
         exchange.candidates = self._choose(exchange)
+        self._charge(exchange)
+
+    def _charge(self, exchange: Exchange) -> None:
+        """Raises HolderBlocked, EndUserBlocked, ModelDenied, LimitExceeded, BudgetExceeded, LimitsAway."""
+        call, plane = exchange.call, self._plane
+        parties = parties_of(exchange.identity, call.end_user, plane.keys.parties)
+        if not parties:
+            return
+        call.bill = Bill(parties)
+        check_parties(parties[1:], self._model_to_check(exchange))
+        if not any(party.limits.any_set for party in parties):
+            return
+        asked = asked_of(exchange.parsed, exchange.match, exchange.model, exchange.candidates)
+        charges = charges_for(parties, asked, plane.ledger.of)
+        if not charges:
+            return
+        call.bill.charges = charges
+        with call:
+            standings = plane.counters.take(call.call_id, charges)
+        call.bill.note(charges, standings)
+
+    def _model_to_check(self, exchange: Exchange) -> str | None:
+        """The model that a team's list must hold; "" where it cannot be told, None where nothing has to be checked."""
+        if exchange.match.endpoint_class != INFERENCE or (exchange.model_comes_later and exchange.call.model is None):
+            return None
+        if exchange.call.model is not None or not exchange.parsed.is_readable:
+            return exchange.model or ""
+        return self._plane.pool.served_model_of(exchange.candidates[0].upstream.id) or ""
 
     def _choose(self, exchange: Exchange) -> list[Candidate]:
         """Which upstreams may take the call, and whether the key may use the model that would answer."""
         call, parsed, match, pool = exchange.call, exchange.parsed, exchange.match, self._plane.pool
-        call.end_user = call.end_user or parsed.user
+        if call.end_user is None and parsed.user:
+            call.end_user = clean_text(parsed.user, MAX_LENGTHS["end_user"])
         # Where vLLM reads no body, what one says of a model proves nothing.
         is_told = match.names_model or match.endpoint_class != INFERENCE
         call.model = _asked_for(parsed.model if is_told else None, exchange.path.query, exchange.model_in_path)
@@ -280,6 +319,8 @@ class PassThrough:
             response.connection = self._connection  # type: ignore[attr-defined]
         response.headers["x-request-id"] = self._request_id
         if self._call is not None:
+            for name, value in self._call.bill.headers:
+                response.headers.setdefault(name, value)
             response.headers["x-litellm-call-id"] = self._call.call_id
         return response
 
@@ -294,8 +335,11 @@ def _outcome_of(error: GatewayError, unexpected: Exception | None) -> Outcome:
     return Outcome.REFUSED if error.status_code < 500 else Outcome.GATEWAY_FAILED
 
 
-def _tags(header: str) -> list[str]:
-    return [tag.strip() for tag in header.split(",") if tag.strip()]
+def _tags(of_key: tuple[str, ...], environ: Environ) -> list[str]:
+    """The key's tags, and those that the caller names."""
+    headers = (environ.get(name, "") for name in ("HTTP_X_GATEWAY_TAGS", "HTTP_X_LITELLM_TAGS"))
+    named = (tag.strip() for header in headers for tag in header.split(","))
+    return [*of_key, *(tag for tag in named if tag)]
 
 
 def _asked_for(in_body: str | None, query: str, in_path: str | None) -> str | None:

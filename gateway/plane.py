@@ -18,6 +18,7 @@ from gevent.threadpool import ThreadPool
 
 from gateway.account.entry import Outcome, clean
 from gateway.account.journal import Journal
+from gateway.charging import cost_of, settled
 from gateway.cuts import CallCut
 from gateway.errors import KeyRevoked, NotServing
 from gateway.open_call import OpenCall, OpenCalls
@@ -32,6 +33,7 @@ from gateway.time_limits import TimeLimits
 from keys.counters import Counters, make_counters
 from keys.registry import KeyRegistry
 from keys.registry import registry as key_registry
+from keys.spend import SpendLedger
 from upstreams.client import UpstreamClient
 from upstreams.pool import UpstreamPool
 from upstreams.pool import pool as upstream_pool
@@ -39,6 +41,7 @@ from upstreams.pool import pool as upstream_pool
 logger = logging.getLogger(__name__)
 
 RENEW_SECONDS = 30.0
+FLUSH_SECONDS = 0.1
 HEALTH_SECONDS = 2.0
 CLOSE_IDLE_SECONDS = 2.0
 DRAIN_MARGIN_SECONDS = 2.0
@@ -53,6 +56,7 @@ class RelayPlane:
         self.open_calls = OpenCalls()
         self.client = UpstreamClient(connect_timeout=settings.CONNECT_TIMEOUT)
         self.counters: Counters = make_counters()
+        self.ledger = SpendLedger()
         self.places = Places(self.counters)
         self.limits = TimeLimits(
             settings.BODY_TIMEOUT, settings.FIRST_BYTE_TIMEOUT, settings.IDLE_TIMEOUT, settings.TOTAL_TIMEOUT
@@ -70,6 +74,8 @@ class RelayPlane:
         self.draining = False
         self.unknown_keys = 0
         self._revoked: frozenset[int] = frozenset()
+        self._blocked: frozenset[str] = frozenset()
+        self._flushing = False
         self._worker: Any = None
         self._greenlets: list[Any] = []
 
@@ -83,6 +89,7 @@ class RelayPlane:
             gevent.spawn(self.refresher.loop),
             gevent.spawn(self._every, INTERVAL_SECONDS, partial(self._sweep, Sweeper(self.limits))),
             gevent.spawn(self._every, RENEW_SECONDS, self._renew_leases),
+            gevent.spawn(self._every, FLUSH_SECONDS, self.counters.flush),
             gevent.spawn(self._every, CLOSE_IDLE_SECONDS, self.client.close_idle),
         ]
 
@@ -117,14 +124,16 @@ class RelayPlane:
 
     def _renew_leases(self) -> None:
         held = [lease for call in self.open_calls for lease in (call.call_id, *self.places.renewable(call))]
-        if held:
-            self.counters.renew(held)
+        self.counters.renew(held)
+        self.ledger.forget_ended(time.time())
 
     # --- What is known of keys and upstreams
 
     def refresh(self) -> None:
         """Brings the registries up to date. It may run in another thread, so it cuts no call itself."""
         self._revoked |= self.keys.refresh()
+        self._blocked |= self.keys.newly_blocked()
+        self.ledger.refresh()
         self.pool.refresh()
         self._refresh_health()
 
@@ -137,7 +146,10 @@ class RelayPlane:
     def cut_revoked(self) -> None:
         """Cuts the open calls of keys that are refused since the last refresh."""
         revoked, self._revoked = self._revoked, frozenset()
+        blocked, self._blocked = self._blocked, frozenset()
         for call in self.open_calls.of_keys(revoked) if revoked else ():
+            call.cut(CallCut(Outcome.REVOKED, KeyRevoked()))
+        for call in self.open_calls.of_parties(blocked) if blocked else ():
             call.cut(CallCut(Outcome.REVOKED, KeyRevoked()))
 
     def look(self) -> None:
@@ -167,17 +179,28 @@ class RelayPlane:
         self.journal.admitted(clean(call.admission()))
 
     def ended(self, call: OpenCall) -> None:
-        """The call has ended: its entry goes to the journal, its places are given back."""
+        """The call has ended: its charges are settled, and its entry goes to the journal."""
         self.open_calls.discard(call)
+        used = call.used()
+        call.cost = cost_of(call.prices, used)
+        booked, call.spend = settled(call.bill, used, call.cost)
         self.journal.ended(clean(call.entry()))
-        if call.holds_lease:
-            self._release(call.call_id)
+        if call.bill.charges:
+            self.counters.settle(call.call_id, booked)
+            if not settings.EMBEDDED:
+                self._flush_soon()
 
-    def _release(self, call_id: str) -> None:
-        if settings.EMBEDDED:
-            self.counters.release(call_id)
-        else:
-            gevent.spawn(self.counters.release, call_id)  # a round trip that no client waits for
+    def _flush_soon(self) -> None:
+        """A round trip that no client waits for, shared by the calls that end meanwhile."""
+        if not self._flushing:
+            self._flushing = True
+            gevent.spawn(self._flush)
+
+    def _flush(self) -> None:
+        try:
+            self.counters.flush()
+        finally:
+            self._flushing = False
 
 
 def _lighten() -> None:

@@ -95,7 +95,7 @@ class Relay:
 
     def _open_on(self, call: OpenCall, candidate: Candidate, prepare: Prepare, method: str) -> RelayedAnswer:
         upstream = candidate.upstream
-        call.upstream_id, call.upstream_name = upstream.id, upstream.name
+        call.upstream_id, call.upstream_name, call.prices = upstream.id, upstream.name, candidate.prices
         self._pool.enter(upstream.id)
 
         def leave() -> None:

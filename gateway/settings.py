@@ -134,6 +134,14 @@ QUEUE_SECONDS = env.seconds("GATEWAY_QUEUE_SECONDS", default=30)
 RESPONSE_STATE_BYTES = env.whole("GATEWAY_RESPONSE_STATE_MB", default=256, least=0, most=100_000) * 1_000_000
 LOG_RETENTION_DAYS = env.whole("GATEWAY_LOG_RETENTION_DAYS", default=90, least=1, most=36_500)
 
+# --- Limits --------------------------------------------------------------------------------------------------------
+
+REDIS_URL = env.text("REDIS_URL")
+BUDGET_STATUS = env.choice("GATEWAY_BUDGET_STATUS", 422, 400, 402, 429)
+REFUSE_WITHOUT_LIMITS = env.choice("GATEWAY_LIMITS_WITHOUT_STORE", "serve", "refuse") == "refuse"
+DEFAULT_OUTPUT_TOKENS = env.whole("GATEWAY_DEFAULT_OUTPUT_TOKENS", default=256, least=0, most=10_000_000)
+LENIENT_KEY_API = env.flag("GATEWAY_LENIENT_KEY_API", default=False)
+
 # --- Django --------------------------------------------------------------------------------------------------------
 
 DEBUG = False

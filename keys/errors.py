@@ -8,15 +8,21 @@
     │   ├── KeyUnknown                token_not_found_in_db; a typo reads the same
     │   ├── KeyExpired                expired_key
     │   ├── KeyBlocked
+    │   ├── HolderBlocked             its team or its owner is blocked
     │   └── ManagementRefused         a management route without the master key or a management key
     ├── DatabaseAway              503 no_db_connection
     ├── PermissionRefused         403
     │   ├── EndpointClassDenied       key_route_access_denied
     │   ├── ModelDenied               key_model_access_denied
+    │   ├── RouteDenied               key_route_access_denied
+    │   ├── AddressDenied             key_address_access_denied
+    │   ├── EndUserBlocked            end_user_blocked
     │   ├── UpstreamDenied            key_upstream_access_denied
     │   ├── KeyInfoDenied             key_info_access_denied
     │   └── ManagementKeyDenied       management_key_access_denied
     ├── LimitExceeded             429 throttling_error
+    ├── BudgetExceeded            422 budget_exceeded, or the status that GATEWAY_BUDGET_STATUS says
+    ├── LimitsAway                503: limits cannot be counted, and GATEWAY_LIMITS_WITHOUT_STORE is refuse
     ├── KeyNotFound               404 not_found_error
     ├── NameTaken                 400 bad_request_error
     ├── SecretRefused             400 bad_request_error
@@ -27,7 +33,11 @@
 No message holds a secret or its digest.
 """
 
+import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
+
+from django.conf import settings
 
 from common.errors import GatewayError, InvalidRequest
 
@@ -81,6 +91,16 @@ class KeyBlocked(AuthenticationRefused):
     """An admin has blocked the key."""
 
     default_detail = "Authentication Error, Key is blocked. Update via `/key/unblock` if you're an admin."
+
+
+class HolderBlocked(AuthenticationRefused):
+    """An admin has blocked the key's team or owner."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(
+            f"Authentication Error, {kind.capitalize()}={name} is blocked. "
+            f"Update via `/{kind}/{'unblock' if kind == 'team' else 'update'}` if you're an admin."
+        )
 
 
 class ManagementRefused(AuthenticationRefused):
@@ -140,6 +160,35 @@ class ModelDenied(PermissionRefused):
         )
 
 
+class RouteDenied(PermissionRefused):
+    """The key's list of routes does not hold the call's."""
+
+    type = "key_route_access_denied"
+
+    def __init__(self, allowed: Sequence[str], route: str) -> None:
+        super().__init__(
+            f"Virtual key is not allowed to call this route. Only allowed to call routes: {list(allowed)[:20]}. "
+            f"Tried to call route: {route[:200]}."
+        )
+
+
+class AddressDenied(PermissionRefused):
+    """The caller's address is in none of the key's networks."""
+
+    type = "key_address_access_denied"
+    default_detail = "This API key may not be used from this address."
+
+
+class EndUserBlocked(PermissionRefused):
+    """An admin has blocked the end user behind the call."""
+
+    type = "end_user_blocked"
+    param = "user"
+
+    def __init__(self, end_user: str) -> None:
+        super().__init__(f"The end user '{end_user[:128]}' is blocked. Update via `/customer/unblock`.")
+
+
 class UpstreamDenied(PermissionRefused):
     """The call names an upstream, and the key may not choose that one."""
 
@@ -165,17 +214,46 @@ class ManagementKeyDenied(PermissionRefused):
 
 
 class LimitExceeded(GatewayError):
-    """A limit has no room for the call. `retry_after` is in seconds."""
+    """A limit has no room for the call. `retry_after` is in seconds; `kind` is whose limit it is."""
 
     status_code = 429
     type = "throttling_error"
 
-    def __init__(self, *, subject: str, limit: str, ceiling: int, remaining: int, retry_after: int) -> None:
+    def __init__(
+        self, *, subject: str, limit: str, ceiling: int, remaining: int, retry_after: int, kind: str = "key"
+    ) -> None:
+        whose = "api_key" if kind == "key" else kind
+        resets = "" if limit == "max_parallel_requests" else f" Limit resets at: {_time(time.time() + retry_after)}"
         super().__init__(
-            f"Rate limit exceeded for api_key: {subject}. Limit type: {limit}. "
-            f"Current limit: {ceiling}, Remaining: {remaining}.",
+            f"Rate limit exceeded for {whose}: {subject}. Limit type: {limit}. "
+            f"Current limit: {ceiling}, Remaining: {remaining}.{resets}",
             retry_after=retry_after,
         )
+
+
+class BudgetExceeded(GatewayError):
+    """A budget is spent, or held by the calls that are open. The status is LiteLLM 1.109's unless it is set."""
+
+    type = "budget_exceeded"
+
+    def __init__(
+        self, *, kind: str, subject: str, spent: str, ceiling: str, limit: str, retry_after: int | None
+    ) -> None:
+        self.status_code = settings.BUDGET_STATUS
+        whose = kind.replace("_", " ").capitalize()
+        super().__init__(
+            f"Budget has been exceeded! {whose}={subject} Current cost: {spent}, Max budget: {ceiling} ({limit}).",
+            retry_after=retry_after,
+        )
+
+
+class LimitsAway(GatewayError):
+    """The store of the counters is away, and calls without limits are not wanted."""
+
+    status_code = 503
+    type = "limits_unavailable"
+    default_detail = "Service Unavailable, limits cannot be counted now. Please retry shortly."
+    retry_after = 5
 
 
 class KeyNotFound(GatewayError):

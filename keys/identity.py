@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
+
+from keys.limit_values import NO_LIMITS, Limits
 
 INFERENCE = "inference"
 MONITORING = "monitoring"
@@ -20,11 +23,35 @@ NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Party:
+    """Whose limits a call counts against: the key itself, its team, its owner, or the end user behind the call.
+
+    `kind` is `key`, `team`, `user` or `end_user`. `period` is that of its main budget, in which its spend is told;
+    `epoch` grows when its spend is set anew. `label` is for messages.
+    """
+
+    kind: str
+    ident: str
+    label: str = ""
+    limits: Limits = NO_LIMITS
+    period: str = ""
+    epoch: int = 0
+    blocked: bool = False
+    models: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    scope: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scope", f"{self.kind}:{self.ident}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """A virtual key as one of its secrets shows it. Times are unix seconds; None means never.
 
     An empty `models` allows every model. `masked` is the secret's `sk-...abcd`. `aliases` are names of the key's own
     for models; `allowed_upstreams` the upstreams (or patterns) that its calls may name; a higher `priority` waits less.
+    An empty `allowed_routes` allows every route, empty `networks` every address. `party` has its limits; None has none.
     """
 
     key_id: int | None
@@ -32,7 +59,10 @@ class Identity:
     user_id: str | None = None
     models: tuple[str, ...] = ()
     endpoint_classes: frozenset[str] = frozenset(DEFAULT_ENDPOINT_CLASSES)
-    max_parallel_requests: int | None = None
+    team_id: str | None = None
+    party: Party | None = None
+    allowed_routes: tuple[str, ...] = ()
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
     expires_at: float | None = None
     blocked: bool = False
     tags: tuple[str, ...] = ()

@@ -5,19 +5,34 @@ weights, caches …); which route has which class is the gateway's business.
 """
 
 from collections.abc import Iterable
+from ipaddress import ip_address
 
-from keys.errors import EndpointClassDenied, ManagementKeyDenied, ManagementRefused, ModelDenied, UpstreamDenied
-from keys.identity import ENDPOINT_CLASSES, INFERENCE, MANAGEMENT, MASTER, MONITORING, SERVER_CONTROL, Identity
+from keys.errors import (
+    AddressDenied,
+    EndpointClassDenied,
+    EndUserBlocked,
+    HolderBlocked,
+    ManagementKeyDenied,
+    ManagementRefused,
+    ModelDenied,
+    RouteDenied,
+    UpstreamDenied,
+)
+from keys.identity import ENDPOINT_CLASSES, INFERENCE, MANAGEMENT, MASTER, MONITORING, SERVER_CONTROL, Identity, Party
+from keys.patterns import matches
 
 __all__ = [
     "ENDPOINT_CLASSES",
     "INFERENCE",
     "MONITORING",
     "SERVER_CONTROL",
+    "check_address",
     "check_class",
     "check_manager",
     "check_manages",
     "check_model",
+    "check_parties",
+    "check_route",
     "check_served",
     "check_upstream",
     "is_manager",
@@ -31,6 +46,35 @@ def check_class(identity: Identity, endpoint_class: str) -> None:
     """Raises EndpointClassDenied unless the key has the class."""
     if endpoint_class not in identity.endpoint_classes:
         raise EndpointClassDenied(endpoint_class, is_management=identity.key_type == MANAGEMENT)
+
+
+def check_route(identity: Identity, path: str, groups: Iterable[str]) -> None:
+    """Raises RouteDenied unless the key's routes hold the path as it was asked for, or one of its groups."""
+    allowed = identity.allowed_routes
+    if allowed and not any(one in groups or matches(one, path) for one in allowed):
+        raise RouteDenied(allowed, path)
+
+
+def check_address(identity: Identity, address: str) -> None:
+    """Raises AddressDenied unless the address is in one of the key's networks."""
+    if not identity.networks:
+        return
+    try:
+        caller = ip_address(address)
+    except ValueError:
+        raise AddressDenied from None
+    mapped = getattr(caller, "ipv4_mapped", None)
+    if not any(one in network for network in identity.networks for one in (caller, mapped) if one is not None):
+        raise AddressDenied
+
+
+def check_parties(parties: Iterable[Party], model: str | None) -> None:
+    """Raises HolderBlocked, EndUserBlocked, or ModelDenied where the list of one does not hold the model."""
+    for party in parties:
+        if party.blocked:
+            raise EndUserBlocked(party.ident) if party.kind == "end_user" else HolderBlocked(party.kind, party.label)
+        if party.models and model is not None and not any(matches(pattern, model) for pattern in party.models):
+            raise ModelDenied(model or None)
 
 
 def check_model(identity: Identity, model: str | None) -> None:
@@ -57,7 +101,7 @@ def resolve_alias(identity: Identity, model: str) -> str:
 
 def check_upstream(identity: Identity, name: str) -> None:
     """Raises UpstreamDenied unless calls with the key may name this upstream."""
-    if not any(_matches(pattern, name) for pattern in identity.allowed_upstreams):
+    if not any(matches(pattern, name) for pattern in identity.allowed_upstreams):
         raise UpstreamDenied
 
 
@@ -84,20 +128,4 @@ def may_use_any(identity: Identity, models: Iterable[str]) -> bool:
 
 
 def _is_listed(identity: Identity, names: Iterable[str]) -> bool:
-    return any(_matches(pattern, name) for pattern in identity.models for name in names)
-
-
-def _matches(pattern: str, text: str) -> bool:
-    """Whether the text fits a pattern in which `*` is any characters. Linear in the text, unlike a regex."""
-    first, *rest = pattern.split("*")
-    if not rest:
-        return pattern == text
-    if not text.startswith(first):
-        return False
-    place = len(first)
-    for part in rest[:-1]:
-        found = text.find(part, place)
-        if found < 0:
-            return False
-        place = found + len(part)
-    return len(text) - place >= len(rest[-1]) and text.endswith(rest[-1])
+    return any(matches(pattern, name) for pattern in identity.models for name in names)

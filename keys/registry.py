@@ -11,21 +11,25 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from django.db.models import F, QuerySet
 
 from common.versioned import KEEP_TOMBSTONES
-from keys import crypto
+from keys import crypto, limit_values
 from keys.identity import DEFAULT, LLM_API, NO_ALIASES, Identity
 from keys.models import DeletedKey, KeysVersion, VirtualKey
+from keys.parties import Parties, party_of
 
 CHUNK_ROWS = 500  # a few milliseconds of work between two reads
 LONGEST_GAP = KEEP_TOMBSTONES.total_seconds() / 2
 
 # A damaged row allows nothing, instead of stopping the refresh or allowing everything.
 _NO_MODELS = ("",)
+_NOWHERE = ip_network("255.255.255.255/32")
 
 
 class Directory(Protocol):
@@ -67,6 +71,8 @@ class KeyRegistry:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._view = _View()
+        self.parties = Parties()
+        self._newly_blocked: frozenset[str] = frozenset()
         self._writing = threading.Lock()  # held for steps in memory only, never for a query
 
     def find(self, digest: str) -> Identity | None:
@@ -99,12 +105,19 @@ class KeyRegistry:
             if version == old.version and is_recent:
                 change = _Change()
             elif 0 <= old.version < version and is_recent:
+                self._newly_blocked |= self.parties.follow(old.version)
                 change = _changes_after(old.version)
             else:
+                self._newly_blocked |= self.parties.reload()
                 change = _Change(*_read(VirtualKey.objects.all()), touched=frozenset(old.digests), is_all=True)
             refused = self._apply(old, change, version, now)
             if refused is not None:
                 return refused
+
+    def newly_blocked(self) -> frozenset[str]:
+        """The scopes of the teams, owners and end users that were blocked since this was last asked."""
+        found, self._newly_blocked = self._newly_blocked, frozenset()
+        return found
 
     def _apply(self, old: _View, change: _Change, version: int, now: float) -> frozenset[int] | None:
         """Changes the view that the change was read for. None when another refresh was quicker.
@@ -136,7 +149,7 @@ class DatabaseDirectory:
 
 def _rows(keys: QuerySet[VirtualKey]) -> Iterable[Mapping[str, Any]]:
     """One row for each secret; a key without secrets has one whose digest is None."""
-    return (
+    rows: Iterable[Mapping[str, Any]] = (
         keys.order_by("pk")
         .values(
             "pk",
@@ -149,7 +162,11 @@ def _rows(keys: QuerySet[VirtualKey]) -> Iterable[Mapping[str, Any]]:
             "allowed_upstreams",
             "priority",
             "key_type",
-            "max_parallel_requests",
+            "team_id",
+            "allowed_routes",
+            "allowed_ips",
+            "spend_epoch",
+            *limit_values.COLUMNS,
             "expires_at",
             "blocked",
             digest=F("secrets__digest"),
@@ -159,24 +176,29 @@ def _rows(keys: QuerySet[VirtualKey]) -> Iterable[Mapping[str, Any]]:
         )
         .iterator(chunk_size=CHUNK_ROWS)
     )
+    return rows
 
 
 def _identity(row: Mapping[str, Any]) -> Identity:
     models, metadata = row["models"], row["metadata"]
     tags = metadata.get("tags") if isinstance(metadata, dict) else None
+    masked = crypto.mask(row["last_four"])
     return Identity(
         key_id=row["pk"],
         name=row["name"],
         user_id=row["user_id"],
         models=tuple(map(str, models)) if isinstance(models, list) else _NO_MODELS,
         endpoint_classes=_classes(row),
-        max_parallel_requests=row["max_parallel_requests"],
+        team_id=row["team_id"] or None,
+        party=party_of("key", str(row["pk"]), {**row, "alias": row["name"] or masked}),
+        allowed_routes=_texts(row["allowed_routes"]),
+        networks=_networks(row["allowed_ips"]),
         expires_at=row["expires_at"] and row["expires_at"].timestamp(),
         blocked=row["blocked"],
         tags=_texts(tags),
         secret_id=row["secret_id"],
         secret_expires_at=row["secret_expires_at"] and row["secret_expires_at"].timestamp(),
-        masked=crypto.mask(row["last_four"]),
+        masked=masked,
         aliases=_aliases(row["aliases"]),
         allowed_upstreams=_texts(row["allowed_upstreams"]),
         priority=row["priority"],
@@ -194,6 +216,20 @@ def _aliases(value: object) -> Mapping[str, str]:
     if not isinstance(value, dict) or not value:
         return NO_ALIASES
     return MappingProxyType({name: model for name, model in value.items() if isinstance(model, str)})
+
+
+def _networks(value: object) -> tuple[IPv4Network | IPv6Network, ...]:
+    if not isinstance(value, list) or not value:
+        return ()
+    return tuple(map(_network, value))
+
+
+@lru_cache(maxsize=10_000)
+def _network(text: object) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(str(text), strict=False)
+    except ValueError:
+        return _NOWHERE
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from upstreams.errors import CredentialUnreadable, NoUpstream
 from upstreams.models import ACTIVE, Deployment, Upstream
+from upstreams.pricing import Prices
 from upstreams.selection import Candidate, Target, Timeouts
 
 
@@ -66,6 +67,7 @@ class Place:
     alias: str
     served_name: str
     weight: int
+    prices: Prices | None = None
 
     @property
     def is_listed(self) -> bool:
@@ -77,13 +79,18 @@ class Place:
         if self.entry.target is None:
             return None
         served = None if self.served_name == asked else self.served_name
-        return Candidate(self.entry.target, served, self.alias, self.weight)
+        return Candidate(self.entry.target, served, self.alias, self.weight, self.prices, self.max_model_len)
+
+    @property
+    def max_model_len(self) -> int | None:
+        """How long a prompt and its completion may be together, as the server says."""
+        return _whole(self.entry.details.get(self.served_name, {}).get("max_model_len"))
 
 
 def served(name: str, places: Sequence[Place]) -> ServedModel:
     details = next((place.entry.details.get(place.served_name) for place in places if place.is_listed), None) or {}
     created = places[0].entry.created_at
-    lengths = [_whole(place.entry.details.get(place.served_name, {}).get("max_model_len")) for place in places]
+    lengths = [place.max_model_len for place in places]
     return ServedModel(
         alias=name,
         created=_whole(details.get("created")) or (int(created.timestamp()) if created else 0),
@@ -117,7 +124,18 @@ def usable_alone(entry: Entry) -> list[Candidate]:
         raise NoUpstream("The upstream takes no calls now: it is draining or disabled.")
     if entry.target is None:
         raise CredentialUnreadable
-    return [Candidate(entry.target)]
+    return [candidate_alone(entry, entry.target)]
+
+
+def candidate_alone(entry: Entry, target: Target) -> Candidate:
+    """The upstream for a call that goes there whatever its model is; priced as the model that vLLM would take."""
+    served = first_model(entry)
+    named = [one for one in entry.deployments if (one.served_name or one.alias) == served]
+    return Candidate(
+        target,
+        prices=Prices.of(named[0]) if named else None,
+        max_model_len=_whole(entry.details.get(served or "", {}).get("max_model_len")),
+    )
 
 
 def usable(places: Iterable[Place], model: str) -> list[Candidate]:

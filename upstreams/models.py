@@ -16,6 +16,7 @@ from django.db import models, transaction
 from common.versioned import VersionedModel, VersionedQuerySet
 from upstreams import base_url
 from upstreams.fields import Credential, EncryptedTextField
+from upstreams.pricing import Prices
 from upstreams.routing import ModelAlias, Routing
 from upstreams.sources import ADMIN, CONFIG, DISCOVERED, ENVIRONMENT, sources
 from upstreams.version import DeletedUpstream, UpstreamsVersion
@@ -119,6 +120,14 @@ class Upstream(VersionedModel):
     first_byte_timeout = _seconds("for the first byte of an answer")
     idle_timeout = _seconds("between two bytes of an answer")
     total_timeout = _seconds("for a whole call")
+    price_per_hour = models.DecimalField(
+        max_digits=14,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="US dollars for an hour of the whole server, for the report on GPU hours.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -220,14 +229,14 @@ class Upstream(VersionedModel):
                 others.update(is_default=False)
 
 
-def _dollars(kind: str) -> models.DecimalField[Decimal | None, Decimal | None]:
+def _dollars(what: str) -> models.DecimalField[Decimal | None, Decimal | None]:
     return models.DecimalField(
         max_digits=20,
         decimal_places=12,
         null=True,
         blank=True,
         validators=[MinValueValidator(0)],
-        help_text=f"US dollars for one {kind} token.",
+        help_text=f"US dollars for {what}.",
     )
 
 
@@ -276,8 +285,11 @@ class Deployment(models.Model):
     weight = models.PositiveIntegerField(
         default=1, validators=[MinValueValidator(1)], help_text="Its share of the calls, with weighted round robin."
     )
-    input_cost_per_token = _dollars("prompt")
-    output_cost_per_token = _dollars("completion")
+    input_cost_per_token = _dollars("one prompt token")
+    output_cost_per_token = _dollars("one completion token")
+    cache_read_input_token_cost = _dollars("one prompt token that was cached; empty: the same as others")
+    cost_per_second = _dollars("one second of a call")
+    cost_per_request = _dollars("one call")
     rpm = models.PositiveIntegerField(
         null=True,
         blank=True,
@@ -315,9 +327,9 @@ class Deployment(models.Model):
     @property
     def is_edited(self) -> bool:
         """Whether somebody has made more of it than a server's list of models tells."""
-        untouched: tuple[object, ...] = (self.alias, False, 1, None, None, None, None, {})
-        prices = (self.input_cost_per_token, self.output_cost_per_token)
-        return (self.served_name, self.hidden, self.weight, *prices, self.rpm, self.tpm, self.info) != untouched
+        untouched: tuple[object, ...] = (self.alias, False, 1, None, None, {})
+        is_priced = Prices.of(self) is not None
+        return is_priced or (self.served_name, self.hidden, self.weight, self.rpm, self.tpm, self.info) != untouched
 
     @property
     def share(self) -> int:

@@ -12,6 +12,8 @@ from hashlib import blake2b
 from math import gcd
 from typing import Protocol
 
+from upstreams.pricing import Prices
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
@@ -51,13 +53,16 @@ class Target:
 class Candidate:
     """A deployment that may receive a call now. `served_name` None: the call's own model name is right.
 
-    `alias` is the deployment's, None where the call goes to an upstream without one.
+    `alias` is the deployment's, None where the call goes to an upstream without one. `max_model_len`: tokens that a
+    prompt and its completion may have together, where the server has said so.
     """
 
     upstream: Target
     served_name: str | None = None
     alias: str | None = None
     weight: int = 1
+    prices: Prices | None = None
+    max_model_len: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from itertools import chain
 
 from upstreams.entries import Entry, Place, ServedModel, served
 from upstreams.models import DISCOVERED
+from upstreams.pricing import Prices
 from upstreams.routing import ModelAlias, Routing
 from upstreams.selection import PrefixAffinity
 
@@ -44,7 +45,7 @@ class View:
         hidden: dict[str, list[Entry]] = {}
         for _, entry in sorted(entries.items()):
             for one in entry.deployments:
-                place = Place(entry, one.alias, one.served_name or one.alias, one.share)
+                place = Place(entry, one.alias, one.served_name or one.alias, one.share, Prices.of(one))
                 if one.hidden:
                     hidden.setdefault(one.alias, []).append(entry)
                 elif place.is_listed or one.source != DISCOVERED:
@@ -133,4 +134,4 @@ def _matched(pattern: str, name: str) -> str | None:
 
 
 def _filled(place: Place, part: str) -> Place:
-    return Place(place.entry, place.alias, place.served_name.replace("*", part, 1), place.weight)
+    return Place(place.entry, place.alias, place.served_name.replace("*", part, 1), place.weight, place.prices)

@@ -44,6 +44,7 @@ MAX_LENGTHS = {
     "request_id": 128,
     "key_name": 200,
     "user_id": 128,
+    "team_id": 64,
     "end_user": 128,
     "model": 200,
     "served_model": 200,
@@ -79,8 +80,9 @@ _MEASURES = ("ttft_ms", "inter_token_ms", "queue_ms")
 
 # The order of the values in a journal's lines, which are written without names: it costs the relay a third less.
 # A line may be read by a newer or an older release: new names go to the end, and none is ever moved or removed.
-# An admission says what a row of the outcome "lost" can tell.
-ADMITTED_FIELDS = (
+# An admission says what a row of the outcome "lost" can tell. `spend` is what budgets are told of the call (of one that
+# is lost, all that it had reserved): [counter, amount, seconds until the counter's window ends] each.
+_ADMITTED_FIRST = (
     "call_id",
     "request_id",
     "received_at",
@@ -101,8 +103,9 @@ ADMITTED_FIELDS = (
     "user_agent",
     "tags",
 )
+ADMITTED_FIELDS = (*_ADMITTED_FIRST, "team_id", "spend")
 FIELDS = (
-    *ADMITTED_FIELDS,
+    *_ADMITTED_FIRST,
     "head_at",
     "first_token_at",
     "ended_at",
@@ -122,6 +125,9 @@ FIELDS = (
     "secret_id",
     "attempts",
     "queue_ms",
+    "team_id",
+    "spend",
+    "shadowed",
 )
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")

@@ -16,9 +16,10 @@ from django.db import DataError, Error, IntegrityError, router, transaction
 from gateway.account.bulk_insert import BulkInsert
 from gateway.account.entry import Entry
 from gateway.account.rollups import Cap, add_usage
+from gateway.account.spending import add_spend
 from gateway.models import RequestLog
 
-MOST_ROWS_AT_ONCE = 500  # of 34 parameters each; SQLite takes 32,766 in one statement
+MOST_ROWS_AT_ONCE = 500  # of 36 parameters each; SQLite takes 32,766 in one statement
 
 # What the entry itself is to blame for. All else that a database raises is its own state: tried again later.
 _UNFIT = (DataError, IntegrityError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError)
@@ -58,6 +59,7 @@ class LogStore:
             inserted = {_uuid(call_id) for call_id in _INSERT.execute([_row(entry) for entry in entries])}
             new = [entry for entry in entries if _taken(inserted, UUID(entry["call_id"]))]
             add_usage(new, self._cap)
+            add_spend(new)
         return new
 
 
@@ -107,6 +109,7 @@ _BY_NAME: dict[str, Callable[[Any], Any]] = {
     "streaming": bool,
     "cost": lambda value: None if value is None else Decimal(value),
     "tags": lambda value: value or [],
+    "shadowed": lambda value: value or [],
 }
 _COLUMNS = [field.name for field in RequestLog._meta.concrete_fields]
 _CONVERSIONS = [(_COLUMNS.index(name), convert) for name, convert in _BY_NAME.items()]

@@ -18,7 +18,10 @@ from gateway.body.fields import LIMIT, MORE, UNREADABLE, Fields, Irregular, Scan
 MAX_DEPTH = 512
 """Nesting beyond which a body is not readable; vLLM's json.loads gives up near 1,000."""
 
-WANTED = frozenset((b"model", b"stream", b"user", b"stream_options"))
+OUTPUT_NAMES = (b"max_completion_tokens", b"max_output_tokens", b"max_tokens")
+WANTED = frozenset((b"model", b"stream", b"user", b"safety_identifier", b"stream_options", b"n", *OUTPUT_NAMES))
+METADATA = b"metadata"
+"""Wanted only where Anthropic's dialect names the end user in it."""
 _LONGEST_KEY = 6 * 32  # of the names that anyone wants, each character written as \u00XX
 
 _TEXT = rb'[^"\\]*+(?:\\.[^"\\]*+)*+'
@@ -78,7 +81,7 @@ class JsonScanner(Scanner):
         self._run()
         if self._irregular or self._step != self._end:
             return UNREADABLE
-        model, user = self._values.get(b"model"), self._values.get(b"user")
+        model = self._values.get(b"model")
         if model is not None and not isinstance(model, str):
             return UNREADABLE
         return Fields(
@@ -86,13 +89,25 @@ class JsonScanner(Scanner):
             duplicate_model=self._models > 1,
             model=model,
             stream=self._values.get(b"stream"),
-            user=user if isinstance(user, str) else None,
+            user=self._user(),
+            max_tokens=self._max_tokens(),
+            choices=_count(self._values.get(b"n")) or 1,
             stream_options=self._values.get(b"stream_options"),
             model_span=self._spans.get(b"model"),
             stream_options_span=self._spans.get(b"stream_options"),
             after_brace=self._after_brace,
             empty=self._empty,
         )
+
+    def _max_tokens(self) -> int | None:
+        counts = (_count(self._values.get(name)) for name in OUTPUT_NAMES)
+        return next((most for most in counts if most is not None), None)
+
+    def _user(self) -> str | None:
+        metadata = self._values.get(METADATA)
+        named = metadata.get("user_id") if isinstance(metadata, dict) else None
+        said = (self._values.get(b"user"), self._values.get(b"safety_identifier"), named)
+        return next((text for text in said if isinstance(text, str) and text), None)
 
     def values(self) -> dict[str, object] | None:
         """The wanted values of the whole body by name; None when it is not readable. Never raises."""
@@ -228,6 +243,10 @@ class JsonScanner(Scanner):
         if _BLANK.fullmatch(data, position):
             return len(data)
         raise Irregular
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 2**31 else None
 
 
 def _wanted(key: bytes, wanted: frozenset[bytes]) -> bytes:

@@ -21,7 +21,7 @@ from gateway.realtime.messages import Judged, judge
 from gateway.realtime.peer import Peer
 from gateway.realtime.session import Session
 from gateway.relay import mark_of
-from keys.permissions import check_model, check_served, resolve_alias
+from keys.permissions import check_model, check_parties, check_served, resolve_alias
 from upstreams.errors import NoUpstream, UpgradeRefused, UpstreamError
 from upstreams.health import Mark
 from upstreams.selection import Candidate
@@ -124,9 +124,12 @@ def _judge(exchange: Exchange, candidate: Candidate) -> Callable[[str], Judged]:
 
     def served_name(model: str) -> str:
         if not model:  # vLLM takes the one that it has
-            check_served(identity, pool.served_model_of(upstream.id))
+            served_by_default = pool.served_model_of(upstream.id)
+            check_served(identity, served_by_default)
+            check_parties(call.bill.parties[1:], served_by_default or "")
             return model
         check_model(identity, model)
+        check_parties(call.bill.parties[1:], model)
         wanted = resolve_alias(identity, model)
         served = pool.on(Candidate(upstream), wanted).served_name or wanted
         call.model, call.served_model = model, served

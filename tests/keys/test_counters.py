@@ -1,6 +1,7 @@
 """Tests of keys.counters: both kinds keep the same promises; those of PostgreSQL among processes too."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from django.conf import settings
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from keys.counters import Charge, MemoryCounters, PostgresCounters, make_counters
+from keys.counters import Charge, MemoryCounters, PostgresCounters, make_counters, merged
 from keys.errors import LimitExceeded
 from keys.models import Lease
 
@@ -49,11 +50,16 @@ def test_all_charges_are_taken_or_none(counters):
     assert is_free(counters, ONE)
 
 
-def test_two_charges_of_one_counter_add_up(counters):
-    charge = Charge("tokens", 3, 5)
-    assert is_free(counters, charge)
-    with pytest.raises(LimitExceeded, match=r"Remaining: [25]\."):
-        counters.take("a", [charge, charge])
+def test_of_two_charges_on_one_counter_the_stricter_counts():
+    strict, lax = replace(ONE, ceiling=1), replace(ONE, ceiling=5)
+    assert merged([lax, OTHER, strict]) == [strict, OTHER]
+
+
+def test_what_is_used_of_a_counter_is_used_once(counters):
+    shadow = replace(ONE, enforced=False, ceiling=0)
+    assert [one.taken for one in counters.take("a", merged([shadow, ONE]))] == [1, 0]
+    counters.release("a")
+    assert is_free(counters, ONE)
 
 
 def test_a_lease_that_takes_more_keeps_what_it_has(counters):
@@ -78,7 +84,7 @@ def test_releasing_and_renewing_what_was_never_taken_is_harmless(counters):
 def outcomes_of_simultaneous_takes(counters, threads=8):
     def take(number):
         try:
-            counters.take(f"call-{number}", [OTHER, ONE] if number % 2 else [ONE, OTHER])
+            counters.take(f"call-{number}", merged([OTHER, ONE] if number % 2 else [ONE, OTHER]))
         except LimitExceeded:
             return False
         finally:

@@ -58,5 +58,8 @@ def an_entry(at: float = NOON, **fields: Any) -> dict[str, Any]:
         "cost": None,
         "attempts": 1,
         "queue_ms": None,
+        "team_id": None,
+        "spend": [],
+        "shadowed": [],
     }
     return clean({**entry, **fields})

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from typing import Any, Literal, Self
 
 from tests.support import wire
 from tests.support.wire import Headers
+
+LONGEST_CALL = 60.0
 
 # clean: the framing's own end; closed: FIN of a body that only FIN ends; cut: FIN too early; reset: RST
 End = Literal["clean", "closed", "cut", "reset", "timeout"]
@@ -250,8 +253,15 @@ def call(
 ) -> Response:
     """One request on a connection of its own."""
     with HttpClient(port, timeout=timeout) as client:
-        client.request(method, target, headers, body)
-        return client.read_response()
+        # A body that never ends would keep the test for ever: each read has its bytes in time.
+        deadline = threading.Timer(LONGEST_CALL, client.socket.shutdown, [socket.SHUT_RDWR])
+        deadline.daemon = True
+        deadline.start()
+        try:
+            client.request(method, target, headers, body)
+            return client.read_response()
+        finally:
+            deadline.cancel()
 
 
 def post_json(

@@ -1,59 +1,40 @@
-"""Virtual keys and their secrets. Every write bumps the version in its own transaction, so no copy can miss it.
-
-Writers lock the version row first: what they then read (is this name taken?) stays true until they commit.
-Knows no HTTP; the plain text of a secret passes through here once and is not kept.
-"""
+"""Virtual keys: the identities that developers call with, and the only place where one is born."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from hmac import compare_digest
 from typing import Any
 
-from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import transaction
 from django.db.models import (
-    CASCADE,
-    BooleanField,
     CharField,
     DateTimeField,
-    ForeignKey,
     JSONField,
     Manager,
-    Model,
-    PositiveIntegerField,
     Q,
-    QuerySet,
     SmallIntegerField,
 )
 from django.utils import timezone
 
-from common.versioned import Tombstone, VersionedModel, VersionedQuerySet, VersionRow
+from common.versioned import VersionedQuerySet
 from keys import crypto
-from keys.errors import NameTaken, SecretRefused, SecretTaken
+from keys.errors import NameTaken, SecretRefused
 from keys.identity import DEFAULT, MANAGEMENT
+from keys.models.limited import Limited
+from keys.models.secret import Secret, batches
+from keys.models.versions import DeletedKey, KeysVersion
 from keys.validation import (
     HIGHEST_PRIORITY,
     default_endpoint_classes,
     key_types,
     validate_aliases,
     validate_endpoint_classes,
-    validate_metadata,
-    validate_models,
+    validate_networks,
+    validate_routes,
     validate_upstreams,
 )
-
-TOUCH_BATCH = 500
-
-
-class KeysVersion(VersionRow):
-    """The number of the last change of any key."""
-
-
-class DeletedKey(Tombstone):
-    """What is left of a deleted key."""
 
 
 class VirtualKeyQuerySet(VersionedQuerySet["VirtualKey"]):
@@ -79,7 +60,7 @@ class VirtualKeyQuerySet(VersionedQuerySet["VirtualKey"]):
 
     def touch(self, ids: Iterable[int], at: datetime) -> None:
         """Notes the last use of the keys with these ids; quiet, never backwards."""
-        for batch in _batches(ids):
+        for batch in batches(ids):
             unused = Q(last_used_at=None) | Q(last_used_at__lt=at)
             self.filter(unused, pk__in=batch).update_quietly(last_used_at=at)
 
@@ -107,7 +88,7 @@ class VirtualKeyManager(Manager.from_queryset(VirtualKeyQuerySet)):  # type: ign
         return key, plain
 
 
-class VirtualKey(VersionedModel):
+class VirtualKey(Limited):
     """The identity that a developer calls with: what it may call, and how much."""
 
     version_row = KeysVersion
@@ -117,18 +98,7 @@ class VirtualKey(VersionedModel):
         max_length=255, null=True, blank=True, unique=True, help_text="Unique. LiteLLM calls it key_alias."
     )
     user_id = CharField("owner", max_length=255, null=True, blank=True, db_index=True, help_text="Who holds the key.")
-    models = JSONField(
-        default=list,
-        blank=True,
-        validators=[validate_models],
-        help_text='Allowed models, such as ["my-model", "qwen-*"]; [] allows all.',
-    )
-    metadata = JSONField(
-        default=dict,
-        blank=True,
-        validators=[validate_metadata],
-        help_text='A JSON object; its list "tags" is copied to the request log.',
-    )
+    team_id = CharField("team", max_length=64, null=True, blank=True, db_index=True, help_text="Whose limits hold too.")
     endpoint_classes = JSONField(
         default=default_endpoint_classes,
         blank=True,
@@ -158,11 +128,20 @@ class VirtualKey(VersionedModel):
         choices=key_types,
         help_text="A management key manages keys and models, and calls nothing.",
     )
-    max_parallel_requests = PositiveIntegerField(
-        null=True, blank=True, help_text="How many calls may be open at once; empty means no limit."
+    allowed_routes = JSONField(
+        default=list,
+        blank=True,
+        validators=[validate_routes],
+        help_text='Routes that it may call, such as ["/v1/embeddings", "/vllm/*", "openai_routes"]; [] allows all.',
+    )
+    allowed_ips = JSONField(
+        "allowed networks",
+        default=list,
+        blank=True,
+        validators=[validate_networks],
+        help_text='Where it may be used, such as ["10.0.0.0/8", "2001:db8::1"]; [] allows every address.',
     )
     expires_at = DateTimeField(null=True, blank=True, help_text="Empty means never.")
-    blocked = BooleanField(default=False)
     created_at = DateTimeField(default=timezone.now, editable=False, db_index=True)
     created_by = CharField(max_length=255, default="", blank=True, editable=False)
     updated_at = DateTimeField(default=timezone.now, editable=False)
@@ -249,98 +228,3 @@ class VirtualKey(VersionedModel):
         """Raises NameTaken when another key has the name. Exact in a transaction that has bumped the version."""
         if self.name and VirtualKey.objects.filter(name=self.name).exclude(pk=self.pk).exists():
             raise NameTaken(self.name)
-
-
-class SecretQuerySet(QuerySet["Secret"]):
-    """Secrets whose writes mark their keys as changed."""
-
-    def _mark_keys(self) -> None:
-        # The version's lock comes first, so that the ids cannot change under us.
-        KeysVersion.bump()
-        VirtualKey.objects.filter(pk__in=list(self.values_list("key_id", flat=True))).mark_changed()
-
-    def update(self, **values: Any) -> int:
-        """Updates the secrets and marks their keys, in one transaction."""
-        with transaction.atomic():
-            self._mark_keys()
-            return super().update(**values)
-
-    update.alters_data = True  # type: ignore[attr-defined]
-
-    def delete(self) -> tuple[int, dict[str, int]]:
-        """Deletes the secrets and marks their keys, in one transaction."""
-        with transaction.atomic():
-            self._mark_keys()
-            return super().delete()
-
-    delete.alters_data = True  # type: ignore[attr-defined]
-    delete.queryset_only = True  # type: ignore[attr-defined]
-
-    def bulk_create(self, objs: Iterable[Secret], *args: Any, **kwargs: Any) -> list[Secret]:
-        """Inserts the secrets and marks their keys, in one transaction."""
-        secrets = list(objs)
-        with transaction.atomic():
-            VirtualKey.objects.filter(pk__in={secret.key_id for secret in secrets}).mark_changed()
-            return super().bulk_create(secrets, *args, **kwargs)
-
-    def touch(self, ids: Iterable[int], at: datetime) -> None:
-        """Notes the last use of the secrets with these ids; quiet, never backwards."""
-        for batch in _batches(ids):
-            unused = Q(last_used_at=None) | Q(last_used_at__lt=at)
-            QuerySet.update(self.filter(unused, pk__in=batch), last_used_at=at)
-
-    touch.alters_data = True  # type: ignore[attr-defined]
-
-    def ensure_free(self, plain: str) -> None:
-        """Raises SecretTaken when a key, or the master key, is this text. Exact after a bump in a transaction."""
-        digest = crypto.digest(plain)
-        is_master = compare_digest(digest, crypto.digest(settings.MASTER_KEY))
-        if is_master or self.filter(digest=digest).exists():
-            raise SecretTaken
-
-
-class Secret(Model):
-    """What the client holds, without its plain text. A key has several while a rotation overlaps."""
-
-    key = ForeignKey(VirtualKey, on_delete=CASCADE, related_name="secrets")
-    digest = CharField(max_length=64, unique=True, editable=False)
-    prefix = CharField(max_length=16, editable=False)
-    last_four = CharField(max_length=4, editable=False)
-    created_at = DateTimeField(default=timezone.now, editable=False)
-    expires_at = DateTimeField(null=True, blank=True, help_text="The end of a rotation's overlap.")
-    last_used_at = DateTimeField(null=True, blank=True, editable=False)
-
-    objects = SecretQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["pk"]
-
-    def __str__(self) -> str:
-        return crypto.mask(self.last_four)
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        with transaction.atomic():
-            VirtualKey.objects.filter(pk=self.key_id).mark_changed()
-            super().save(*args, **kwargs)
-
-    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        with transaction.atomic():
-            VirtualKey.objects.filter(pk=self.key_id).mark_changed()
-            return super().delete(*args, **kwargs)
-
-
-class Lease(Model):
-    """Places that an open call holds of a counter, in PostgreSQL. A killed holder's run out by themselves."""
-
-    lease_id = CharField(max_length=64, db_index=True)
-    counter = CharField(max_length=200, db_index=True)
-    amount = PositiveIntegerField()
-    expires_at = DateTimeField(db_index=True)
-
-    def __str__(self) -> str:
-        return f"{self.amount} of {self.counter}"
-
-
-def _batches(ids: Iterable[int]) -> Iterable[list[int]]:
-    every = sorted(set(ids))
-    return (every[start : start + TOUCH_BATCH] for start in range(0, len(every), TOUCH_BATCH))
