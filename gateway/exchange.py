@@ -31,7 +31,7 @@ from keys.identity import Identity
 from upstreams.client import Body, Outgoing, target_below
 from upstreams.errors import UpstreamInvalid
 from upstreams.health import Mark
-from upstreams.selection import Candidate
+from upstreams.selection import NO_TIMEOUTS, Candidate, Timeouts
 
 Environ = MutableMapping[str, Any]
 
@@ -76,6 +76,7 @@ class Exchange:
         self._connection = connection
         self._admitted = False
         self._wish = wish_of(environ.get("HTTP_X_LITELLM_TIMEOUT"), environ.get("HTTP_X_LITELLM_STREAM_TIMEOUT"))
+        self._limit(NO_TIMEOUTS)  # a call may have to wait for a place before it goes anywhere
 
     @property
     def client_socket(self) -> Any:
@@ -155,14 +156,18 @@ class Exchange:
         return raw if named_model.in_query(self.path.query) == served else named_model.replaced(raw, served)
 
     def _before_sending(self, candidate: Candidate, match: routes.Match) -> None:
-        upstream, call = candidate.upstream, self.call
-        if self._wish is not NO_WISH or upstream.timeouts.sets_any:
-            call.limits = self.plane.limits.of(upstream.timeouts, self._wish)
+        call = self.call
+        self._limit(candidate.upstream.timeouts)
         # Until the answer says how much: an upstream that has the call may work for it.
         call.usage_source = UsageSource.UNKNOWN if match.meter else UsageSource.NONE
         if not self._admitted:
             self._admitted = True
             self.plane.admitted(call)
+
+    def _limit(self, timeouts: Timeouts) -> None:
+        """From now on the call has this upstream's times, and no longer those of the one before."""
+        own = self._wish is not NO_WISH or timeouts.sets_any
+        self.call.limits = self.plane.limits.of(timeouts, self._wish) if own else None
 
     def outgoing_for(self, candidate: Candidate) -> Outgoing:
         """Head of the call as it came, for this candidate; from now on the call ends in a row, whatever happens."""

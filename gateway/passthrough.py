@@ -234,7 +234,7 @@ class PassThrough:
         if exchange.match.endpoint_class != INFERENCE or (exchange.model_comes_later and exchange.call.model is None):
             return None
         if exchange.call.model is not None or not exchange.parsed.is_readable:
-            return exchange.model or ""
+            return (exchange.model if _is_proven(exchange) else None) or ""
         return self._plane.pool.served_model_of(exchange.candidates[0].upstream.id) or ""
 
     def _choose(self, exchange: Exchange) -> list[Candidate]:
@@ -268,7 +268,7 @@ class PassThrough:
     def _check_model(self, exchange: Exchange, named: Candidate | None) -> None:
         model, pool = exchange.call.model, self._plane.pool
         if model is not None or not exchange.parsed.is_readable:
-            check_model(exchange.identity, model)
+            check_model(exchange.identity, model if _is_proven(exchange) else None)
         else:  # vLLM takes the one that it has
             served = pool.default_served_model() if named is None else pool.served_model_of(named.upstream.id)
             check_served(exchange.identity, served)
@@ -340,6 +340,13 @@ def _tags(of_key: tuple[str, ...], environ: Environ) -> list[str]:
     headers = (environ.get(name, "") for name in ("HTTP_X_GATEWAY_TAGS", "HTTP_X_LITELLM_TAGS"))
     named = (tag.strip() for header in headers for tag in header.split(","))
     return [*of_key, *(tag for tag in named if tag)]
+
+
+def _is_proven(exchange: Exchange) -> bool:
+    """Whether vLLM will take the model that the call names. Where it reads a body, that alone decides (the model of an
+    engine's path is put into it): a query proves nothing there, and nothing proves what an unreadable body says."""
+    parsed = exchange.parsed
+    return not exchange.match.names_model or (parsed.is_readable and bool(parsed.model or exchange.model_in_path))
 
 
 def _asked_for(in_body: str | None, query: str, in_path: str | None) -> str | None:

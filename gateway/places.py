@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import cast
 
 import gevent
 from django.conf import settings
@@ -33,12 +34,15 @@ class Places:
     def choose(self, call: OpenCall, candidates: Sequence[Candidate]) -> Candidate:
         """The first candidate with a free place, which is then the call's; waits when all are full.
 
-        Raises UpstreamSaturated.
+        A last resort counts only when nothing else is left. Raises UpstreamSaturated.
         """
+        candidates = [one for one in candidates if not one.is_last_resort] or candidates
         first = candidates[0]
         if first.upstream.max_parallel is None:
             return first
-        found = self._take_now(call, candidates) if not self._room else None
+        # Whoever waits for a place comes first; the places that nobody waits for are free for all.
+        awaited = {upstream_id for wants in self._room.wanted for upstream_id in cast("frozenset[int | None]", wants)}
+        found = self._take_now(call, [one for one in candidates if one.upstream.id not in awaited])
         if found is not None:
             return found
         began = time.monotonic()

@@ -76,6 +76,7 @@ class Relay:
         """
         left = list(candidates)
         for attempt in range(1, min(len(left), most_attempts or len(left)) + 1):
+            call.enter(Phase.ADMISSION)  # waiting for a place is not waiting for the upstream before
             candidate = self._places.choose(call, left)
             left.remove(candidate)
             is_last = not left or attempt == most_attempts

@@ -28,10 +28,19 @@ Place = TypeVar("Place")
 class _Waiter(Generic[Place]):
     rank: tuple[int, int]
     take: Callable[[], Place | None] = field(compare=False)
+    give_back: Callable[[Place], None] = field(compare=False)
     wants: Hashable = field(compare=False)
     called: Event = field(compare=False, default_factory=Event)
     place: Place | None = field(compare=False, default=None)
     gone: bool = field(compare=False, default=False)
+
+    def hand_over(self, place: Place) -> None:
+        """It has the place, unless it left, or its time was up, while the place was being taken."""
+        if self.gone:
+            self.give_back(place)
+        else:
+            self.place, self.gone = place, True
+            self.called.set()
 
 
 class WaitingRoom(Generic[Place]):
@@ -48,6 +57,11 @@ class WaitingRoom(Generic[Place]):
     def __len__(self) -> int:
         return sum(not waiter.gone for waiter in self._waiters)
 
+    @property
+    def wanted(self) -> set[Hashable]:
+        """What those who wait said that they want."""
+        return {waiter.wants for waiter in self._waiters if not waiter.gone}
+
     def wait(
         self,
         priority: int,
@@ -61,7 +75,7 @@ class WaitingRoom(Generic[Place]):
         """
         if len(self) >= self._most:
             raise UpstreamSaturated("Too many calls wait for a place at an upstream already.")
-        waiter = _Waiter(rank=(-priority, next(self._arrivals)), take=take, wants=wants)
+        waiter = _Waiter(rank=(-priority, next(self._arrivals)), take=take, give_back=give_back, wants=wants)
         bisect.insort(self._waiters, waiter)
         try:
             self._poll()
@@ -104,8 +118,7 @@ class WaitingRoom(Generic[Place]):
             if place is None:
                 full.add(waiter.wants)
             else:
-                waiter.place, waiter.gone = place, True
-                waiter.called.set()
+                waiter.hand_over(place)
         self._waiters = [waiter for waiter in self._waiters if not waiter.gone]
 
     def _poll(self) -> None:

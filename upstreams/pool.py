@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 
@@ -144,10 +145,15 @@ class UpstreamPool:
         raise NoSuchUpstream
 
     def on(self, candidate: Candidate, model: str | None) -> Candidate:
-        """The named upstream for a call for this model, which may have another name there."""
-        places = self._view.places(model) if model is not None else ()
-        there = (place.candidate(model or "") for place in places if place.entry.target == candidate.upstream)
-        return next((one for one in there if one is not None), candidate)
+        """The named upstream for a call for this model, which may have another name there. Raises ModelHidden."""
+        if model is None:
+            return candidate
+        view = self._view
+        places = (place for place in view.places(model) if place.entry.target == candidate.upstream)
+        found = next((one for place in places if (one := place.candidate(model)) is not None), None)
+        if found is None and view.hides(model, view.entries.get(candidate.upstream.id or 0)):
+            raise ModelHidden
+        return found or candidate
 
     def by_id(self, upstream_id: int | None) -> Candidate | None:
         """The upstream with this id, whatever its state: what runs there may still be asked after. None when gone."""
@@ -171,6 +177,8 @@ class UpstreamPool:
         troubles = {one: self._trouble(one) for one in found} if self._cooldowns or self._unhealthy else {}
         well = [one for one in found if troubles.get(one, WELL) == WELL]
         behind = sorted((one for one in found if troubles.get(one, WELL) != WELL), key=troubles.__getitem__)
+        if well:
+            behind = [replace(one, is_last_resort=True) for one in behind]
         if len(well) < 2:
             return well + behind
         strategy = STRATEGIES.get(self._view.strategy_of(model), STRATEGIES["least_in_flight"])

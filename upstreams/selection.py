@@ -54,7 +54,8 @@ class Candidate:
     """A deployment that may receive a call now. `served_name` None: the call's own model name is right.
 
     `alias` is the deployment's, None where the call goes to an upstream without one. `max_model_len`: tokens that a
-    prompt and its completion may have together, where the server has said so.
+    prompt and its completion may have together, where the server has said so. `is_last_resort`: it looks ill or cools down,
+    and others do not.
     """
 
     upstream: Target
@@ -63,6 +64,7 @@ class Candidate:
     weight: int = 1
     prices: Prices | None = None
     max_model_len: int | None = None
+    is_last_resort: bool = False
 
 
 @dataclass(frozen=True, slots=True)

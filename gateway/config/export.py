@@ -13,9 +13,8 @@ from gateway.config.matching import Stored, StoredUpstream, is_plain
 from gateway.config.plan import State, StoredKey
 from gateway.config.sections import REFERENCE
 from gateway.config.wanted import AliasSpec, DeploymentSpec, columns
+from gateway.config.wording import is_empty
 from keys.identity import DEFAULT_ENDPOINT_CLASSES
-
-_EMPTY: tuple[object, ...] = (None, "", False, {}, ())
 
 
 def as_text(state: State) -> str:
@@ -95,7 +94,7 @@ def _key(row: StoredKey, variables: _Variables) -> dict[str, Any]:
 
 
 def _without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value not in (*_EMPTY, [])}
+    return {name: value for name, value in values.items() if not is_empty(value)}
 
 
 class _Dumper(yaml.SafeDumper):

@@ -82,7 +82,7 @@ def _alias(section: Section) -> AliasSpec:
         name=section.needed("name"),
         stands_for=section.text("stands_for", longest=200) or "",
         strategy=section.choice("strategy", tuple(STRATEGIES)) or "",
-        prefix_bytes=section.whole("prefix_bytes", least=1, most=LARGEST_PREFIX),
+        prefix_bytes=section.whole("prefix_bytes", most=LARGEST_PREFIX),
     )
     if alias.stands_for == alias.name:
         raise section.error("stands_for", "cannot be the alias itself.")
@@ -97,7 +97,7 @@ def read_routing(section: Section) -> dict[str, Any]:
         "most_attempts": section.whole("most_attempts", least=1, most=1000),
         "cooldown_seconds": section.number("cooldown_seconds", most=1e6),
         "failures_before_cooldown": section.whole("failures_before_cooldown", least=1, most=1_000_000),
-        "prefix_bytes": section.whole("prefix_bytes", least=1, most=LARGEST_PREFIX),
+        "prefix_bytes": section.whole("prefix_bytes", most=LARGEST_PREFIX),
     }
     section.refuse_the_rest()
     return {name: value for name, value in found.items() if value is not None}

@@ -105,6 +105,8 @@ def _upstreams(wanted: Sequence[UpstreamSpec], rows: Sequence[StoredUpstream], w
     left = [row for row in rows if row not in gone]
     yield from (Change(REMOVE, UPSTREAM, str(row.spec.name), row.id) for row in gone)
     specs = _with_a_default(name_all(wanted, matches, left), left)
+    if not specs and left and any(row.spec.is_default for row in gone):
+        warnings.append("The file takes the default upstream away: mark another in the admin, or calls have none.")
     for spec, row, said in zip(specs, matches, wanted, strict=True):
         yield from _upstream(spec, row, warnings, is_named=said.name is not None)
     for spec, row in zip(specs, matches, strict=True):
@@ -218,7 +220,8 @@ def _keys(wanted: Sequence[KeySpec], rows: Sequence[StoredKey], warnings: list[s
     for one in wanted:
         found, values = existing.get(one.name), columns(one)
         if found is None:
-            yield Change(ADD, KEY, one.name, None, values, shown_new(values, ("name", "endpoint_classes")))
+            said = {**values, "priority": one.priority or None}
+            yield Change(ADD, KEY, one.name, None, values, shown_new(said, ("name", "endpoint_classes")))
             continue
         before = {**columns(found.spec), "secret": one.secret if crypto.digest(one.secret) in found.digests else ""}
         different = different_from(values, before)

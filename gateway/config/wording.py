@@ -7,7 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 _UNSHOWN = frozenset({"credential", "secret", "info"})
-_EMPTY: tuple[object, ...] = (None, "", {}, (), False)
+
+
+def is_empty(value: object) -> bool:
+    """Whether it goes without saying. A zero does not, though it equals False: it may mean "none at all"."""
+    return value is None or value is False or value in ("", {}, (), [])
 
 
 def different_from(wanted: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,7 +29,7 @@ def shown(different: Mapping[str, Any], before: Mapping[str, Any]) -> tuple[str,
 
 def shown_new(values: Mapping[str, Any], without: Collection[str]) -> tuple[str, ...]:
     """Such as `weight 3`, `with credential`; what is empty goes unsaid."""
-    said = {name: value for name, value in values.items() if name not in without and value not in _EMPTY}
+    said = {name: value for name, value in values.items() if name not in without and not is_empty(value)}
     return tuple(f"with {name}" if name in _UNSHOWN else f"{name} {_text(value)}" for name, value in said.items())
 
 

@@ -6,6 +6,7 @@ only an event shows whether the call goes well. Until one does, another upstream
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -88,13 +89,14 @@ def error_in(answer: Mapping[str, Any]) -> StreamError | None:
     if not isinstance(error, dict):
         error = {"message": str(error or answer.get("message") or "The upstream failed."), "type": "upstream_error"}
     code = error.get("code", answer.get("code"))
-    status = int(code) if isinstance(code, int | str) and str(code).isdigit() else 0
+    status = int(code) if isinstance(code, int | str) and re.fullmatch("[0-9]{3}", str(code)) else 0
     return StreamError(status if 400 <= status <= 599 else 502, error)
 
 
 def _only_begins(answer: Mapping[str, Any]) -> bool:
     """Whether the event only says that there will be an answer, as the first one of a chat does, with its role."""
-    if answer.get("type") in _LIFECYCLE:
+    kind = answer.get("type")
+    if isinstance(kind, str) and kind in _LIFECYCLE:
         return not carries_token(answer)
     is_delta = "choices" in answer and bool(answer["choices"])
     return is_delta and not carries_token(answer) and not finish_reasons(answer)

@@ -46,7 +46,9 @@ class Price(StrictNumber):
         super().__init__(**{"min_value": 0, "max_value": 9_999_999, **kwargs})
 
     def to_internal_value(self, data: object) -> Decimal:  # type: ignore[override]
-        return price(super().to_internal_value(data)) or Decimal(0)
+        number = super().to_internal_value(data)
+        self.run_validators(number)  # before it is rounded, which one that is far too large cannot be
+        return price(number) or Decimal(0)
 
 
 def _optional(field: type[serializers.Field[Any, Any, Any, Any]], **options: Any) -> Any:

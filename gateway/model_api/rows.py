@@ -61,7 +61,7 @@ def change(row: Deployment, fields: dict[str, Any]) -> Deployment:
     alias = (fields.get("model_name") or row.alias).strip()
     if params.get("api_base") or "api_key" in params:
         # The credential stays where it was: it belongs to the old server, whoever asks.
-        row.upstream = _upstream({**params, "api_base": params.get("api_base") or before.url}, alias)
+        row.upstream = _upstream({**params, "api_base": params.get("api_base") or before.url}, alias, before)
     elif _times(params):
         _set_times(before, params)
     if (row.upstream_id, alias) != (before.pk, row.alias):
@@ -105,8 +105,11 @@ def refuse_discovered(row: Deployment) -> None:
 # --- Upstreams --------------------------------------------------------------------------------------------------
 
 
-def _upstream(params: dict[str, Any], alias: str) -> Upstream:
-    """The one of this address and credential (without a credential: of this address), or a new one."""
+def _upstream(params: dict[str, Any], alias: str, before: Upstream | None = None) -> Upstream:
+    """The one of this address and credential (without a credential: of this address), or a new one.
+
+    `before` stays the one, where it is one of those.
+    """
     try:
         url = base_url.normalised(params["api_base"])
     except ValidationError as error:
@@ -114,9 +117,10 @@ def _upstream(params: dict[str, Any], alias: str) -> Upstream:
     credential = (params.get("api_key") or "").strip()
     found = [one for one in Upstream.objects.filter(url=url).order_by("pk") if credential in {"", revealed(one)}]
     if found:
+        chosen = before if before in found else found[0]
         if _times(params):
-            _set_times(found[0], params)
-        return found[0]
+            _set_times(chosen, params)
+        return chosen
     taken = set(Upstream.objects.values_list("name", flat=True))
     times = {_OF_UPSTREAM[name]: value for name, value in _times(params).items()}
     row = Upstream(name=free_name(alias, taken), url=url, credential=Credential(credential), source=API, **times)

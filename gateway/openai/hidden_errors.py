@@ -16,6 +16,7 @@ from django.http import HttpResponseBase
 from gateway.exchange import Exchange
 from gateway.metering.sse import parse_object
 from gateway.relay import RelayedAnswer
+from gateway.responses.events import encoded
 
 MOST_BYTES = 65_536
 """What an error may have; a larger answer is none."""
@@ -83,11 +84,11 @@ def error_in(body: bytes) -> tuple[int, bytes] | None:
         "param": error.get("param"),
         "code": str(status),
     }
-    return status, json.dumps({"error": told}, ensure_ascii=False).encode()
+    return status, encoded({"error": told})
 
 
 def _status(code: object) -> int:
-    number = int(code) if isinstance(code, int | str) and str(code).isdigit() else 0
+    number = int(code) if isinstance(code, int | str) and re.fullmatch("[0-9]{3}", str(code)) else 0
     return number if 400 <= number <= 599 else 502
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.errors import InvalidRequest
+from gateway.responses.events import encoded
 
 _OURS = {"documents", "return_documents", "params"}
 _OPTIONS = ("return_documents", "top_n")
@@ -32,6 +33,8 @@ def read(body: bytes) -> Rerank:
     params = request.get("params") or {}
     if not isinstance(params, dict):
         raise InvalidRequest("params must be an object.", param="params")
+    if "model" in params:  # who may use it, and where it goes, was judged by the one at the top
+        raise InvalidRequest("params.model: Name the model at the top of the body.", param="params.model")
     options = {name: request.get(name, params.get(name)) for name in _OPTIONS}
     documents = request.get("documents")
     if not _is_text(request.get("query")) and not isinstance(request.get("query"), dict):
@@ -46,7 +49,7 @@ def read(body: bytes) -> Rerank:
     sent = {**rest, **sent, "documents": [_sent(one, place) for place, one in enumerate(documents)]}
     if top_n is not None:
         sent["top_n"] = top_n
-    return Rerank(json.dumps(sent, ensure_ascii=False).encode(), documents, options["return_documents"] is True)
+    return Rerank(encoded(sent), documents, options["return_documents"] is True)
 
 
 def answer(call: Rerank, body: bytes) -> bytes | None:
@@ -71,7 +74,7 @@ def answer(call: Rerank, body: bytes) -> bytes | None:
             document = call.documents[place]
             row["document"] = {"text": document} if isinstance(document, str) else document
         told.append(row)
-    return json.dumps({**said, "results": told}, ensure_ascii=False).encode()
+    return encoded({**said, "results": told})
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -17,11 +17,12 @@ def operate(exchange: Exchange) -> HttpResponseBase:
     call = rerank.read(exchange.read_body())
     answer = exchange.send(PATH, call.body)
     if answer.response.status in NO_SUCH_ROUTE:
-        refusal = exchange.read_whole(answer)
+        refusal, content_type = exchange.read_whole(answer), answer.response.header("content-type")
+        exchange.call.attempts -= 1  # it is one upstream that is tried, at two addresses
         other = exchange.send(OTHER_PATH, call.body)
         if other.response.status in NO_SUCH_ROUTE:  # what the first one says is nearer to what was asked
             other.close()
-            return exchange.reply(answer, answer.response.status, refusal)
+            return exchange.reply(answer, answer.response.status, refusal, content_type or "application/json")
         answer = other
     if answer.response.status != 200:
         return exchange.pass_on(answer)

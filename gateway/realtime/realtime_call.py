@@ -85,6 +85,7 @@ def _open(exchange: Exchange) -> tuple[Candidate, tuple[Any, bytes]]:
     left = list(exchange.candidates)[: plane.pool.routing.most_attempts or None]
     failure: UpstreamError | NoUpstream = NoUpstream()
     while left:
+        call.enter(Phase.ADMISSION)
         candidate = plane.places.choose(call, left)
         left.remove(candidate)
         call.attempts += 1

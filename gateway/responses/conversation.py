@@ -42,7 +42,7 @@ def resolve(items: Sequence[Any], history: Sequence[Json], find: Callable[[str],
     `find` gives the items of a response by its id, none when it is not known. What stands in the history already is
     not repeated. Raises InvalidRequest for a reference to nothing.
     """
-    known = {item.get("id") for item in history}
+    known = {found for item in history if isinstance(found := item.get("id"), str)}
     resolved = []
     for place, item in enumerate(items):
         if not isinstance(item, dict) or item.get("type") != "item_reference":

@@ -38,6 +38,8 @@ def _part(part: object, where: str) -> Json:
     if not isinstance(part, dict):
         raise InvalidRequest(f"{where} must be an object.", param=where)
     kind = part.get("type")
+    if not isinstance(kind, str):
+        raise InvalidRequest(f"{where}.type must be a text.", param=f"{where}.type")
     if kind in _TEXT:
         return {"type": "text", "text": _text(part, "text", where)}
     if kind == "input_image":

@@ -153,7 +153,7 @@ def _set_logprobs(chat: Json, request: Json) -> None:
     if not isinstance(include, list):
         raise InvalidRequest("include must be a list.", param="include")
     for one in include:
-        if one not in _INCLUDED:
+        if not isinstance(one, str) or one not in _INCLUDED:
             raise InvalidRequest(f"include: {named(one)} cannot be translated to chat completions.", param="include")
     most = request.get("top_logprobs")
     if most:

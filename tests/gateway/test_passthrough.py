@@ -20,7 +20,8 @@ from gateway.plane import RelayPlane
 from keys.models import VirtualKey
 from keys.registry import KeyRegistry
 from tests.support import answers, vllm
-from tests.support.upstream import Upstream
+from tests.support.exchange import Exchange
+from tests.support.upstream import Upstream, unused_port
 from upstreams.models import Deployment
 from upstreams.models import Upstream as UpstreamRow
 from upstreams.pool import UpstreamPool
@@ -193,6 +194,25 @@ def test_an_answer_that_cannot_be_told_gives_its_upstream_back(
     assert _answer(plane, _key(), body={"model": "alias"}).status_code == 500
     assert _entry(plane)["outcome"] == "gateway_failed"
     upstream.wait_for(lambda: not upstream.open_connections)
+
+
+def test_the_times_of_an_upstream_that_failed_do_not_hold_at_the_next(plane: RelayPlane, upstream: Upstream) -> None:
+    hasty = UpstreamRow.objects.create(name="hasty", url=f"http://127.0.0.1:{unused_port()}", first_byte_timeout=0.5)
+    for row in (hasty, UpstreamRow.objects.get(name="one")):
+        Deployment.objects.create(upstream=row, alias="shared")
+    plane.refresh()
+    limits: list[object] = []
+
+    def note(exchange: Exchange) -> None:
+        limits.extend(call.limits for call in plane.open_calls)
+        exchange.answer(200, [], b"{}")
+
+    upstream.on("POST /v1/chat/completions", note)
+    secret = _key()
+    for _ in range(2):  # they take turns: the second call meets the one that refuses first
+        _answer(plane, secret, body={"model": "shared"}).close()
+    assert [line["attempts"] for line in plane.journal.lines] == [1, 2]  # type: ignore[attr-defined]
+    assert limits == [None, None]
 
 
 def test_a_place_is_given_back_at_the_end(plane: RelayPlane) -> None:

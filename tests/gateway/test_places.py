@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import gevent
@@ -42,6 +43,15 @@ def test_a_full_one_makes_way_for_the_next(places: Places) -> None:
     assert places.choose(call("c"), [SMALL, OTHER, FREE]) == FREE
 
 
+def test_a_full_one_that_is_well_is_waited_for_while_another_is_ill(places: Places) -> None:
+    ill = replace(FREE, is_last_resort=True)
+    first, second = call("a"), call("b")
+    assert places.choose(first, [SMALL, ill]) == SMALL
+    gevent.spawn_later(0.05, places.give_back, first, SMALL.upstream)
+    assert places.choose(second, [SMALL, ill]) == SMALL
+    assert places.choose(second, [ill]) == ill
+
+
 def test_when_all_are_full_a_call_waits_and_says_how_long(places: Places) -> None:
     first, second = call("a"), call("b")
     places.choose(first, [SMALL])
@@ -68,6 +78,19 @@ def test_nobody_overtakes_who_waits(places: Places) -> None:
     newcomer = gevent.spawn(wait, "new", 0)
     gevent.joinall([*waiters, newcomer], timeout=2, raise_error=True)
     assert served == ["high", "low", "new"]
+
+
+def test_a_full_queue_for_one_upstream_does_not_keep_calls_from_another(settings: Any) -> None:
+    settings.QUEUE_SECONDS, settings.QUEUE_LENGTH = 5, 1
+    places = Places(MemoryCounters())
+    places.choose(call("a"), [SMALL])
+    waiter = gevent.spawn(places.choose, call("b"), [SMALL])
+    gevent.sleep(0)
+    with pytest.raises(UpstreamSaturated):
+        places.choose(call("c"), [SMALL])
+    assert places.choose(call("d"), [OTHER]) == OTHER
+    assert places.choose(call("e"), [SMALL, FREE]) == FREE
+    waiter.kill()
 
 
 def test_who_waits_too_long_is_refused_and_keeps_no_place(places: Places) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import UpstreamSaid
-from gateway.open_call import OpenCall
+from gateway.open_call import OpenCall, Phase
 from gateway.relay import Relay, RelayedAnswer
 from tests.support import answers
 from tests.support.upstream import Upstream, unused_port
@@ -127,6 +127,19 @@ def test_one_that_refuses_makes_way_for_the_next(pool: Pool, upstream: Upstream)
     _open(pool, _refusing(1), _candidate(2, upstream.url), call=call).close()
     assert (call.upstream_id, call.attempts, pool.seen, pool.open[1]) == (2, 2, [1, 2], 0)
     assert pool.marks == [(1, Mark.REFUSED)]
+
+
+def test_waiting_for_the_next_one_is_not_waiting_for_an_answer(pool: Pool, upstream: Upstream) -> None:
+    phases = []
+
+    class Room(EverywhereRoom):
+        def choose(self, call: OpenCall, candidates: Sequence[Candidate]) -> Candidate:
+            phases.append(call.phase)
+            return super().choose(call, candidates)
+
+    relay = Relay(UpstreamClient(connect_timeout=1), pool, Room())
+    relay.open(_call(), [_refusing(1), _candidate(2, upstream.url)], _prepare).close()
+    assert phases == [Phase.ADMISSION] * 2
 
 
 def test_one_that_resets_makes_way_for_the_next(pool: Pool, failing: Upstream, upstream: Upstream) -> None:

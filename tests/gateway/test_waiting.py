@@ -123,6 +123,26 @@ def test_a_place_found_for_one_that_left_is_given_back(seats: Seats) -> None:
     assert (seats.free, served) == (1, [])
 
 
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_place_that_is_taken_while_the_wait_ends_is_given_back(seats: Seats, leaves: bool) -> None:
+    """Shared counters answer over a network: the call may be gone, or its time over, by then."""
+    room: WaitingRoom[str] = WaitingRoom(10, 5 if leaves else 0.02)
+    seats.free = 1
+
+    def take_slowly() -> str | None:
+        seat = seats.take()
+        gevent.sleep(0.1)
+        return seat
+
+    waiting = gevent.spawn(room.wait, 0, "seats", take_slowly, seats.give_back)
+    gevent.sleep(0.05)
+    if leaves:
+        waiting.kill()
+    waiting.join(5)
+    until(lambda: seats.free == 1)
+    assert len(room) == 0
+
+
 def test_those_who_wait_for_something_else_are_not_held_up(seats: Seats) -> None:
     room: WaitingRoom[str] = WaitingRoom(10, 5)
     served: list[str] = []

@@ -221,6 +221,20 @@ def test_a_caller_can_make_the_times_shorter(gateway: Gateway, pair: tuple[Upstr
     assert _error(wrong) == (400, "invalid_request_error")
 
 
+def test_a_caller_s_time_runs_while_the_call_waits_for_a_place(
+    gateway: Gateway, pair: tuple[Upstream, Upstream]
+) -> None:
+    pair[0].on("POST /v1/chat/completions", answers.delayed(1.5, answers.json(200, {})))
+    first = threading.Thread(target=lambda: _chat(gateway, "full"))
+    first.start()
+    wait_for(lambda: pair[0].calls)
+    headers = [("x-litellm-timeout", "0.3"), ("content-type", "application/json")]
+    response = gateway.call("POST", CHAT, body=b'{"model": "full"}', headers=headers)
+    assert _error(response) == (504, "call_timeout")
+    first.join(20)
+    assert len(pair[0].calls) == 1
+
+
 def test_a_full_upstream_lets_calls_wait(gateway: Gateway, pair: tuple[Upstream, Upstream]) -> None:
     pair[0].on("POST /v1/chat/completions", answers.delayed(0.3, answers.json(200, {"choices": []})))
     responses: list[Response] = []

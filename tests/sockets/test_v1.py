@@ -93,8 +93,9 @@ def test_an_unsafe_name_is_a_400(gateway: Gateway, name: str) -> None:
         assert _error(gateway.call("GET", target)) == (400, "invalid_request_error")
 
 
-def test_a_hidden_model_cannot_be_called(gateway: Gateway) -> None:
-    assert _error(gateway.post("/v1/chat/completions", {"model": "secret"})) == (404, "NotFoundError")
+@pytest.mark.parametrize("face", ["", "/vllm", "/upstreams/environment"])
+def test_a_hidden_model_cannot_be_called(gateway: Gateway, face: str) -> None:
+    assert _error(gateway.post(f"{face}/v1/chat/completions", {"model": "secret"})) == (404, "NotFoundError")
 
 
 # --- Where a call goes --------------------------------------------------------------------------------------
@@ -188,7 +189,18 @@ def test_rerank_falls_back_to_the_path_without_v1(gateway: Gateway, upstream: Up
     response = gateway.post("/v1/rerank", {"model": "tiny-chat", "query": "q", "documents": ["a", "b", "c"]})
     assert [row["index"] for row in response.json()["results"]] == [2, 1, 0]
     assert "document" not in response.json()["results"][0]
-    assert gateway.row(response)["outcome"] == "completed"
+    row = gateway.row(response)
+    assert (row["outcome"], row["attempts"]) == ("completed", 1)  # one upstream was asked
+
+
+def test_a_server_without_rerank_is_told_in_its_own_words(gateway: Gateway, upstream: Upstream) -> None:
+    upstream.on("*", answers.body(b"<p>No.</p>", status=404, headers=[("content-type", "text/html")]))
+    upstream.on(
+        "POST /v1/rerank", answers.body(b"<p>Not here.</p>", status=404, headers=[("content-type", "text/html")])
+    )
+    response = gateway.post("/v1/rerank", {"model": "tiny-chat", "query": "q", "documents": ["a"]})
+    assert (response.status, response.header("content-type"), response.body) == (404, "text/html", b"<p>Not here.</p>")
+    assert gateway.row(response)["attempts"] == 1
 
 
 def test_rerank_tells_what_is_wrong(gateway: Gateway, upstream: Upstream) -> None:

@@ -180,6 +180,24 @@ def test_a_body_that_cannot_be_read_is_refused_for_a_key_with_models(gateway: Ga
     assert _error(response) == (403, "key_model_access_denied", "model")
 
 
+@pytest.mark.parametrize("target", [f"{CHAT}?model=mine", "/v1/chat/completions?model=mine"])
+@pytest.mark.parametrize("body", [{}, {"model": "tiny-chat", "user": "x" * 70_000}])
+def test_a_query_proves_no_model(gateway: Gateway, upstream: Upstream, target: str, body: Any) -> None:
+    key = gateway.make_key(models=["mine"])  # vLLM reads the body alone
+    assert _error(gateway.post(target, body, key=key)) == (403, "key_model_access_denied", "model")
+    assert not upstream.calls
+
+
+@pytest.mark.parametrize("prefix", ["/v1", "/vllm/v1"])
+def test_an_engine_s_path_proves_no_model_of_a_body_that_cannot_be_read(
+    gateway: Gateway, upstream: Upstream, prefix: str
+) -> None:
+    key, target = gateway.make_key(models=["nice-name"]), f"{prefix}/engines/nice-name/chat/completions"
+    unread = gateway.post(target, {"model": "tiny-chat", "user": "x" * 70_000}, key=key)
+    assert _error(unread) == (403, "key_model_access_denied", "model")
+    assert gateway.post(target, {"messages": []}, key=key).status == 200
+
+
 def test_a_body_that_vllm_does_not_read_proves_no_model(gateway: Gateway, upstream: Upstream) -> None:
     upstream.on("*", answers.json(200, {}))
     secret = gateway.make_key(models=["other"])

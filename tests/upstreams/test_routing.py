@@ -138,6 +138,16 @@ def test_a_model_that_is_hidden_on_one_upstream_is_called_on_the_other() -> None
     assert names(fresh().candidates("chat")) == ["two"]
 
 
+def test_a_hidden_model_is_not_called_on_an_upstream_that_the_call_names() -> None:
+    make("default", "other").deployments.create(alias="chat", hidden=True)
+    make("two", "chat")
+    pool = fresh()
+    for asked in ("chat", "vllm/chat"):
+        with pytest.raises(ModelHidden):
+            pool.on(pool.named("default"), asked)
+    assert names([pool.on(pool.named("two"), "chat"), pool.on(pool.named("default"), "other")]) == ["two", "default"]
+
+
 # --- What the server lists
 
 
@@ -324,6 +334,7 @@ def test_one_that_the_probes_find_ill_goes_behind_all_others() -> None:
     orders = [names(pool.candidates("chat")) for _ in range(4)]
     assert {order[-1] for order in orders} == {"one"}
     assert Counter(order[0] for order in orders) == {"two": 2, "three": 2}
+    assert [one.is_last_resort for one in pool.candidates("chat")] == [False, False, True]
 
 
 def test_the_only_one_is_called_however_ill() -> None:
@@ -360,6 +371,7 @@ def test_where_all_cool_down_the_one_that_is_free_soonest_is_tried_first() -> No
     clock[0] += 1
     pool.mark(one.pk, Mark.REFUSED)
     assert names(pool.candidates("chat")) == ["two", "one"]
+    assert not any(one.is_last_resort for one in pool.candidates("chat"))
 
 
 def test_one_that_the_probes_find_well_again_is_called_at_once() -> None:

@@ -274,6 +274,25 @@ def test_what_export_writes_apply_takes_without_a_change(
     assert run(capsys, "export")[0] == text
 
 
+def test_a_zero_is_exported_and_shown(capsys: Any, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that may have no call at all must not come back as one without a limit."""
+    free = row("free", rpm=0, tpm=0, input_cost_per_token=0)
+    keys = "  keys: [{name: none, secret: os.environ/CI_KEY, max_parallel_requests: 0}]\n"
+    said = apply(wanted(f"{rows(free)}gateway:\n  routing: {{cooldown_seconds: 0}}\n{keys}")).lines()
+    assert said[1].endswith("input_cost_per_token 0, rpm 0, tpm 0")
+    assert said[3].endswith("max_parallel_requests 0")
+    Routing.objects.update(prefix_bytes=0)
+    file.write_text(run(capsys, "export")[0])
+    monkeypatch.setitem(os.environ, "SECRET_OF_NONE", SECRET)
+    assert run(capsys, "apply", str(file)) == ("Nothing to do.\n", "")
+    for model in (Upstream, VirtualKey, Routing):
+        model.objects.all().delete()
+    run(capsys, "apply", str(file), "--yes")
+    assert VirtualKey.objects.get().max_parallel_requests == 0
+    assert (Routing.current().cooldown_seconds, Routing.current().prefix_bytes) == (0, 0)
+    assert (Deployment.objects.get().rpm, Deployment.objects.get().input_cost_per_token) == (0, 0)
+
+
 def test_an_empty_installation_exports_a_file_too(capsys: Any, file: Path) -> None:
     text, _ = run(capsys, "export")
     file.write_text(text)

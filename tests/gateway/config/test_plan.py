@@ -123,6 +123,12 @@ def test_a_default_is_named_only_when_there_is_none() -> None:
     assert "is_default yes" in plan(rows(row()), stored("config", url="http://gone")).lines()[1]
 
 
+def test_a_default_that_goes_without_another_is_said() -> None:
+    other = replace(stored("admin", name="theirs", url="http://else", is_default=False), id=2)
+    assert "default upstream away" in plan("", stored(), other).warnings[0]
+    assert plan("", stored()).warnings == plan("", stored(is_default=False), other).warnings == ()
+
+
 def test_names_of_new_upstreams_differ_and_tell_no_address() -> None:
     found = plan(rows(row("org/a model"), row("org/a model", base="http://b:1"), row("'*'", base="http://c:1")))
     names = [change.name for change in found.changes if change.table == "upstream"]

@@ -84,6 +84,7 @@ def test_what_a_server_lists_by_itself_gives_way(api: API) -> None:
         (body(rpm="5"), 400, "litellm_params"),
         (body(weight=0), 400, "litellm_params"),
         (body(input_cost_per_token=True), 400, "litellm_params"),
+        (body(input_cost_per_token=1e300), 400, "litellm_params"),
         (body(info={"id": 5}), 400, "model_info"),
         (body(info={"id": "deployment-1"}), 400, "model_info"),
         (body(api_key="a b"), 400, None),
@@ -140,6 +141,19 @@ def test_a_model_that_moves_leaves_the_credential_behind(api: API) -> None:
     assert api.post("/model/update", sent).status_code == 200
     upstream = Upstream.objects.get()  # the old one went: nothing else was on it
     assert (upstream.url, upstream.credential.reveal()) == ("http://elsewhere:1", "")
+
+
+@pytest.mark.parametrize("params", [{"rpm": 5}, {"api_key": ""}, {"api_key": "two"}])
+def test_an_update_with_the_same_address_leaves_the_model_on_its_upstream(api: API, params: Any) -> None:
+    """Another one may have this address, with a credential of its own."""
+    api.new("first", api_key="one")
+    made = api.new("second", api_key="two")
+    params = {"api_base": made["litellm_params"]["api_base"], **params}
+    assert (
+        api.post("/model/update", {"model_info": {"id": made["model_id"]}, "litellm_params": params}).status_code == 200
+    )
+    row = Deployment.objects.get(alias="second")
+    assert (row.upstream.name, row.upstream.credential.reveal(), Upstream.objects.count()) == ("second", "two", 2)
 
 
 def test_times_are_those_of_the_server(api: API) -> None:

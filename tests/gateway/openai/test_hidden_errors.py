@@ -17,6 +17,7 @@ from gateway.openai.hidden_errors import error_in, may_be_error
         ({"error": {"message": "m", "code": "429"}}, 429, "m", "upstream_error"),
         ({"error": {"message": "", "code": 7}}, 502, "The upstream failed without a word.", "upstream_error"),
         ({"error": "text"}, 502, "text", "upstream_error"),
+        ({"error": {"message": "not \ud800 Unicode", "code": "²"}}, 502, "not \ud800 Unicode", "upstream_error"),
         ({"object": "error", "message": "m", "type": "BadRequestError", "code": 400}, 400, "m", "BadRequestError"),
         ({"detail": "Not Found"}, 502, "Not Found", "upstream_error"),
         ({"detail": [{"loc": ["body"]}]}, 502, '[{"loc": ["body"]}]', "upstream_error"),

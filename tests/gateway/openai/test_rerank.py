@@ -62,12 +62,21 @@ def test_unknown_fields_go_up_and_return_documents_does_not() -> None:
         ({"top_n": 0}, "top_n must be at least 1", "top_n"),
         ({"top_n": True}, "top_n must be at least 1", "top_n"),
         ({"params": [1]}, "params must be an object", "params"),
+        ({"params": {"model": "other"}}, "at the top of the body", "params.model"),
     ],
 )
 def test_what_is_missing_is_said(fields: dict[str, Any], sentence: str, param: str) -> None:
     with pytest.raises(InvalidRequest, match=sentence) as refused:
         read(**fields)
     assert refused.value.param == param
+
+
+def test_what_is_not_unicode_passes() -> None:
+    call = read(documents=["\ud800", {"text": "b", "meta": "\ud800"}], return_documents=True)
+    assert json.loads(call.body)["documents"] == ["\ud800", "b"]
+    told = rerank.answer(call, results({"index": 1, "relevance_score": 1.0}))
+    assert told is not None
+    assert json.loads(told)["results"][0]["document"]["meta"] == "\ud800"
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"nonsense", b"[" * 10_000])

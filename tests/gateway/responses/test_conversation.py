@@ -38,7 +38,7 @@ def test_a_reference_is_replaced_by_its_item() -> None:
 
 
 def test_what_the_history_has_is_not_repeated() -> None:
-    assert resolve([REFERENCE, "x"], [ITEM], lambda _: []) == ["x"]
+    assert resolve([REFERENCE, "x"], [ITEM, {"id": ["odd"]}], lambda _: []) == ["x"]
 
 
 @pytest.mark.parametrize("item_id", [ITEM_ID, "msg_1", None, 3])
