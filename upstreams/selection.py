@@ -54,8 +54,8 @@ class Candidate:
     """A deployment that may receive a call now. `served_name` None: the call's own model name is right.
 
     `alias` is the deployment's, None where the call goes to an upstream without one. `max_model_len`: tokens that a
-    prompt and its completion may have together, where the server has said so. `is_last_resort`: it looks ill or cools down,
-    and others do not.
+    prompt and its completion may have together, where the server has said so. `is_last_resort`: it looks ill or cools
+    down, and others do not.
     """
 
     upstream: Target
