@@ -18,7 +18,7 @@ from gateway.metering.usage import estimate_prompt
 from gateway.routes import INFERENCE, Match
 from keys.counters import Charge, Spent, Standing, rate_headers
 from keys.identity import Identity, Party
-from keys.limits import Asked, spend_counter
+from keys.limits import Asked, is_of_tokens, spend_counter
 from keys.parties import Parties
 from upstreams.pricing import Prices
 from upstreams.selection import Candidate
@@ -159,6 +159,14 @@ def settled(bill: Bill, used: Used, cost: int | None) -> tuple[list[Spent], list
             counter, seconds = spend_counter(party, now)
             remembered.setdefault(counter, Spent(counter, cost, seconds))
     return [one for one in booked.values() if one.amount], [one for one in remembered.values() if one.amount]
+
+
+def settled_for(taken_back: Iterable[Spent], used: Used, cost: int | None) -> list[Spent]:
+    """What is booked on the budgets of a call that ended before anything was used, once another tells what it was."""
+    return [
+        Spent(one.counter, (used.tokens if is_of_tokens(one.counter) else cost or 0) - one.amount, one.seconds)
+        for one in taken_back
+    ]
 
 
 def reserved(bill: Bill) -> list[Spent]:

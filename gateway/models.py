@@ -277,6 +277,7 @@ class StoredResponse(models.Model):
 
     `key_id` is empty for the master key and, when `anonymous`, for whoever calls without one. `state` is the
     conversation up to a response that the gateway translated itself, encrypted; empty when the upstream has it.
+    `pending` is what budgets hold for one that is made in the background, until it is settled.
     """
 
     response_id = models.CharField(max_length=MAX_RESPONSE_ID, unique=True)
@@ -291,6 +292,7 @@ class StoredResponse(models.Model):
     translated = models.BooleanField(default=False)
     state = models.TextField(null=True, editable=False)
     state_bytes = models.IntegerField(default=0)
+    pending = models.JSONField(null=True, editable=False)
 
     class Meta:
         verbose_name = "stored response"

@@ -6,7 +6,7 @@ Knows neither how bytes are moved nor where entries go (a function takes them).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -86,6 +86,7 @@ class OpenCall:
         self.cost: int | None = None  # in units of money
         self.spend: list[Spent] = []
         self.bill = NO_BILL
+        self.taken_back: Sequence[Spent] = ()  # what another call had reserved, which this one settles
         # How it is cut: by the sweeper, a revocation, a drain, or the client's leaving.
         self.phase = Phase.ADMISSION
         self.writing = False

@@ -18,7 +18,7 @@ from gevent.threadpool import ThreadPool
 
 from gateway.account.entry import Outcome, clean
 from gateway.account.journal import Journal
-from gateway.charging import cost_of, settled
+from gateway.charging import cost_of, settled, settled_for
 from gateway.cuts import CallCut
 from gateway.errors import KeyRevoked, NotServing
 from gateway.open_call import OpenCall, OpenCalls
@@ -184,8 +184,12 @@ class RelayPlane:
         used = call.used()
         call.cost = cost_of(call.prices, used)
         booked, call.spend = settled(call.bill, used, call.cost)
+        if call.taken_back:
+            corrected = {one.counter: one for one in settled_for(call.taken_back, used, call.cost)}
+            call.spend = [one for one in call.spend if one.counter not in corrected] + list(corrected.values())
+            booked = [*booked, *corrected.values()]
         self.journal.ended(clean(call.entry()))
-        if call.bill.charges:
+        if call.bill.charges or booked:
             self.counters.settle(call.call_id, booked)
             if not settings.EMBEDDED:
                 self._flush_soon()

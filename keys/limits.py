@@ -135,6 +135,11 @@ def budget_counter(party: Party, budget: Budget, now: float) -> tuple[str, float
     return name, None if end is None else max(0.001, end - now)
 
 
+def is_of_tokens(counter: str) -> bool:
+    """Whether a budget's counter counts tokens rather than money."""
+    return "/tokens" in counter.rpartition(":")[2]
+
+
 def spend_counter(party: Party, now: float) -> tuple[str, float | None]:
     """The counter in which the party's spend is told, whether it has a budget or not."""
     return budget_counter(party, Budget("max_budget", "usd", party.period, 0), now)

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from common.errors import InvalidRequest
+from gateway.body.fields import is_true
 from gateway.body.json_scan import JsonScanner
 
-_WANTED = frozenset((b"previous_response_id", b"store", b"request_id"))
+_WANTED = frozenset((b"previous_response_id", b"store", b"request_id", b"background"))
 MOST_PARSED = 1_000_000
 """Bytes of an unusual body that are parsed whole."""
 
@@ -21,11 +22,12 @@ MOST_PARSED = 1_000_000
 @dataclass(frozen=True, slots=True)
 class Asked:
     """`previous`: the response that the call goes on from. `chosen`: the id that the client wants for the new one
-    (vLLM's `request_id`). `stores`: whether the answer may be asked for again."""
+    (vLLM's `request_id`). `stores`: whether the answer may be asked for again. `background`: it is made later."""
 
     previous: str | None = None
     chosen: str | None = None
     stores: bool = True
+    background: bool = False
 
 
 def read(pieces: Iterable[bytes], length: int) -> Asked:
@@ -40,7 +42,10 @@ def read(pieces: Iterable[bytes], length: int) -> Asked:
     if values is None:
         values = _parsed(b"".join(kept), length)
     return Asked(
-        _text(values, "previous_response_id"), _text(values, "request_id"), stores=not _is_false(values.get("store"))
+        _text(values, "previous_response_id"),
+        _text(values, "request_id"),
+        stores=not _is_false(values.get("store")),
+        background=is_true(values.get("background")),
     )
 
 

@@ -15,7 +15,7 @@ from gateway.exchange import Exchange
 from gateway.openai import hidden_errors
 from gateway.relay import RelayedAnswer
 from gateway.responses import asked as asked_for
-from gateway.responses import translated
+from gateway.responses import background, translated
 from gateway.responses.asked import Asked
 from gateway.responses.events import encoded
 from gateway.responses.native import MISSING, IdReader, is_missing
@@ -60,7 +60,10 @@ def visit(exchange: Exchange) -> HttpResponseBase:
     if owned.translated:  # no upstream has a part in it, so the one that made it may be gone
         check_wanted(exchange, owned)
         return _visit_here(exchange, owned)
-    return _pass_on(exchange, exchange.send(only=upstream_of(exchange, owned)))
+    upstream = upstream_of(exchange, owned)
+    if owned.pending is not None and exchange.call.method == "GET" and exchange.match.template.endswith("/{id}"):
+        return background.read(exchange, owned, upstream)
+    return _pass_on(exchange, exchange.send(only=upstream))
 
 
 def _visit_here(exchange: Exchange, owned: Owned) -> HttpResponseBase:
@@ -131,6 +134,7 @@ def _note(exchange: Exchange, answer: RelayedAnswer, asked: Asked) -> None:
                 upstream_id=upstream.id,
                 upstream_name=upstream.name,
                 model=exchange.call.model,
+                pending=background.pending_of(exchange.call) if asked.background else None,
             )
             with exchange.call:
                 store.keep(owned, in_memory=asked.chosen is None)

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from django.db import Error
 
@@ -37,9 +38,20 @@ Run = Callable[[Callable[[], None]], None]
 """Runs a function that queries the database."""
 
 
+class Pending(NamedTuple):
+    """What a budget's counter holds for a response that is made in the background; its window ends in unix seconds."""
+
+    counter: str
+    amount: int
+    ends_at: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """A response: whose it is, and where. `expires_at` is in unix seconds; `state` is encrypted."""
+    """A response: whose it is, and where. `expires_at` is in unix seconds; `state` is encrypted.
+
+    `pending`: what is held for one that is made in the background, until it is settled; None for all others.
+    """
 
     response_id: str
     key_id: int | None
@@ -51,6 +63,7 @@ class Owned:
     expires_at: float
     translated: bool = False
     state: str | None = None
+    pending: tuple[Pending, ...] | None = None
 
     def is_for(self, identity: Identity) -> bool:
         """Whether this caller may have it: the key that made it, and the master key."""
@@ -104,7 +117,7 @@ class ResponseStore:
 
     def owned_now(
         self, response_id: str, identity: Identity, *, upstream_id: int | None, upstream_name: str | None,
-        model: str | None, translated: bool = False,
+        model: str | None, translated: bool = False, pending: tuple[Pending, ...] | None = None,
     ) -> Owned:  # fmt: skip
         """A response that this caller makes now."""
         return Owned(
@@ -117,6 +130,7 @@ class ResponseStore:
             model,
             self._clock() + KEPT_SECONDS,
             translated,
+            pending=pending,
         )
 
     def _insert(self, owned: Owned) -> None:
@@ -134,6 +148,7 @@ class ResponseStore:
             translated=owned.translated,
             state=owned.state,
             state_bytes=len(owned.state or ""),
+            pending=owned.pending,
         )
         StoredResponse.objects.bulk_create([row], ignore_conflicts=True)
         self._unchecked += row.state_bytes
@@ -166,6 +181,18 @@ class ResponseStore:
             raise DatabaseAway from error
         self._away_until = 0.0
 
+    def claim(self, owned: Owned) -> tuple[Pending, ...] | None:
+        """What is held for the response, to be settled by who asks first; None for everybody after. Never raises."""
+        claimed: list[int] = []
+        rows = StoredResponse.objects.filter(response_id=owned.response_id, pending__isnull=False)
+        try:
+            self._ask(lambda: claimed.append(rows.update(pending=None)))
+        except DatabaseAway:
+            return None  # the next one who asks settles it
+        if owned.response_id in self._memory:
+            self._remember(replace(owned, pending=None))
+        return owned.pending if claimed[0] else None
+
     # --- Out
 
     def find(self, response_id: str) -> Owned | None:
@@ -195,6 +222,7 @@ def _owned(row: StoredResponse) -> Owned:
         row.expires_at.timestamp(),
         row.translated,
         row.state,
+        None if row.pending is None else tuple(Pending(*one) for one in row.pending),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -184,3 +185,24 @@ def test_a_server_that_drains_gives_what_it_has_and_takes_nothing_new(
     asked = {"model": "native-model", "input": "x", "previous_response_id": made}
     wait_for(lambda: gateway.post("/v1/responses", asked, key=mine).status == 503)
     assert client(mine).responses.retrieve(made).id == made
+
+
+def test_a_background_response_is_settled_once_when_it_has_ended(
+    gateway: Gateway, native: NativeServer, client: Client
+) -> None:
+    key = gateway.make_key()
+    gateway.shell(f"from keys.models import VirtualKey as K; K.objects.with_secret({key!r}).update(token_budget=900)")
+    time.sleep(1.1)  # until the relay has heard of it
+    told = {"id": "resp_later", "object": "response", "status": "queued", "output": [], "usage": None}
+    ended = {**told, "status": "completed", "usage": {"input_tokens": 7, "output_tokens": 5, "total_tokens": 12}}
+    native.upstream.on("POST /v1/responses", answers.json(200, told))
+    native.upstream.on("GET /v1/responses/resp_later", answers.json(200, told), answers.json(200, ended))
+    body = {"model": "native-model", "input": "Hi", "background": True, "max_output_tokens": 50}
+    made = gateway.post("/v1/responses", body, key=key)
+    assert gateway.row(made)["usage_source"] == "unknown"
+    reads = [gateway.call("GET", "/vllm/v1/responses/resp_later", key=key) for _ in range(3)]
+    assert [read.json()["status"] for read in reads] == ["queued", "completed", "completed"]
+    assert [gateway.row(read)["completion_tokens"] for read in reads] == [None, 5, None]
+    spent = wait_for(lambda: gateway.query("SELECT used FROM keys_spendwindow WHERE counter LIKE '%/tokens/%'"))
+    assert [row["used"] for row in spent] == [12]
+    assert gateway.post("/v1/responses", {**body, "max_output_tokens": 800}, key=key).status == 200
