@@ -24,6 +24,9 @@
     ├── BudgetExceeded            422 budget_exceeded, or the status that GATEWAY_BUDGET_STATUS says
     ├── LimitsAway                503: limits cannot be counted, and GATEWAY_LIMITS_WITHOUT_STORE is refuse
     ├── KeyNotFound               404 not_found_error
+    ├── GroupNotFound             404 not_found_error: a team, user or customer
+    ├── GroupTaken                400 bad_request_error
+    │   └── UserTaken                 409
     ├── NameTaken                 400 bad_request_error
     ├── SecretRefused             400 bad_request_error
     ├── SecretTaken               409 bad_request_error
@@ -263,6 +266,28 @@ class KeyNotFound(GatewayError):
     type = "not_found_error"
     param = "key"
     default_detail = "Key not found."
+
+
+class GroupNotFound(GatewayError):
+    """No such team, user or customer."""
+
+    status_code = 404
+    type = "not_found_error"
+    default_detail = "There is no such team, user or customer."
+
+
+class GroupTaken(GatewayError):
+    """The id of a new team or customer is another's."""
+
+    status_code = 400
+    type = "bad_request_error"
+    default_detail = "This id exists already."
+
+
+class UserTaken(GroupTaken):
+    """The id or the e-mail address of a user is another's."""
+
+    status_code = 409
 
 
 class NameTaken(GatewayError):
