@@ -217,7 +217,7 @@ class PassThrough:
         if not parties:
             return
         call.bill = Bill(parties)
-        check_parties(parties[1:], self._model_to_check(exchange))
+        check_parties(parties, self._model_to_check(exchange))
         if not any(party.limits.any_set for party in parties):
             return
         asked = asked_of(exchange.parsed, exchange.match, exchange.model, exchange.candidates)

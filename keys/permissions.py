@@ -69,8 +69,13 @@ def check_address(identity: Identity, address: str) -> None:
 
 
 def check_parties(parties: Iterable[Party], model: str | None) -> None:
-    """Raises HolderBlocked, EndUserBlocked, or ModelDenied where the list of one does not hold the model."""
+    """Raises HolderBlocked, EndUserBlocked, or ModelDenied where the list of one does not hold the model.
+
+    The key's own list is not looked at: `check_model` knows its aliases.
+    """
     for party in parties:
+        if party.kind == "key":
+            continue
         if party.blocked:
             raise EndUserBlocked(party.ident) if party.kind == "end_user" else HolderBlocked(party.kind, party.label)
         if party.models and model is not None and not any(matches(pattern, model) for pattern in party.models):

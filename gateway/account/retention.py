@@ -1,5 +1,5 @@
-"""Removes old rows of the request log, a bounded number at a time, and stored responses that are past their time.
-The roll-ups keep what was used.
+"""Removes old rows of the request log, a bounded number at a time, and stored responses and windows of budgets that
+are past their time. The roll-ups keep what was used.
 
 Knows nothing of journals.
 """
@@ -14,10 +14,12 @@ from uuid import UUID
 
 from gateway.account import call_ids
 from gateway.models import RequestLog, StoredResponse
+from keys.models import SpendWindow
 
 BATCH = 5_000
 RESPONSES_BATCH = 500  # their rows may be large
 HOUR_SECONDS = 3600.0
+WINDOWS_KEPT = timedelta(days=40)
 _PAUSE_SECONDS = 0.05  # in which others may write; SQLite has one writer
 
 
@@ -63,6 +65,12 @@ def prune_responses(now: datetime, batch: int = RESPONSES_BATCH) -> int:
     return StoredResponse.objects.filter(pk__in=list(expired[:batch])).delete()[0]
 
 
+def prune_windows(now: datetime, batch: int = RESPONSES_BATCH) -> int:
+    """Deletes what was spent in windows that ended long ago, at most `batch`; returns how many. Raises likewise."""
+    ended = SpendWindow.objects.filter(ends_at__lt=now - WINDOWS_KEPT).order_by("ends_at").values_list("pk", flat=True)
+    return SpendWindow.objects.filter(pk__in=list(ended[:batch])).delete()[0]
+
+
 class Pruner:
     """Prunes once an hour, one batch at each turn, so that whoever gives it turns is never held up for long."""
 
@@ -80,6 +88,7 @@ class Pruner:
         today = datetime.fromtimestamp(now, tz=UTC)
         deleted = prune_batch(first_kept(self._days, today), self._batch)
         responses = prune_responses(today, min(self._batch, RESPONSES_BATCH))
-        if deleted < self._batch and responses < min(self._batch, RESPONSES_BATCH):
+        windows = prune_windows(today, min(self._batch, RESPONSES_BATCH))
+        if deleted < self._batch and max(responses, windows) < min(self._batch, RESPONSES_BATCH):
             self._due_at = now + HOUR_SECONDS
-        return deleted + responses
+        return deleted + responses + windows

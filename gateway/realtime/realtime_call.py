@@ -127,10 +127,10 @@ def _judge(exchange: Exchange, candidate: Candidate) -> Callable[[str], Judged]:
         if not model:  # vLLM takes the one that it has
             served_by_default = pool.served_model_of(upstream.id)
             check_served(identity, served_by_default)
-            check_parties(call.bill.parties[1:], served_by_default or "")
+            check_parties(call.bill.parties, served_by_default or "")
             return model
         check_model(identity, model)
-        check_parties(call.bill.parties[1:], model)
+        check_parties(call.bill.parties, model)
         wanted = resolve_alias(identity, model)
         served = pool.on(Candidate(upstream), wanted).served_name or wanted
         call.model, call.served_model = model, served

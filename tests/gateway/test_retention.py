@@ -8,6 +8,7 @@ from django.core.management import CommandError, call_command
 from gateway.account.log_store import LogStore
 from gateway.account.retention import HOUR_SECONDS, Pruner, prune
 from gateway.models import RequestLog, UsageHour
+from keys.models import SpendWindow
 from tests.support.entries import NOON, an_entry
 
 pytestmark = pytest.mark.django_db
@@ -76,3 +77,12 @@ def test_the_command_tells_how_many() -> None:
 def test_the_command_refuses_nonsense() -> None:
     with pytest.raises(CommandError, match="--days must be"):
         call_command("prune_request_logs", days=-1)
+
+
+def test_windows_of_budgets_are_kept_for_a_while_after_their_end() -> None:
+    for name, days in [("old", 41), ("recent", 39), ("open", -1)]:
+        ends = NOW - timedelta(days=days)
+        SpendWindow.objects.create(counter=name, used=1, ends_at=ends, updated_at=ends)
+    SpendWindow.objects.create(counter="endless", used=1, updated_at=NOW - timedelta(days=400))
+    Pruner(2, clock=lambda: NOON).turn()
+    assert set(SpendWindow.objects.values_list("counter", flat=True)) == {"recent", "open", "endless"}

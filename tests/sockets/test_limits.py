@@ -246,3 +246,10 @@ def test_routes_and_networks_are_limited(gateway: Gateway, upstream: Upstream) -
     )
     wait_for(lambda: chat(gateway, networks).status == 403)
     assert chat(gateway, networks).json()["error"]["type"] == "key_address_access_denied"
+
+
+def test_the_list_of_models_is_what_the_team_may_use_too(gateway: Gateway, upstream: Upstream) -> None:
+    gateway.shell('from keys.models import Team; Team.objects.create(team_id="narrow", models=["pri*"])')
+    secret = limited(gateway, team_id="narrow")
+    listed = gateway.call("GET", "/v1/models", key=secret).json()["data"]
+    assert [row["id"] for row in listed] == ["priced"]
