@@ -1,18 +1,29 @@
 """Tests of keys.permissions."""
 
 import fnmatch
+from ipaddress import ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keys.errors import EndpointClassDenied, ManagementKeyDenied, ManagementRefused, ModelDenied, UpstreamDenied
+from keys.errors import (
+    AddressDenied,
+    EndpointClassDenied,
+    ManagementKeyDenied,
+    ManagementRefused,
+    ModelDenied,
+    RouteDenied,
+    UpstreamDenied,
+)
 from keys.identity import ANONYMOUS, MASTER, Identity
 from keys.permissions import (
+    check_address,
     check_class,
     check_manager,
     check_manages,
     check_model,
+    check_route,
     check_served,
     check_upstream,
     is_manager,
@@ -187,3 +198,44 @@ def test_management_keys_are_managed_with_the_master_key_only():
 def test_a_management_key_is_told_to_use_another_key_for_calls():
     with pytest.raises(EndpointClassDenied, match="Use another key for calls"):
         check_class(of_type("management"), "inference")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "path", "is_allowed"),
+    [
+        ((), "/vllm/health", True),
+        (("/v1/embeddings",), "/v1/embeddings", True),
+        (("/v1/embeddings",), "/v1/embeddings/x", False),
+        (("/vllm/*",), "/vllm/v1/score", True),
+        (("/vllm/*",), "/v1/score", False),
+        (("openai_routes",), "/v1/score", True),
+        (("management_routes",), "/v1/score", False),
+    ],
+)
+def test_routes_are_paths_patterns_or_groups(allowed, path, is_allowed):
+    identity = Identity(key_id=1, name=None, allowed_routes=allowed)
+    if is_allowed:
+        check_route(identity, path, {"openai_routes"})
+        return
+    with pytest.raises(RouteDenied, match="Tried to call route"):
+        check_route(identity, path, {"openai_routes"})
+
+
+@pytest.mark.parametrize(
+    ("networks", "address", "is_allowed"),
+    [
+        ((), "192.0.2.1", True),
+        (("10.0.0.0/8",), "10.1.2.3", True),
+        (("10.0.0.0/8",), "::ffff:10.1.2.3", True),
+        (("10.0.0.0/8",), "192.0.2.1", False),
+        (("10.0.0.0/8",), "unix", False),
+        (("2001:db8::/32",), "2001:db8::7", True),
+    ],
+)
+def test_addresses_are_in_one_of_the_networks(networks, address, is_allowed):
+    identity = Identity(key_id=1, name=None, networks=tuple(map(ip_network, networks)))
+    if is_allowed:
+        check_address(identity, address)
+        return
+    with pytest.raises(AddressDenied):
+        check_address(identity, address)
