@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any, cast
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.negotiation import BaseContentNegotiation
@@ -17,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from keys import serializers
+from keys import strict
 from keys.authentication import authenticate
 from keys.errors import BodyTooLarge, DatabaseAway
 from keys.identity import Identity
@@ -86,6 +87,7 @@ class ManagementView(APIView):
         finished["Cache-Control"] = "no-store"
         return finished
 
-    def fields(self, serializer_class: type[serializers.StrictSerializer]) -> dict[str, Any]:
+    def fields(self, serializer_class: type[strict.StrictSerializer]) -> dict[str, Any]:
         """The validated fields of the body. Raises InvalidRequest."""
-        return serializers.validate(serializer_class, dict(cast("dict[str, Any]", self.request.data)))
+        given = dict(cast("dict[str, Any]", self.request.data))
+        return strict.validate(serializer_class, given, lenient=settings.LENIENT_KEY_API)

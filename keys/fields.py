@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 from rest_framework import serializers
 
 from keys.durations import expiry
 from keys.identity import KEY_TYPES
+from keys.validation import LARGEST_BUDGET, MOST_MODELS, validate_model_limits
 
 LONGEST_METADATA = 65_536  # characters of JSON
 NEVER = "-1"
+SMALLEST_BUDGET = Decimal("0.00000001")
 
-# LiteLLM's words for lists of models that are kept elsewhere.
-_MODEL_WORDS = {"all-team-models", "all-proxy-models", "no-default-models"}
+IN_METADATA = ("model_rpm_limit", "model_tpm_limit")
+"""The limits that LiteLLM keeps inside `metadata`."""
+
+# LiteLLM's words for lists of models. A team's list holds for its keys in any case.
+_ALL_MODELS = {"all-team-models", "all-proxy-models"}
+_NO_MODELS = "no-default-models"
 
 
 class StrictText(serializers.CharField):
@@ -74,9 +82,40 @@ class ModelName(StrictText):
 
     def to_internal_value(self, data: object) -> str:
         name = super().to_internal_value(data)
-        if name in _MODEL_WORDS:
+        if name == _NO_MODELS:
             raise serializers.ValidationError(f"'{name}' has no meaning here; name the models, or give [] for all.")
         return name
+
+
+class ModelList(serializers.ListField):
+    """Names of models and patterns. LiteLLM's `all-team-models` and `all-proxy-models` are the empty list."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"child": ModelName(), "max_length": MOST_MODELS, **kwargs})
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        names = super().to_internal_value(data)
+        return [] if _ALL_MODELS.intersection(names) else names
+
+
+class Tags(serializers.ListField):
+    """A list of texts."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"child": StrictText(), "max_length": MOST_MODELS, **kwargs})
+
+
+class Dollars(serializers.FloatField):
+    """US dollars: a JSON number, kept to 1e-8 dollars."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"min_value": 0, "max_value": LARGEST_BUDGET, **kwargs})
+
+    def to_internal_value(self, data: object) -> Decimal:  # type: ignore[override]
+        if not isinstance(data, int | float) or isinstance(data, bool):
+            self.fail("invalid")
+        self.run_validators(data)  # before it is rounded, which one that is far too large cannot be
+        return Decimal(str(data)).quantize(SMALLEST_BUDGET)
 
 
 class KeyType(StrictText):
@@ -99,6 +138,16 @@ class Metadata(serializers.DictField):
         tags = data.get("tags")
         if tags is not None and not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
             raise serializers.ValidationError("'tags' must be a list of strings.")
+        for name in IN_METADATA:
+            if data.get(name):
+                _check_limits_inside(name, data[name])
         if len(json.dumps(data)) > LONGEST_METADATA:
             raise serializers.ValidationError(f"Longer than {LONGEST_METADATA} characters of JSON.")
         return data
+
+
+def _check_limits_inside(name: str, value: object) -> None:
+    try:
+        validate_model_limits(value)
+    except ValidationError as error:
+        raise serializers.ValidationError(f"'{name}': {error.messages[0]}") from error

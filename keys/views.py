@@ -14,12 +14,14 @@ from django.db.models import QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from common import money
 from keys import answers, crypto, history, serializers
 from keys.base_view import ManagementView
 from keys.errors import KeyInfoDenied, KeyMissing, KeyNotFound, SecretRefused
 from keys.identity import DEFAULT, MANAGEMENT, MASTER
 from keys.models import KeysVersion, VirtualKey
 from keys.permissions import check_manages, is_manager
+from keys.spending import start_with
 
 
 class KeyView(ManagementView):
@@ -43,6 +45,7 @@ class GenerateView(KeyView):
             key, secret = VirtualKey.objects.issue(
                 secret=fields.get("key"), created_by=history.name_of(self.identity), **columns
             )
+            start_with(key, money.units(fields.get("spend") or 0))
             self.record([key], ADDITION, "Issued")
         return Response({"key": secret, "duration": None, **answers.with_token(key)})
 
@@ -84,18 +87,19 @@ class UpdateView(KeyView):
         """The changed row. Raises KeyNotFound, NameTaken and ManagementKeyDenied."""
         fields = self.fields(serializers.UpdateKey)
         named = fields.get("key")
-        changes = serializers.columns(fields)
         with transaction.atomic():
             KeysVersion.bump()  # locks: what is read now stays so until the commit
-            key = (_named(named) if named else VirtualKey.objects.filter(name=changes.pop("name"))).first()
+            key = (_named(named) if named else VirtualKey.objects.filter(name=fields.pop("key_alias"))).first()
             if key is None:
                 raise KeyNotFound
+            changes = serializers.columns(fields, key)
+            what = history.changes(key, changes)
             check_manages(self.identity, [key.key_type, changes.get("key_type", DEFAULT)])
             for name, value in changes.items():
                 setattr(key, name, value)
             key.ensure_name_is_free()
             key.save(update_fields=changes)
-            self.record([key], CHANGE, f"Changed {', '.join(changes) or 'nothing'}")
+            self.record([key], CHANGE, what)
         return Response({"key": named or answers.token_of(key), **answers.with_token(key)})
 
 
@@ -177,10 +181,10 @@ class ListView(KeyView):
             keys = keys.exclude(key_type=MANAGEMENT)
         total, start = keys.count(), (query["page"] - 1) * query["size"]
         page = keys.prefetch_related("secrets")[start : start + query["size"]]
-        shape = answers.with_token if query["return_full_object"] else answers.token_of
+        shape: Any = answers.full_objects if query["return_full_object"] else answers.tokens
         return Response(
             {
-                "keys": [shape(key) for key in page],
+                "keys": shape(page),
                 "total_count": total,
                 "current_page": query["page"],
                 "total_pages": -(-total // query["size"]),

@@ -72,11 +72,11 @@ def test_null_means_the_default(api):
 
 @pytest.mark.parametrize("value", [None, [], {}, "", False])
 def test_an_empty_field_without_effect_is_accepted(api, value):
-    api.generate(max_budget=value, tags=value, spend=0)
+    api.generate(tpd_limit=value, guardrails=value, spend=0)
 
 
 @pytest.mark.parametrize(
-    "field", [{"max_budget": 0}, {"max_budget": 5.0}, {"rpm_limit": 0}, {"key_type": "read_only"}, {"spend": 1}]
+    "field", [{"tpd_limit": 0}, {"budget_id": "b"}, {"guardrails": ["g"]}, {"key_type": "read_only"}]
 )
 def test_a_field_without_effect_is_refused_by_name(api, field):
     answer = api.post("generate", field)
@@ -127,7 +127,7 @@ def test_a_malformed_own_key_is_refused_without_echo(api):
         {"models": {"m": 1}},
         {"models": [1]},
         {"models": [""]},
-        {"models": ["all-team-models"]},
+        {"models": ["no-default-models"]},
         {"aliases": []},
         {"aliases": "fast"},
         {"aliases": {"": "m"}},
