@@ -254,6 +254,22 @@ for _column in (*histogram.TTFT_COLUMNS, *histogram.DURATION_COLUMNS):
     UsageHour.add_to_class(_column, models.IntegerField(default=0))
 
 
+class UsageHourTotal(Usage):
+    """Usage in one hour of all calls. Also tells where in the request log an hour's rows begin, without counting."""
+
+    DIMENSIONS = ("hour",)
+
+    hour = models.DateTimeField(unique=True)
+
+    class Meta:
+        verbose_name = "usage of all calls in an hour"
+        verbose_name_plural = "usage of all calls by hour"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H:%M}"
+
+
 class UsageHourTag(Usage):
     """Usage in one hour of the calls that carry a tag."""
 
@@ -267,6 +283,7 @@ class UsageHourTag(Usage):
         verbose_name_plural = "usage by tag and hour"
         default_permissions = ("view",)
         constraints = [models.UniqueConstraint(fields=["hour", "tag"], name="usage_hour_tag_dimensions")]
+        indexes = [models.Index(fields=["tag", "hour"], name="usage_hour_tag")]
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H:%M} {self.tag}"

@@ -16,7 +16,7 @@ from django.db.models import Q
 from gateway.account import histogram
 from gateway.account.bulk_insert import BulkInsert
 from gateway.account.entry import Outcome
-from gateway.models import Usage, UsageHour, UsageHourTag
+from gateway.models import Usage, UsageHour, UsageHourTag, UsageHourTotal
 
 OTHER = "other"
 MOST_VALUES_AN_HOUR = 1_000
@@ -106,6 +106,7 @@ def add_usage(entries: Iterable[Mapping[str, Any]], cap: Cap) -> None:
     """
     hours: dict[tuple[Any, ...], Sums] = {}
     tags: dict[tuple[Any, ...], Sums] = {}
+    totals: dict[tuple[Any, ...], Sums] = {}
     for entry in entries:
         failed = is_error(entry)
         hour = _hour(entry["received_at"])
@@ -113,10 +114,13 @@ def add_usage(entries: Iterable[Mapping[str, Any]], cap: Cap) -> None:
         sums.add(entry, failed=failed)
         sums.add_times(entry)
         sums.names = [entry.get(name) or "" for name in _NAMES]
+        _of(totals, (hour,)).add(entry, failed=failed)
         for tag in entry.get("tags") or ():
             _of(tags, (hour, cap.of(UsageHourTag, "tag", hour, tag))).add(entry, failed=failed)
     _execute(_ADD_HOURS, [[*key, *s.measures, *s.buckets, s.cost, *s.names] for key, s in _sorted(hours)])
     _execute(_ADD_TAGS, [[*key, *s.measures, s.cost] for key, s in _sorted(tags)])
+    # Last, since all recorders write the same row of this one, and wait for each other.
+    _execute(_ADD_TOTALS, [[*key, *s.measures, s.cost] for key, s in _sorted(totals)])
 
 
 def _execute(statement: BulkInsert, rows: list[list[Any]]) -> None:
@@ -152,7 +156,10 @@ def _dimensions(entry: Mapping[str, Any], hour: datetime, cap: Cap) -> tuple[Any
     )
 
 
-def _adding(table: type[UsageHour] | type[UsageHourTag], summed: Iterable[str], replaced: Iterable[str]) -> BulkInsert:
+_Rollup = type[UsageHour] | type[UsageHourTag] | type[UsageHourTotal]
+
+
+def _adding(table: _Rollup, summed: Iterable[str], replaced: Iterable[str]) -> BulkInsert:
     """Inserts rows, or adds them to those that stand. Columns: dimensions, summed, cost, replaced."""
     name, dimensions = table._meta.db_table, table.DIMENSIONS
     updates = [
@@ -169,3 +176,4 @@ def _adding(table: type[UsageHour] | type[UsageHourTag], summed: Iterable[str], 
 
 _ADD_HOURS = _adding(UsageHour, (*_MEASURES, *_BUCKETS), _NAMES)
 _ADD_TAGS = _adding(UsageHourTag, _MEASURES, ())
+_ADD_TOTALS = _adding(UsageHourTotal, _MEASURES, ())

@@ -5,7 +5,7 @@ import pytest
 
 from gateway.account.log_store import LogStore
 from gateway.account.rollups import OTHER, Cap, is_error
-from gateway.models import UsageHour, UsageHourTag
+from gateway.models import UsageHour, UsageHourTag, UsageHourTotal
 from tests.support.entries import NOON, an_entry
 
 pytestmark = pytest.mark.django_db
@@ -129,3 +129,11 @@ def test_usage_per_key_in_a_range_of_hours() -> None:
         7: {"calls": 1, "errors": 0, "prompt_tokens": 3, "completion_tokens": 5},
         8: {"calls": 1, "errors": 1, "prompt_tokens": 3, "completion_tokens": 5},
     }
+
+
+def test_all_calls_of_an_hour_are_one_row() -> None:
+    store(an_entry(key_id=1, cost="0.5"), an_entry(key_id=2, status=500, tags=[]))
+    store(an_entry(at=NOON + 3600))
+    first, second = UsageHourTotal.objects.order_by("hour")
+    assert (first.hour, first.calls, first.errors, first.prompt_tokens, first.cost) == (HOUR, 2, 1, 6, Decimal("0.5"))
+    assert (str(second), second.calls) == ("2026-05-04 13:00", 1)
