@@ -128,7 +128,10 @@ class Used:
 
 
 def cost_of(prices: Prices | None, used: Used) -> int | None:
-    """What the call has cost, in units of money; None where no price is set, or nobody knows what it used."""
+    """What the call has cost, in units of money; None where no price is set, or nobody knows what it used.
+
+    One that failed before it used anything has cost nothing.
+    """
     if prices is None or (used.is_unknown and prices.by_tokens):
         return None
     if not used.succeeded and used.source is UsageSource.NONE:
@@ -141,7 +144,7 @@ def cost_of(prices: Prices | None, used: Used) -> int | None:
 def settled(bill: Bill, used: Used, cost: int | None) -> tuple[list[Spent], list[Spent]]:
     """What is booked on the counters, and what of it budgets and spends remember.
 
-    Where nobody knows what was used, what was reserved stands.
+    Where nobody knows what was used, what was reserved stands; of money only where nobody knows the cost either.
     """
     booked: dict[str, Spent] = {}
     remembered: dict[str, Spent] = {}
@@ -149,15 +152,19 @@ def settled(bill: Bill, used: Used, cost: int | None) -> tuple[list[Spent], list
         if charge.unit is None or not charge.held or charge.counter in booked:
             continue
         real = used.tokens if charge.unit == "tokens" else cost or 0
-        one = Spent(charge.counter, standing.taken if used.is_unknown else real, charge.seconds)
+        is_known = not used.is_unknown or (charge.unit == "usd" and cost is not None)
+        one = Spent(charge.counter, real if is_known else standing.taken, charge.seconds)
         booked[charge.counter] = one
         if charge.counts == "budget":
             remembered[charge.counter] = one
     if cost:
         now = time.time()
+        told = {_series(counter) for counter in remembered}
         for party in bill.parties:
             counter, seconds = spend_counter(party, now)
-            remembered.setdefault(counter, Spent(counter, cost, seconds))
+            # A call that began in the window before has its cost there already, and costs nothing in this one.
+            if _series(counter) not in told:
+                remembered[counter] = Spent(counter, cost, seconds)
     return [one for one in booked.values() if one.amount], [one for one in remembered.values() if one.amount]
 
 
@@ -167,6 +174,11 @@ def settled_for(taken_back: Iterable[Spent], used: Used, cost: int | None) -> li
         Spent(one.counter, (used.tokens if is_of_tokens(one.counter) else cost or 0) - one.amount, one.seconds)
         for one in taken_back
     ]
+
+
+def _series(counter: str) -> str:
+    """All windows of one budget: the name without the window's start and the epoch."""
+    return counter.rsplit("/", 2)[0]
 
 
 def reserved(bill: Bill) -> list[Spent]:

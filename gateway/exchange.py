@@ -158,6 +158,7 @@ class Exchange:
     def _before_sending(self, candidate: Candidate, match: routes.Match) -> None:
         call = self.call
         self._limit(candidate.upstream.timeouts)
+        call.prices = candidate.prices if match.is_priced else None
         # Until the answer says how much: an upstream that has the call may work for it.
         call.usage_source = UsageSource.UNKNOWN if match.meter else UsageSource.NONE
         if not self._admitted:
@@ -172,7 +173,6 @@ class Exchange:
     def outgoing_for(self, candidate: Candidate) -> Outgoing:
         """Head of the call as it came, for this candidate; from now on the call ends in a row, whatever happens."""
         self.call.upstream_id, self.call.upstream_name = candidate.upstream.id, candidate.upstream.name
-        self.call.prices = candidate.prices
         served = candidate.served_name or self.model
         self.call.served_model = served
         self._before_sending(candidate, self.match)

@@ -96,7 +96,7 @@ class Relay:
 
     def _open_on(self, call: OpenCall, candidate: Candidate, prepare: Prepare, method: str) -> RelayedAnswer:
         upstream = candidate.upstream
-        call.upstream_id, call.upstream_name, call.prices = upstream.id, upstream.name, candidate.prices
+        call.upstream_id, call.upstream_name = upstream.id, upstream.name
         self._pool.enter(upstream.id)
 
         def leave() -> None:

@@ -20,6 +20,7 @@ INFERENCE = "inference"
 MONITORING = "monitoring"
 SERVER_CONTROL = "server_control"
 
+REALTIME = "/v1/realtime"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 UNKNOWN_PATH_LENGTH = 100
 """Characters of an unknown path that the request log keeps."""
@@ -62,6 +63,11 @@ class Match:
     form: bool = False
     names_model: bool = False
     streams: bool = False
+
+    @property
+    def is_priced(self) -> bool:
+        """Whether a call costs anything: what a model works on does, and no look at a server or a stored response."""
+        return self.meter is not None or self.template == REALTIME
 
     def upstream_raw(self, raw: str) -> str:
         """`Target.raw` byte for byte, with `/v1` before it when the caller left it out."""
@@ -150,7 +156,7 @@ ROUTES: tuple[Route, ...] = (
     # Speech servers
     _openai("/audio/transcriptions", "transcriptions", streams=True, form=True),
     _openai("/audio/translations", "translations", streams=True, form=True),
-    Route("/v1/realtime", methods=("GET",), default_path="/realtime"),
+    Route(REALTIME, methods=("GET",), default_path="/realtime"),
     # Dev mode
     _control("/server_info", "GET"),
     _control("/is_sleeping", "GET"),

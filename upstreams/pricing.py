@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from common.money import USD
+from common.money import MOST, units
 
 _COLUMNS = (
     "input_cost_per_token",
@@ -39,10 +39,13 @@ class Prices:
     @property
     def by_tokens(self) -> bool:
         """Whether what a call costs depends on its tokens."""
-        return self.input is not None or self.output is not None
+        return any(price is not None for price in (self.input, self.output, self.cached))
 
     def cost(self, prompt: int | None, completion: int | None, cached: int | None, seconds: float) -> int | None:
-        """What a call has cost; None where it depends on tokens that nobody knows."""
+        """What a call has cost, to the nearest unit; None where it depends on tokens that nobody knows.
+
+        A price that is far too high makes no amount that a row or a budget cannot hold.
+        """
         if self.by_tokens and prompt is None and completion is None:
             return None
         from_cache = min(cached or 0, prompt or 0) if self.cached is not None else 0
@@ -53,8 +56,8 @@ class Prices:
             + (self.second or 0) * Decimal(str(round(seconds, 3)))
             + (self.request or 0)
         )
-        return int(total * USD)
+        return min(units(total), MOST)
 
     def bound(self, prompt: int, completion: int) -> int:
         """What a call of at most so many tokens costs at most, its time left aside."""
-        return self.cost(prompt, completion, 0, 0.0) or 0
+        return max(self.cost(prompt, completion, cached, 0.0) or 0 for cached in (0, prompt))
