@@ -47,7 +47,7 @@ BEGIN
       WHERE l.counter = counters[i] AND l.expires_at > moment;
     room := ceilings[i] - in_use;
     gained := amounts[i];
-    IF room < CASE WHEN elastics[i] THEN 1 ELSE gained END THEN
+    IF room < (CASE WHEN elastics[i] THEN 1 ELSE gained END) THEN
       IF enforceds[i] THEN
         RETURN QUERY SELECT i, in_use, extract(epoch FROM ending - moment)::float8, 0::bigint, true, true;
         RETURN;

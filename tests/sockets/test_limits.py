@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import Counter
@@ -228,7 +229,8 @@ def test_a_limit_in_shadow_is_reported_and_refuses_nothing(gateway: Gateway, ups
     secret = limited(gateway, rpm_limit=2, shadow_limits=["rpm_limit"])
     responses = [chat(gateway, secret) for _ in range(3)]
     assert [response.status for response in responses] == [200] * 3
-    assert [gateway.row(response)["shadowed"] for response in responses] == ["[]", "[]", '["rpm_limit"]']
+    told = [gateway.row(response)["shadowed"] for response in responses]
+    assert [json.loads(one) if isinstance(one, str) else one for one in told] == [[], [], ["rpm_limit"]]
 
 
 def test_routes_and_networks_are_limited(gateway: Gateway, upstream: Upstream) -> None:
