@@ -281,8 +281,6 @@ def _generative_cases() -> list[Case]:
         post("response without an input", _RESPONSES, {"model": "tiny-chat"}),
         get("stored response", f"{_RESPONSES}/$id", _STORED),
         get("stored response as a stream", f"{_RESPONSES}/$id?stream=true&starting_after=2", _STREAMED),
-        get("unknown response", f"{_RESPONSES}/resp_unknown"),
-        other("response by DELETE", "DELETE", f"{_RESPONSES}/resp_unknown"),
         post("cancel of a response that is over", f"{_RESPONSES}/$id/cancel", None, _STORED),
         post(
             "cancel of a response in the background",

@@ -129,7 +129,7 @@ def test_a_call_that_vllm_aborts_is_logged_as_failed(site: Site, fields: dict[st
 @chat_server
 def test_a_stream_that_vllm_breaks_off_has_no_clean_end(site: Site) -> None:
     """Most servers cut the body when a stored response is wanted as the stream that it never was."""
-    stored = site.server.post(_RESPONSES, cases.response()).json()["id"]
+    stored = site.gateway.post(f"/vllm{_RESPONSES}", cases.response(), key=site.secret).json()["id"]
     target = f"{_RESPONSES}/{stored}?stream=true"
     if site.server.call("GET", target).end == "clean":
         pytest.skip("this server ends it in order")
