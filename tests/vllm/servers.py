@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from tests.support.http_client import HttpClient, Response
 from tests.support.upstream import unused_port
 
-KINDS = ("chat", "tools", "embed", "rerank", "classify", "whisper")
+KINDS = ("chat", "tools", "embed", "rerank", "classify", "whisper", "realtime")
 FLEET = ("chat", "tools", "embed", "rerank", "whisper")
 HELP = (
     "make test-vllm needs real vLLM servers: set VLLM_HOME to a folder with `serve.sh KIND PORT` and"
