@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.config.addresses import normalised
 from gateway.config.sections import Section, Source
-from gateway.config.wanted import DeploymentSpec, UpstreamSpec, price
+from gateway.config.wanted import PRICES, DeploymentSpec, UpstreamSpec, hourly_price, price
 
 PARAMS = ("litellm_params", "dheera_ai_params")
 PROVIDERS = ("hosted_vllm", "vllm", "openai")
@@ -17,6 +17,9 @@ OWN_ID = "deployment-"  # what the ids begin with that the gateway gives out its
 _BASES = ("HOSTED_VLLM_API_BASE", "VLLM_API_BASE")
 _CREDENTIALS = ("HOSTED_VLLM_API_KEY", "VLLM_API_KEY")
 LARGEST_WEIGHT = 1_000_000
+LARGEST_PRICE = 9_999_999  # US dollars, for whatever
+PER_SECOND = ("cost_per_second", "input_cost_per_second", "output_cost_per_second")
+"""LiteLLM's names for the price of a second of a call; of several the first one holds, as there."""
 
 
 @dataclass(slots=True)
@@ -32,6 +35,7 @@ class Row:
     weight: float | None
     timeout: float | None
     stream_timeout: float | None
+    price_per_hour: Decimal | None
     rest: dict[str, Any]
 
 
@@ -56,14 +60,16 @@ def _row(section: Section) -> Row:
         weight=params.number("weight", least=0.01, most=LARGEST_WEIGHT),
         timeout=params.seconds("timeout"),
         stream_timeout=params.seconds("stream_timeout"),
+        price_per_hour=read_hourly_price(params),
         rest={
             "rpm": params.whole("rpm"),
             "tpm": params.whole("tpm"),
-            "input_cost_per_token": read_price(params, "input_cost_per_token"),
-            "output_cost_per_token": read_price(params, "output_cost_per_token"),
+            **{name: read_price(params, name) for name in PRICES},
+            "cost_per_second": _price_of_a_second(params),
             "info": section.plain("model_info"),
         },
     )
+    _warn_of_prices(section.section("model_info"))
     params.warn_of_the_rest()
     section.warn_of_the_rest()
     return row
@@ -79,8 +85,27 @@ def _params_key(section: Section) -> str:
 
 
 def read_price(section: Section, key: str) -> Decimal | None:
-    """US dollars for one token."""
-    return price(section.number(key, most=9_999_999))
+    """US dollars for one token, second or call."""
+    return price(section.number(key, most=LARGEST_PRICE))
+
+
+def read_hourly_price(section: Section) -> Decimal | None:
+    """US dollars for an hour of the server."""
+    return hourly_price(section.number("price_per_hour", most=LARGEST_PRICE))
+
+
+def _price_of_a_second(params: Section) -> Decimal | None:
+    found = {name: value for name in PER_SECOND if (value := read_price(params, name)) is not None}
+    for name in list(found)[1:]:
+        params.warn(name, f"has no effect: {next(iter(found))} stands beside it.")
+    return next(iter(found.values()), None)
+
+
+def _warn_of_prices(info: Section) -> None:
+    """LiteLLM's own lists put zeros there, which nobody has set."""
+    for name in (*PRICES, *PER_SECOND[1:]):
+        if name in info:
+            info.warn(name, f"is kept and has no effect: a price stands in {PARAMS[0]}.")
 
 
 def _model(params: Section) -> tuple[str, str]:
@@ -162,7 +187,7 @@ def add_rows(upstreams: list[UpstreamSpec], rows: Sequence[Row]) -> list[Upstrea
             **row.rest,
         )
         found[number] = replace(found[number], deployments=(*found[number].deployments, deployment))
-        found[number] = _with_timeouts(found[number], row, is_new=number >= own)
+        found[number] = _with_the_server_s(found[number], row, is_new=number >= own)
     return found
 
 
@@ -175,20 +200,21 @@ def _weight_factors(rows: Sequence[Row]) -> dict[str, int]:
     return factors
 
 
-def _with_timeouts(upstream: UpstreamSpec, row: Row, *, is_new: bool) -> UpstreamSpec:
-    """LiteLLM gives each row times of its own; here they are the server's, and the longest one holds."""
-    for key, column, given in (
-        ("timeout", "total_timeout", row.timeout),
-        ("stream_timeout", "idle_timeout", row.stream_timeout),
+def _with_the_server_s(upstream: UpstreamSpec, row: Row, *, is_new: bool) -> UpstreamSpec:
+    """LiteLLM gives each row times of its own; here they are the server's, as its price is, and the greatest holds."""
+    for key, column, most, given in (
+        ("timeout", "total_timeout", "longest", row.timeout),
+        ("stream_timeout", "idle_timeout", "longest", row.stream_timeout),
+        ("price_per_hour", "price_per_hour", "highest", row.price_per_hour),
     ):
         if given is None:
             continue
         before = getattr(upstream, column)
         if not is_new:
-            row.params.warn(key, "has no effect: gateway.upstreams has this server, and its times.")
+            row.params.warn(key, "has no effect: gateway.upstreams has this server, its times and its price.")
         elif before is not None and before != given:
             row.params.warn(
-                key, f"is not that of another row of this server; the longest, {max(before, given):g}, holds."
+                key, f"is not that of another row of this server; the {most}, {float(max(before, given)):g}, holds."
             )
         if is_new:
             values: dict[str, Any] = {column: max(given, before or 0)}

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.config.addresses import normalised
-from gateway.config.model_list import LARGEST_WEIGHT, read_price
+from gateway.config.model_list import LARGEST_WEIGHT, read_hourly_price, read_price
 from gateway.config.sections import Section
-from gateway.config.wanted import AliasSpec, DeploymentSpec, KeySpec, UpstreamSpec
+from gateway.config.wanted import PRICES, AliasSpec, DeploymentSpec, KeySpec, UpstreamSpec
 from keys import crypto
 from keys.identity import DEFAULT_ENDPOINT_CLASSES, ENDPOINT_CLASSES
 from keys.validation import HIGHEST_PRIORITY
@@ -49,6 +49,7 @@ def _upstream(section: Section) -> UpstreamSpec:
         state=section.choice("state", _STATES),
         is_default=section.flag("default") or None,  # the mark moves only by being given to another
         max_parallel=section.whole("max_parallel", least=1),
+        price_per_hour=read_hourly_price(section),
         **times,
     )
     section.refuse_the_rest()
@@ -57,16 +58,16 @@ def _upstream(section: Section) -> UpstreamSpec:
 
 def _deployment(section: Section) -> DeploymentSpec:
     alias = section.needed("alias")
+    prices: dict[str, Any] = {name: read_price(section, name) for name in PRICES}
     deployment = DeploymentSpec(
         alias=alias,
         served_name=section.text("served_name", longest=200) or alias,
         weight=section.whole("weight", least=1, most=LARGEST_WEIGHT) or 1,
         hidden=section.flag("hidden") or False,
-        input_cost_per_token=read_price(section, "input_cost_per_token"),
-        output_cost_per_token=read_price(section, "output_cost_per_token"),
         rpm=section.whole("rpm"),
         tpm=section.whole("tpm"),
         info=section.plain("info"),
+        **prices,
     )
     section.refuse_the_rest()
     return deployment

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.config.plan import State, Stored, StoredKey, StoredUpstream
-from gateway.config.wanted import AliasSpec, DeploymentSpec, KeySpec, UpstreamSpec, price
+from gateway.config.wanted import AliasSpec, DeploymentSpec, KeySpec, UpstreamSpec, hourly_price, price
 from keys.models import VirtualKey
 from upstreams.errors import CredentialUnreadable
 from upstreams.models import Deployment, ModelAlias, Routing, Upstream
@@ -35,6 +35,7 @@ def _upstream(row: Upstream) -> StoredUpstream:
         first_byte_timeout=row.first_byte_timeout,
         idle_timeout=row.idle_timeout,
         total_timeout=row.total_timeout,
+        price_per_hour=hourly_price(row.price_per_hour),
     )
     return StoredUpstream(row.pk, row.source, spec, tuple(map(_deployment, row.deployments.all())))
 
@@ -55,6 +56,9 @@ def _deployment(row: Deployment) -> Stored[DeploymentSpec]:
         hidden=row.hidden,
         input_cost_per_token=price(row.input_cost_per_token),
         output_cost_per_token=price(row.output_cost_per_token),
+        cache_read_input_token_cost=price(row.cache_read_input_token_cost),
+        cost_per_second=price(row.cost_per_second),
+        cost_per_request=price(row.cost_per_request),
         rpm=row.rpm,
         tpm=row.tpm,
         info=row.info,

@@ -7,12 +7,26 @@ from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any
 
-PRICE_STEP = Decimal("1e-12")  # the column's precision
+PRICES = (
+    "input_cost_per_token",
+    "output_cost_per_token",
+    "cache_read_input_token_cost",
+    "cost_per_second",
+    "cost_per_request",
+)
+"""The columns of a deployment that hold prices."""
+PRICE_STEP = Decimal("1e-12")  # the columns' precision
+HOURLY_STEP = Decimal("1e-6")
 
 
 def price(number: float | Decimal | None) -> Decimal | None:
-    """US dollars for one token, as the column keeps them."""
+    """US dollars for a token, a second or a call, as the columns keep them."""
     return None if number is None else Decimal(str(number)).quantize(PRICE_STEP)
+
+
+def hourly_price(number: float | Decimal | None) -> Decimal | None:
+    """US dollars for an hour of a server, as the column keeps them."""
+    return None if number is None else Decimal(str(number)).quantize(HOURLY_STEP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +39,9 @@ class DeploymentSpec:
     hidden: bool = False
     input_cost_per_token: Decimal | None = None
     output_cost_per_token: Decimal | None = None
+    cache_read_input_token_cost: Decimal | None = None
+    cost_per_second: Decimal | None = None
+    cost_per_request: Decimal | None = None
     rpm: int | None = None
     tpm: int | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
@@ -44,6 +61,7 @@ class UpstreamSpec:
     first_byte_timeout: float | None = None
     idle_timeout: float | None = None
     total_timeout: float | None = None
+    price_per_hour: Decimal | None = None
     deployments: tuple[DeploymentSpec, ...] = ()
 
 

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from gateway.config.wanted import PRICES
 from gateway.model_api.rows import id_of
 from upstreams.models import Deployment
 from upstreams.sources import CONFIG, DISCOVERED
 
 PROVIDER = "hosted_vllm"
 _LIMITS = ("rpm", "tpm")
-_PRICES = ("input_cost_per_token", "output_cost_per_token")
 # Of model_info, whose other keys are the admins' own.
 _PUBLIC_INFO = ("mode", "base_model", "max_tokens", "max_input_tokens", "max_output_tokens")
 
@@ -29,9 +29,10 @@ def _whole(row: Deployment) -> dict[str, Any]:
         "api_base": upstream.url,
         "weight": row.weight,
         **{name: getattr(row, name) for name in _LIMITS},
-        **{name: _number(getattr(row, name)) for name in _PRICES},
+        **{name: _number(getattr(row, name)) for name in PRICES},
         "timeout": upstream.total_timeout,
         "stream_timeout": upstream.idle_timeout,
+        "price_per_hour": _number(upstream.price_per_hour),
     }
     info = {
         **_lengths(row),
@@ -66,7 +67,10 @@ def _lengths(row: Deployment) -> dict[str, Any]:
 
 
 def groups(rows: Iterable[Deployment], names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """One entry for each model name; `names` are further names for them. Limits are sums."""
+    """One entry for each model name; `names` are further names for them. Limits are sums.
+
+    A price is the highest of its kind; null where nobody has set one.
+    """
     members: dict[str, list[Deployment]] = {}
     for row in rows:
         members.setdefault(row.alias, []).append(row)
@@ -85,13 +89,17 @@ def _group(name: str, rows: list[Deployment]) -> dict[str, Any]:
         "max_input_tokens": info.get("max_input_tokens"),
         "max_output_tokens": info.get("max_output_tokens"),
         **{key: _sum(getattr(row, key) for row in rows) for key in _LIMITS},
-        **{key: _number(max((getattr(row, key) or Decimal(0) for row in rows), default=None)) for key in _PRICES},
+        **{key: _number(_highest(getattr(row, key) for row in rows)) for key in PRICES},
     }
 
 
 def _sum(numbers: Iterable[int | None]) -> int | None:
     known = [number for number in numbers if number is not None]
     return sum(known) if known else None
+
+
+def _highest(prices: Iterable[Decimal | None]) -> Decimal | None:
+    return max((price for price in prices if price is not None), default=None)
 
 
 def _number(value: Decimal | None) -> float | None:

@@ -10,9 +10,9 @@ from typing import Any
 from rest_framework import serializers
 
 from common.errors import InvalidRequest
-from gateway.config.model_list import LARGEST_WEIGHT, OWN_ID, PARAMS, PROVIDERS
+from gateway.config.model_list import LARGEST_PRICE, LARGEST_WEIGHT, OWN_ID, PARAMS, PROVIDERS
 from gateway.config.sections import REFERENCE
-from gateway.config.wanted import price
+from gateway.config.wanted import hourly_price, price
 from keys.errors import FieldMissing
 from keys.fields import LONGEST_METADATA, StrictInteger, StrictText
 from keys.serializers import LARGEST_INTEGER, StrictSerializer
@@ -21,9 +21,9 @@ from keys.serializers import LARGEST_INTEGER, StrictSerializer
 INERT_PARAMS = frozenset(
     """
     budget_duration configurable_clientside_auth_params default_api_key_rpm_limit
-    default_api_key_tpm_limit drop_params extra_headers input_cost_per_second itpm keepalive_seconds
+    default_api_key_tpm_limit drop_params extra_headers itpm keepalive_seconds
     litellm_credential_name litellm_trace_id max_budget max_file_size_mb max_retries
-    merge_reasoning_content_in_choices mock_response order organization otpm output_cost_per_second region_name
+    merge_reasoning_content_in_choices mock_response order organization otpm region_name
     rpd tag_regex tags tpd use_in_pass_through use_litellm_proxy
     """.split()
 )
@@ -40,15 +40,26 @@ class StrictNumber(serializers.FloatField):
 
 
 class Price(StrictNumber):
-    """US dollars for one token."""
+    """US dollars for one token, second or call."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{"min_value": 0, "max_value": 9_999_999, **kwargs})
+        super().__init__(**{"min_value": 0, "max_value": LARGEST_PRICE, **kwargs})
 
     def to_internal_value(self, data: object) -> Decimal:  # type: ignore[override]
         number = super().to_internal_value(data)
         self.run_validators(number)  # before it is rounded, which one that is far too large cannot be
+        return self.rounded(number)
+
+    def rounded(self, number: float) -> Decimal:
+        """As the column keeps it."""
         return price(number) or Decimal(0)
+
+
+class HourlyPrice(Price):
+    """US dollars for an hour of the server."""
+
+    def rounded(self, number: float) -> Decimal:
+        return hourly_price(number) or Decimal(0)
 
 
 def _optional(field: type[serializers.Field[Any, Any, Any, Any]], **options: Any) -> Any:
@@ -71,6 +82,12 @@ class Params(StrictSerializer):
     stream_timeout = _optional(StrictNumber, min_value=0.01, max_value=1e6)
     input_cost_per_token = _optional(Price)
     output_cost_per_token = _optional(Price)
+    cache_read_input_token_cost = _optional(Price)
+    cost_per_second = _optional(Price)
+    input_cost_per_second = _optional(Price)
+    output_cost_per_second = _optional(Price)
+    cost_per_request = _optional(Price)
+    price_per_hour = _optional(HourlyPrice)
 
     def validate_model(self, model: str | None) -> str | None:
         provider, slash, name = (model or "").partition("/")

@@ -8,17 +8,18 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from common.errors import InvalidRequest
-from gateway.config.model_list import OWN_ID
+from gateway.config.model_list import OWN_ID, PER_SECOND
 from gateway.config.naming import free_name
 from gateway.config.state import revealed
+from gateway.config.wanted import PRICES
 from gateway.errors import DeploymentNotFound, DeploymentRefused
 from upstreams import base_url
 from upstreams.fields import Credential
 from upstreams.models import CONFIG, Deployment, Upstream
 from upstreams.sources import API, DISCOVERED
 
-_OF_UPSTREAM = {"timeout": "total_timeout", "stream_timeout": "idle_timeout"}
-_COLUMNS = ("weight", "rpm", "tpm", "input_cost_per_token", "output_cost_per_token")
+_OF_UPSTREAM = {"timeout": "total_timeout", "stream_timeout": "idle_timeout", "price_per_hour": "price_per_hour"}
+_COLUMNS = ("weight", "rpm", "tpm", *PRICES)
 _CLEARED = {"weight": 1}
 
 
@@ -62,8 +63,8 @@ def change(row: Deployment, fields: dict[str, Any]) -> Deployment:
     if params.get("api_base") or "api_key" in params:
         # The credential stays where it was: it belongs to the old server, whoever asks.
         row.upstream = _upstream({**params, "api_base": params.get("api_base") or before.url}, alias, before)
-    elif _times(params):
-        _set_times(before, params)
+    elif _of_upstream(params):
+        _set_upstream(before, params)
     if (row.upstream_id, alias) != (before.pk, row.alias):
         taken = _free(row.upstream, alias)
         if taken is not None and taken.pk != row.pk:
@@ -118,32 +119,32 @@ def _upstream(params: dict[str, Any], alias: str, before: Upstream | None = None
     found = [one for one in Upstream.objects.filter(url=url).order_by("pk") if credential in {"", revealed(one)}]
     if found:
         chosen = before if before in found else found[0]
-        if _times(params):
-            _set_times(chosen, params)
+        if _of_upstream(params):
+            _set_upstream(chosen, params)
         return chosen
     taken = set(Upstream.objects.values_list("name", flat=True))
-    times = {_OF_UPSTREAM[name]: value for name, value in _times(params).items()}
-    row = Upstream(name=free_name(alias, taken), url=url, credential=Credential(credential), source=API, **times)
+    own = {_OF_UPSTREAM[name]: value for name, value in _of_upstream(params).items()}
+    row = Upstream(name=free_name(alias, taken), url=url, credential=Credential(credential), source=API, **own)
     return cast("Upstream", _checked(row))
 
 
-def _times(params: dict[str, Any]) -> dict[str, Any]:
+def _of_upstream(params: dict[str, Any]) -> dict[str, Any]:
     return {name: params[name] for name in _OF_UPSTREAM if name in params}
 
 
-def _set_times(upstream: Upstream, params: dict[str, Any]) -> None:
-    """The times are the server's, and hold for all of its models. Raises DeploymentRefused when others keep them."""
-    columns = {_OF_UPSTREAM[name]: value for name, value in _times(params).items()}
-    different = {name: value for name, value in columns.items() if getattr(upstream, name) != value}
-    if different and upstream.source != API:
-        raise DeploymentRefused(
-            "The time-outs of this server are kept elsewhere: leave timeout and stream_timeout out.",
-            param="litellm_params.timeout",
-        )
+def _set_upstream(upstream: Upstream, params: dict[str, Any]) -> None:
+    """What is the server's, and holds for all of its models. Raises DeploymentRefused when others keep it."""
+    given = _of_upstream(params)
+    different = {name: value for name, value in given.items() if getattr(upstream, _OF_UPSTREAM[name]) != value}
     for name, value in different.items():
-        setattr(upstream, name, value)
+        if upstream.source != API:
+            raise DeploymentRefused(
+                f"The time-outs and the price of this server are kept elsewhere: leave {name} out.",
+                param=f"litellm_params.{name}",
+            )
+        setattr(upstream, _OF_UPSTREAM[name], value)
     if different:
-        upstream.save(update_fields={*different, "updated_at"})
+        upstream.save(update_fields={*map(_OF_UPSTREAM.__getitem__, different), "updated_at"})
 
 
 def _drop_if_unused(upstream: Upstream) -> None:
@@ -163,6 +164,9 @@ def _free(upstream: Upstream, alias: str) -> Deployment | None:
 
 
 def _saved(row: Deployment, params: dict[str, Any]) -> Deployment:
+    seconds = [params[name] for name in PER_SECOND if name in params]
+    if seconds:
+        params = {**params, "cost_per_second": next((one for one in seconds if one is not None), None)}
     for name in _COLUMNS:
         if name in params:
             value = params[name]

@@ -29,14 +29,15 @@ FULL = """\
 model_list:
   - model_name: m
     litellm_params: {model: hosted_vllm/s, api_base: http://a:1, api_key: hunter2, rpm: 5, weight: 2,
-                     input_cost_per_token: 1.5e-07, output_cost_per_token: 0.000002, timeout: 60}
+                     input_cost_per_token: 1.5e-07, output_cost_per_token: 0.000002, timeout: 60,
+                     cache_read_input_token_cost: 1.5e-08, cost_per_request: 0.01, input_cost_per_second: 0.001}
     model_info: {id: mine, mode: chat}
   - model_name: m
     litellm_params: {model: hosted_vllm/s, api_base: http://b:1}
 router_settings: {routing_strategy: least-busy, num_retries: 2, model_group_alias: {fast: m}}
 gateway:
   upstreams:
-    - {name: chat, url: http://c:1, max_parallel: 3, idle_timeout: 1.5, default: true}
+    - {name: chat, url: http://c:1, max_parallel: 3, idle_timeout: 1.5, default: true, price_per_hour: 2.5}
   deployments:
     - {upstream: chat, alias: hidden-one, hidden: true}
   aliases:
@@ -83,6 +84,9 @@ def test_everything_of_a_file_is_there() -> None:
     deployment = first.deployments.get()
     assert (deployment.rpm, deployment.weight, deployment.info) == (5, 2, {"id": "mine", "mode": "chat"})
     assert deployment.input_cost_per_token == Decimal("0.00000015")
+    assert deployment.cache_read_input_token_cost == Decimal("0.000000015")
+    assert (deployment.cost_per_request, deployment.cost_per_second) == (Decimal("0.01"), Decimal("0.001"))
+    assert (first.price_per_hour, chat.price_per_hour) == (None, Decimal("2.5"))
     assert Deployment.objects.get(alias="hidden-one").hidden
     assert ModelAlias.objects.get(name="fast").stands_for == "m"
     assert (Routing.current().strategy, Routing.current().most_attempts) == ("least_in_flight", 3)
@@ -96,6 +100,15 @@ def test_the_history_says_what_the_file_did_without_a_secret() -> None:
     assert len(messages) == 10
     assert all(message.startswith(("Added by the configuration file: ", "Changed by")) for message in messages)
     assert not any(secret in "".join(messages) for secret in ("hunter2", SECRET))
+
+
+def test_a_plan_shows_prices() -> None:
+    apply(wanted(FULL))
+    dearer = FULL.replace("price_per_hour: 2.5", "price_per_hour: 3").replace("cost_per_request: 0.01, ", "")
+    assert lines(dearer) == [
+        "~ upstream chat: price_per_hour 2.5 → 3",
+        "~ deployment m on m: cost_per_request 0.01 → none",
+    ]
 
 
 def test_what_leaves_the_file_leaves_the_database_and_nothing_else_does() -> None:

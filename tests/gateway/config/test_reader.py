@@ -47,6 +47,9 @@ def test_every_parameter_is_read() -> None:
             stream_timeout=5.5,
             input_cost_per_token="1e-7",
             output_cost_per_token=0.0000002,
+            cache_read_input_token_cost=1e-8,
+            cost_per_request=0.5,
+            price_per_hour=2.5,
         )
     )
     (upstream,) = read(text).wanted.upstreams
@@ -55,6 +58,40 @@ def test_every_parameter_is_read() -> None:
     assert (deployment.rpm, deployment.tpm, deployment.weight) == (7, 9, 3)
     assert deployment.input_cost_per_token == Decimal("0.0000001")
     assert deployment.output_cost_per_token == Decimal("0.0000002")
+    assert (deployment.cache_read_input_token_cost, deployment.cost_per_request) == (Decimal("1e-8"), Decimal("0.5"))
+    assert upstream.price_per_hour == Decimal("2.5")
+
+
+@pytest.mark.parametrize(
+    ("given", "price", "without_effect"),
+    [
+        ({"output_cost_per_second": 3}, 3, []),
+        ({"input_cost_per_second": 2}, 2, []),
+        ({"output_cost_per_second": 3, "input_cost_per_second": 0}, 0, ["output_cost_per_second"]),
+        (
+            {"output_cost_per_second": 3, "cost_per_second": 1, "input_cost_per_second": 2},
+            1,
+            ["input_cost_per_second", "output_cost_per_second"],
+        ),
+    ],
+)
+def test_a_second_has_one_price_under_three_names(given: dict[str, int], price: int, without_effect: list[str]) -> None:
+    found = read(rows(row(**given)))
+    assert found.wanted.upstreams[0].deployments[0].cost_per_second == price
+    assert [warning.partition(" has no effect")[0].rpartition(".")[2] for warning in found.warnings] == without_effect
+
+
+def test_a_price_in_the_info_is_kept_and_said_to_have_no_effect() -> None:
+    found = read(rows(row()[:-2] + ", model_info: {input_cost_per_token: 0, mode: chat}}\n"))
+    (deployment,) = found.wanted.upstreams[0].deployments
+    assert (deployment.info["input_cost_per_token"], deployment.input_cost_per_token) == (0, None)
+    assert "model_info.input_cost_per_token is kept and has no effect" in found.warnings[0]
+
+
+def test_of_several_prices_of_one_server_the_highest_holds_with_a_warning() -> None:
+    found = read(rows(row("a", price_per_hour=2), row("b", price_per_hour=3), row("c")))
+    assert found.wanted.upstreams[0].price_per_hour == 3
+    assert "the highest, 3, holds" in found.warnings[0]
 
 
 def test_rows_of_one_address_and_credential_share_an_upstream() -> None:
@@ -122,6 +159,9 @@ def test_different_times_for_one_server_are_the_longest_with_a_warning() -> None
         (row(weight=0), "weight must be a number"),
         (row(timeout=0), "timeout must be a number of seconds greater than 0"),
         (row(input_cost_per_token=-1), "input_cost_per_token must be a number from 0"),
+        (row(cost_per_request="cheap"), "cost_per_request must be a number from 0"),
+        (row(output_cost_per_second=1e99), "output_cost_per_second must be a number from 0"),
+        (row(price_per_hour="true"), "price_per_hour must be a number from 0"),
         (row() + row(), "line 3: model_list[1].model_name stands in the list twice"),
         ("  - {model_name: m}\n", "litellm_params is missing"),
         ("  - {litellm_params: {model: vllm/s, api_base: 'http://a'}}\n", "model_name is missing"),

@@ -87,6 +87,7 @@ def test_groups_have_sums(api: API) -> None:
     chat, embed, fast = api.get("/model_group/info").json()["data"]
     assert (chat["model_group"], chat["providers"], chat["mode"]) == ("chat", ["hosted_vllm"], "chat")
     assert (chat["rpm"], chat["tpm"], chat["input_cost_per_token"]) == (12, 10, 1e-6)
+    assert (chat["output_cost_per_token"], chat["cost_per_request"]) == (None, None)
     assert (embed["model_group"], embed["rpm"]) == ("embed", None)
     assert fast == {**chat, "model_group": "fast"}
     assert api.names("/model_group/info?model_group=embed") == ["embed"]

@@ -37,6 +37,37 @@ def test_new_works(api: API) -> None:
     assert "hunter2" not in str(made)
 
 
+def test_prices_are_set_shown_and_cleared(api: API) -> None:
+    given = {"cache_read_input_token_cost": 1e-8, "cost_per_second": 0.25, "cost_per_request": 0.5, "price_per_hour": 2}
+    made = api.new(**given)
+    assert {name: made["litellm_params"][name] for name in given} == given
+    cleared = dict.fromkeys(given) | {"price_per_hour": 3}
+    sent = {"model_info": {"id": made["model_id"]}, "litellm_params": cleared}
+    changed = api.post("/model/update", sent).json()["litellm_params"]
+    assert {name for name in given if name in changed} == {"price_per_hour"}
+    assert Upstream.objects.get().price_per_hour == 3
+
+
+@pytest.mark.parametrize(
+    ("sent", "price"),
+    [
+        ({"output_cost_per_second": 3}, 3),
+        ({"input_cost_per_second": 2, "output_cost_per_second": 3}, 2),
+        ({"input_cost_per_second": None, "output_cost_per_second": 3}, 3),
+        ({"cost_per_second": 0, "input_cost_per_second": 2}, 0),
+    ],
+)
+def test_a_second_has_one_price_under_litellm_s_three_names(api: API, sent: Any, price: int) -> None:
+    params = api.new(**sent)["litellm_params"]
+    assert {name: value for name, value in params.items() if "second" in name} == {"cost_per_second": price}
+
+
+def test_the_price_of_a_server_that_others_keep_is_theirs(api: API) -> None:
+    Upstream.objects.create(name="theirs", url="http://server:8000", price_per_hour=2)
+    assert error(api.post("/model/new", body(price_per_hour=3)))[2] == "litellm_params.price_per_hour"
+    assert api.new(price_per_hour=2)["litellm_params"]["price_per_hour"] == 2
+
+
 def test_the_fork_s_dialect_is_understood(api: API) -> None:
     sent = body()
     sent["dheera_ai_params"] = sent.pop("litellm_params")
@@ -85,6 +116,9 @@ def test_what_a_server_lists_by_itself_gives_way(api: API) -> None:
         (body(weight=0), 400, "litellm_params"),
         (body(input_cost_per_token=True), 400, "litellm_params"),
         (body(input_cost_per_token=1e300), 400, "litellm_params"),
+        (body(cost_per_request=-1), 400, "litellm_params"),
+        (body(output_cost_per_second="1"), 400, "litellm_params"),
+        (body(price_per_hour=True), 400, "litellm_params"),
         (body(info={"id": 5}), 400, "model_info"),
         (body(info={"id": "deployment-1"}), 400, "model_info"),
         (body(api_key="a b"), 400, None),
