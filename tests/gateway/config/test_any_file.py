@@ -12,7 +12,8 @@ from gateway.config.reader import read_text
 
 KEYS = """
     model_list model_name litellm_params dheera_ai_params model_info id model api_base api_key rpm tpm weight timeout
-    stream_timeout input_cost_per_token cost_per_second output_cost_per_second price_per_hour general_settings master_key router_settings routing_strategy num_retries
+    stream_timeout input_cost_per_token cost_per_second output_cost_per_second price_per_hour
+    general_settings master_key router_settings routing_strategy num_retries
     cooldown_time allowed_fails model_group_alias gateway upstreams deployments aliases routing keys name url credential
     state default max_parallel upstream alias served_name hidden info stands_for strategy prefix_bytes secret models
     """.split()
