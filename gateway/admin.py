@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib import admin
@@ -17,27 +18,27 @@ from django.utils.safestring import SafeString
 
 from common.admin import figure
 from gateway.admin_pages.logs import RequestLogAdmin
-from gateway.admin_pages.usage import NOTHING, calls_per_upstream, last_day
+from gateway.admin_pages.usage import NOTHING, calls_per_upstream, last_day, of_each
 from gateway.models import RequestLog
 from keys.admin import VirtualKeyAdmin
+from keys.admin_budgets import SpendChangeList
+from keys.admin_groups import EndUserAdmin, GroupAdmin, KeyCountChangeList, OwnerAdmin, TeamAdmin
 from keys.identity import INFERENCE, Identity
-from keys.models import VirtualKey
+from keys.models import EndUser, Owner, Team, VirtualKey
 from keys.permissions import may_use_model
 from upstreams.admin import UpstreamAdmin
 from upstreams.admin_routing import ModelAliasAdmin, RoutingAdmin
 from upstreams.models import Deployment, ModelAlias, Routing, Upstream
 
 
-class KeyChangeList(ChangeList):
+class KeyChangeList(SpendChangeList):
     """A page of keys with their usage, which takes one query for all of them."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        keys = list(self.result_list)
-        usage = last_day().per_key([key.pk for key in keys])
-        for key in keys:
+        usage = last_day().per_key([key.pk for key in self.result_list])
+        for key in self.result_list:
             key.usage = usage.get(key.pk, NOTHING)
-        self.result_list = keys
 
 
 @admin.register(VirtualKey)
@@ -68,12 +69,7 @@ class KeyTrafficAdmin(VirtualKeyAdmin):
         if object_id.isdecimal() and len(object_id) < 19:
             usage = last_day().per_key([int(object_id)]).get(int(object_id), NOTHING)
             context = {
-                "traffic": [
-                    ("Calls, 24 h", figure(usage["calls"])),
-                    ("Errors, 24 h", figure(usage["errors"])),
-                    ("Prompt tokens, 24 h", figure(usage["prompt_tokens"])),
-                    ("Completion tokens, 24 h", figure(usage["completion_tokens"])),
-                ],
+                "traffic": _figures(usage),
                 "logs_url": _logs_url(request, key=object_id),
             }
         return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
@@ -104,6 +100,75 @@ def _example_model(key: VirtualKey) -> str | None:
     served = [*(default.served_models if default else []), *Deployment.objects.values_list("alias", flat=True)[:100]]
     named = [model for model in key.models if "*" not in model]
     return next((model for model in (*served, *named) if may_use_model(identity, model)), None)
+
+
+class _UsageOfGroups(ChangeList):
+    """Adds their usage to a page of teams, owners or end users; one query for all of them."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        usage = of_each(LOG_COLUMNS[cast("Any", self.model).kind], [row.public_id for row in self.result_list])
+        for row in self.result_list:
+            row.usage = usage.get(row.public_id, NOTHING)
+
+
+class HolderUsageChangeList(_UsageOfGroups, KeyCountChangeList):
+    """A page of teams or owners."""
+
+
+class EndUserUsageChangeList(_UsageOfGroups, SpendChangeList):
+    """A page of end users."""
+
+
+LOG_COLUMNS = {"team": "team_id", "user": "user_id", "end_user": "end_user"}
+"""In which column of the request log those of a kind are named."""
+
+
+class GroupTrafficAdmin(GroupAdmin):
+    """Teams, owners and end users, and what was used in their names."""
+
+    @admin.display(description="calls, 24 h")
+    def calls(self, row: Any) -> SafeString:
+        return _number(row.usage["calls"])
+
+    @admin.display(description="tokens, 24 h")
+    def tokens(self, row: Any) -> SafeString:
+        return _number(row.usage["prompt_tokens"] + row.usage["completion_tokens"])
+
+    def facts(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        usage = of_each(LOG_COLUMNS[row.kind], [row.public_id]).get(row.public_id, NOTHING)
+        logs_url = _logs_url(request, **{row.kind: row.public_id})
+        return {**super().facts(request, row), "traffic": _figures(usage), "logs_url": logs_url}
+
+
+@admin.register(Team)
+class TeamTrafficAdmin(GroupTrafficAdmin, TeamAdmin):
+    """Teams with their traffic."""
+
+    list_display = (*TeamAdmin.list_display, "calls", "tokens")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return HolderUsageChangeList
+
+
+@admin.register(Owner)
+class OwnerTrafficAdmin(GroupTrafficAdmin, OwnerAdmin):
+    """Owners with their traffic."""
+
+    list_display = (*OwnerAdmin.list_display, "calls", "tokens")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return HolderUsageChangeList
+
+
+@admin.register(EndUser)
+class EndUserTrafficAdmin(GroupTrafficAdmin, EndUserAdmin):
+    """End users with their traffic."""
+
+    list_display = (*EndUserAdmin.list_display, "calls", "tokens")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return EndUserUsageChangeList
 
 
 class UpstreamChangeList(ChangeList):
@@ -153,6 +218,16 @@ admin.site.register(Routing, RoutingAdmin)
 
 def _number(number: int) -> SafeString:
     return format_html('<span class="number">{}</span>', figure(number))
+
+
+def _figures(usage: Mapping[str, int]) -> list[tuple[str, str]]:
+    """The traffic of a day, for a row's page."""
+    return [
+        ("Calls, 24 h", figure(usage["calls"])),
+        ("Errors, 24 h", figure(usage["errors"])),
+        ("Prompt tokens, 24 h", figure(usage["prompt_tokens"])),
+        ("Completion tokens, 24 h", figure(usage["completion_tokens"])),
+    ]
 
 
 def _logs_url(request: HttpRequest, **filters: str) -> str:

@@ -5,23 +5,22 @@ Writes go through the models, which bump the version.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin, messages
-from django.db import transaction
+from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect
-from django.urls import URLPattern, path
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.utils.decorators import method_decorator
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.views.decorators.http import require_POST
 
-from common.admin import BAD, GOOD, QUIET, WARNING, FiltersOnly, badge, changeable, log_changes, moment
-from keys.admin_forms import KeyForm
-from keys.admin_secrets import SecretsAdmin, counted
-from keys.models import KeysVersion, VirtualKey
+from common.admin import BAD, GOOD, QUIET, WARNING, badge, moment
+from keys.admin_forms import KeyForm, key_fieldsets
+from keys.admin_limited import ExactFilter, LimitedAdmin, page_of
+from keys.admin_secrets import SecretsAdmin
+from keys.models import Owner, Team, VirtualKey
 
 if TYPE_CHECKING:
     _Keys = QuerySet[VirtualKey]
@@ -52,32 +51,43 @@ class StateFilter(admin.SimpleListFilter):
         return queryset.filter(states.get(self.value() or "", Q()))
 
 
-class VirtualKeyAdmin(FiltersOnly, SecretsAdmin):
+class TeamFilter(ExactFilter):
+    """The keys of one team."""
+
+    title = "team"
+    parameter_name = "team_id"
+
+
+class OwnerFilter(ExactFilter):
+    """The keys of one owner."""
+
+    title = "owner"
+    parameter_name = "user_id"
+
+
+class VirtualKeyAdmin(LimitedAdmin, SecretsAdmin):
     """Issue, change, block, rotate and delete keys."""
 
+    noun = "key"
     form = KeyForm
     list_display: tuple[str, ...] = (
         "label",
         "type_badge",
         "state_badge",
         "masked_secret",
-        "owner",
+        "holder",
+        "budget",
+        "limits",
         "expiry",
         "last_use",
     )
     list_display_links = ("label",)
-    list_filter = (StateFilter, "key_type")
+    list_filter = (StateFilter, "key_type", TeamFilter, OwnerFilter)
     show_facets = admin.ShowFacets.NEVER
-    search_fields = ("name", "user_id", "=secrets__last_four")
-    search_help_text = "Name, owner, or the last four characters of a secret"
+    search_fields = ("name", "user_id", "team_id", "=secrets__last_four")
+    search_help_text = "Name, owner, team, or the last four characters of a secret"
     list_per_page = 50
     actions = ("block", "unblock", "rotate")
-    fieldsets = (
-        (None, {"fields": ("name", "user_id", "key_type")}),
-        ("What it may call", {"fields": ("models", "aliases", "endpoint_classes", "allowed_upstreams")}),
-        ("Limits", {"fields": ("max_parallel_requests", "priority", "expires_at")}),
-        ("Metadata", {"fields": ("metadata",), "classes": ("collapse",)}),
-    )
 
     # --- The list ---------------------------------------------------------------------------------
 
@@ -92,9 +102,11 @@ class VirtualKeyAdmin(FiltersOnly, SecretsAdmin):
     def masked_secret(self, key: VirtualKey) -> SafeString:
         return badge("code", key.masked)
 
-    @admin.display(description="owner", ordering="user_id")
-    def owner(self, key: VirtualKey) -> str | None:
-        return key.user_id
+    @admin.display(description="owner, team", ordering="user_id")
+    def holder(self, key: VirtualKey) -> SafeString | None:
+        if not key.user_id and not key.team_id:
+            return None
+        return format_html('{}<span class="under">{}</span>', key.user_id or "", key.team_id or "")
 
     @admin.display(description="state")
     def state_badge(self, key: VirtualKey) -> SafeString:
@@ -115,89 +127,49 @@ class VirtualKeyAdmin(FiltersOnly, SecretsAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return super().changelist_view(request, {"title": "Virtual keys", **(extra_context or {})})
 
-    # --- Block and unblock ------------------------------------------------------------------------
+    # --- Change -----------------------------------------------------------------------------------
 
-    @admin.action(description="Block", permissions=["change"])
-    def block(self, request: HttpRequest, queryset: _Keys) -> None:
-        self._set_blocked(request, queryset, blocked=True)
+    def get_fieldsets(self, request: HttpRequest, obj: VirtualKey | None = None) -> Any:
+        return key_fieldsets(obj, "expires_at")
 
-    @admin.action(description="Unblock", permissions=["change"])
-    def unblock(self, request: HttpRequest, queryset: _Keys) -> None:
-        self._set_blocked(request, queryset, blocked=False)
-
-    def _set_blocked(self, request: HttpRequest, keys: _Keys, *, blocked: bool) -> None:
-        word = "Blocked" if blocked else "Unblocked"
-        with transaction.atomic():
-            KeysVersion.bump()
-            changed = [key for key in keys if key.blocked != blocked]
-            VirtualKey.objects.filter(pk__in=[key.pk for key in changed]).update(blocked=blocked)
-            log_changes(request, changed, f"{word}.")
-        level = messages.SUCCESS if changed else messages.WARNING
-        self.message_user(request, f"{word} {counted(len(changed))}.", level)
-
-    @method_decorator(require_POST)
-    def set_blocked_view(self, request: HttpRequest, object_id: int, *, blocked: bool) -> HttpResponseRedirect:
-        """The buttons on a key's page."""
-        key = changeable(self, request, object_id)
-        self._set_blocked(request, self.get_queryset(request).filter(pk=key.pk), blocked=blocked)
-        return redirect("admin:keys_virtualkey_change", key.pk)
-
-    # --- Change and delete ------------------------------------------------------------------------
-
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        key = self.get_object(request, object_id)
-        context = self._facts(key) if key else {}
-        return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
-
-    def _facts(self, key: VirtualKey) -> dict[str, Any]:
-        secrets = sorted(key.secrets.all(), key=lambda secret: secret.pk, reverse=True)
+    def facts(self, request: HttpRequest, row: VirtualKey) -> dict[str, Any]:
+        secrets = sorted(row.secrets.all(), key=lambda secret: secret.pk, reverse=True)
         return {
-            "title": str(key),
-            "subtitle": None,
-            "state": self.state_badge(key),
-            "type": self.type_badge(key),
-            "show_save_and_add_another": False,
-            "issued_at": moment(key.created_at),
-            "used_at": self.last_use(key),
+            **super().facts(request, row),
+            "state": self.state_badge(row),
+            "type": self.type_badge(row),
+            "issued_at": moment(row.created_at),
+            "used_at": self.last_use(row),
+            "holders": list(self._holders(request, row)),
             "secrets": [
                 {
                     "masked": str(secret),
+                    "age": age(timezone.now() - secret.created_at),
                     "made": moment(secret.created_at),
                     "used": moment(secret.last_used_at, "never"),
                     "until": moment(secret.expires_at, "as long as the key"),
+                    "is_over": secret.expires_at is not None and secret.expires_at <= timezone.now(),
                 }
                 for secret in secrets
             ],
         }
 
+    def _holders(self, request: HttpRequest, key: VirtualKey) -> Iterator[dict[str, str]]:
+        """The key's team and owner, with their pages where they have any."""
+        for word, ident, table in (("Team", key.team_id, Team), ("Owner", key.user_id, Owner)):
+            if ident:
+                row = table._default_manager.filter(**{f"{table.column}__exact": ident}).first()
+                url = page_of(request, row) if row is not None else ""
+                yield {"word": word, "name": str(row or ident), "url": url, "exists": "yes" if row else ""}
+
     def save_model(self, request: HttpRequest, obj: VirtualKey, form: Any, change: bool) -> None:  # noqa: FBT001
-        # Only what was edited: a block or a last use that was written meanwhile must stay.
-        if form.changed_data:
-            obj.save(update_fields=form.changed_data)
+        super().save_model(request, obj, form, change)
+        if "team_id" in form.changed_data:
+            self.warn_of_team(request, obj.team_id)
 
-    def delete_queryset(self, request: HttpRequest, queryset: _Keys) -> None:
-        VirtualKey.objects.filter(pk__in=[key.pk for key in queryset]).delete()
 
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view
-        return [
-            path(
-                "<int:object_id>/block/",
-                view(self.set_blocked_view),
-                {"blocked": True},
-                name="keys_virtualkey_block",
-            ),
-            path(
-                "<int:object_id>/unblock/",
-                view(self.set_blocked_view),
-                {"blocked": False},
-                name="keys_virtualkey_unblock",
-            ),
-            *super().get_urls(),
-        ]
+def age(length: timedelta) -> str:
+    """How old something is, in the unit that suits it."""
+    hours = int(length.total_seconds() // 3600)
+    number, unit = (hours // 24, "day") if hours >= 48 else (hours, "hour")
+    return f"{number} {unit if number == 1 else unit + 's'}" if hours else "under an hour"

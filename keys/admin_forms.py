@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
 from django.contrib.admin.widgets import AdminIntegerFieldWidget, AdminTextInputWidget
-from django.core.exceptions import ValidationError
-from django.forms.fields import InvalidJSONInput
 from django.utils import timezone
 
+from keys.admin_fields import LinesField, ObjectField, SuggestInput, network_fault, route_fault
+from keys.admin_limits import LIMITS, RATES, Fieldset, LimitsForm, folded, limit_fieldsets
 from keys.identity import INFERENCE, MANAGEMENT, MONITORING, SERVER_CONTROL
-from keys.models import Secret, VirtualKey
-from keys.validation import HIGHEST_PRIORITY, default_endpoint_classes, validate_aliases, validate_metadata
+from keys.limit_values import ROUTE_GROUPS
+from keys.models import EndUser, Owner, Secret, Team, VirtualKey
+from keys.validation import HIGHEST_PRIORITY, default_endpoint_classes, validate_aliases
 
 DAY = 86_400
 
@@ -38,56 +39,28 @@ OVERLAPS = (
     (7 * DAY, "In 7 days"),
 )
 ALREADY_ROTATED = "This key has been rotated meanwhile; its newest secret is another one now."
+MOST_SUGGESTED = 200
 
 
-def _code_area() -> forms.Textarea:
-    return forms.Textarea(attrs={"rows": 4, "class": "mono", "spellcheck": "false"})
+def known_teams() -> Iterable[tuple[str, str]]:
+    """Some teams: what keys call them, and what people do."""
+    return Team.objects.order_by("alias", "team_id").values_list("team_id", "alias")[:MOST_SUGGESTED]
 
 
-class LinesField(forms.CharField):
-    """A list of texts, one a line."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{"required": False, "widget": _code_area(), **kwargs})
-
-    def prepare_value(self, value: Any) -> Any:
-        return "\n".join(map(str, value)) if isinstance(value, list) else value
-
-    def to_python(self, value: Any) -> list[str]:  # type: ignore[override]
-        lines = value if isinstance(value, list) else (super().to_python(value) or "").splitlines()
-        return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+def known_owners() -> Iterable[tuple[str, str]]:
+    """Some owners, likewise."""
+    rows = Owner.objects.order_by("user_id").values_list("user_id", "alias", "email")[:MOST_SUGGESTED]
+    return ((user_id, alias or email or "") for user_id, alias, email in rows)
 
 
-class ObjectField(forms.JSONField):
-    """A JSON object that `check` accepts; nothing is an empty one."""
-
-    def __init__(self, *, check: Callable[[object], None], **kwargs: Any) -> None:
-        self._check = check
-        super().__init__(**{"required": False, "initial": dict, "widget": _code_area(), **kwargs})
-
-    def to_python(self, value: Any) -> Any:
-        try:
-            return super().to_python(value)
-        except (ValueError, RecursionError) as error:  # a number of 5,000 digits, 100,000 brackets
-            raise ValidationError(self.error_messages["invalid"], code="invalid") from error
-
-    def bound_data(self, data: Any, initial: Any) -> Any:
-        """What was typed, as it was typed: not all of it can be written again."""
-        return None if data is None else InvalidJSONInput(data)
-
-    def clean(self, value: Any) -> Any:
-        found = super().clean(value)
-        if found is not None:
-            self._check(found)
-        return found or {}
+def known_end_users() -> Iterable[tuple[str, str]]:
+    """Some of the end users of whom something is said, likewise."""
+    return EndUser.objects.order_by("end_user_id").values_list("end_user_id", "alias")[:MOST_SUGGESTED]
 
 
-class KeyForm(forms.ModelForm[VirtualKey]):
+class KeyForm(LimitsForm):
     """What can be changed in a key. Its state is changed by buttons, its secrets by rotation."""
 
-    models = LinesField(
-        label="Models", help_text="One model name or pattern a line, such as qwen-*. Empty allows every model."
-    )
     aliases = ObjectField(
         label="Aliases",
         check=validate_aliases,
@@ -114,10 +87,17 @@ class KeyForm(forms.ModelForm[VirtualKey]):
         widget=AdminIntegerFieldWidget,
         help_text="From -100 to 100. While all upstreams are full, calls with a higher priority go first.",
     )
-    metadata = ObjectField(
-        label="Metadata",
-        check=validate_metadata,
-        help_text='A JSON object; its list "tags" is copied to the request log.',
+    allowed_routes = LinesField(
+        label="Routes",
+        fault=route_fault,
+        help_text="Paths, one a line, such as /v1/embeddings or /vllm/*, or groups: "
+        f"{', '.join(ROUTE_GROUPS)}. Empty allows every route.",
+    )
+    allowed_ips = LinesField(
+        label="Networks",
+        fault=network_fault,
+        help_text="Addresses and networks from which the key may be used, one a line, such as 10.0.0.0/8. "
+        "Empty allows every address.",
     )
 
     class Meta:
@@ -125,27 +105,30 @@ class KeyForm(forms.ModelForm[VirtualKey]):
         fields = [
             "name",
             "user_id",
+            "team_id",
             "key_type",
             "models",
             "aliases",
             "endpoint_classes",
             "allowed_upstreams",
-            "max_parallel_requests",
+            "allowed_routes",
+            "allowed_ips",
+            *LIMITS,
             "priority",
             "metadata",
         ]
         widgets = {
             "name": AdminTextInputWidget(attrs={"autocomplete": "off"}),
-            "user_id": AdminTextInputWidget(attrs={"autocomplete": "off"}),
-            "max_parallel_requests": AdminIntegerFieldWidget(attrs={"min": 0, "placeholder": "no limit"}),
+            "user_id": SuggestInput(known_owners),
+            "team_id": SuggestInput(known_teams),
         }
-        labels = {"key_type": "Type", "max_parallel_requests": "Calls at once"}
+        labels = {"key_type": "Type"}
         help_texts = {
             "name": "What you and the logs call the key. Unique.",
-            "user_id": "Who holds the key, such as an e-mail address or a service.",
+            "user_id": "Who holds the key, such as an e-mail address or a service. The owner's limits hold too.",
+            "team_id": "The team whose limits hold too. A team that nobody has added has none.",
             "key_type": "Default and LLM API keys call the model servers. A management key calls none of them: it "
             "issues and changes keys and models over the REST API.",
-            "max_parallel_requests": "How many calls may be open at the same time. Empty means no limit.",
         }
 
     def clean_priority(self) -> int:
@@ -180,6 +163,17 @@ class IssueForm(KeyForm):
     def _expires_at(self) -> datetime | None:
         seconds = self.cleaned_data["valid_for"]
         return timezone.now() + timedelta(seconds=seconds) if seconds else None
+
+
+def key_fieldsets(key: VirtualKey | None, end: str) -> list[Fieldset]:
+    """The groups of a key's fields; `end` is the one that says until when it works."""
+    return [
+        (None, {"fields": ("name", "user_id", "team_id", "key_type")}),
+        ("What it may call", {"fields": ("models", "endpoint_classes", "aliases")}),
+        folded("Routes, networks and upstreams", ("allowed_routes", "allowed_ips", "allowed_upstreams"), key),
+        *limit_fieldsets(key, (*RATES, "priority", end)),
+        folded("Metadata", ("metadata",), key),
+    ]
 
 
 class RotateForm(forms.Form):

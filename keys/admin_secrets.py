@@ -23,8 +23,9 @@ from django.utils.http import urlencode
 
 from common.admin import log_changes
 from common.errors import GatewayError
-from keys.admin_forms import ALREADY_ROTATED, OVERLAPS, IssueForm, RotateForm
-from keys.models import KeysVersion, Secret, VirtualKey
+from keys.admin_forms import ALREADY_ROTATED, OVERLAPS, IssueForm, RotateForm, key_fieldsets
+from keys.admin_limited import counted
+from keys.models import KeysVersion, Secret, Team, VirtualKey
 
 if TYPE_CHECKING:
     _KeyAdmin = admin.ModelAdmin[VirtualKey]
@@ -38,13 +39,6 @@ MOST_ROTATED = 100  # at once: their ids stand in an address, their new secrets 
 
 class SecretsAdmin(_KeyAdmin):
     """Issues and rotates."""
-
-    add_fieldsets = (
-        (None, {"fields": ("name", "user_id", "key_type")}),
-        ("What it may call", {"fields": ("models", "aliases", "endpoint_classes", "allowed_upstreams")}),
-        ("Limits", {"fields": ("max_parallel_requests", "priority", "valid_for")}),
-        ("Metadata", {"fields": ("metadata",), "classes": ("collapse",)}),
-    )
 
     # --- Issue ------------------------------------------------------------------------------------
 
@@ -65,12 +59,14 @@ class SecretsAdmin(_KeyAdmin):
         with transaction.atomic():
             key, plain = VirtualKey.objects.issue(created_by=request.user.get_username(), **values)
             self.log_addition(request, key, [{"added": {}}])
+        self.warn_of_team(request, key.team_id)
         return self._secrets_page(request, [(key, plain)], f"{key} is ready")
 
     def _issue_page(
         self, request: HttpRequest, form: IssueForm, form_url: str, extra_context: dict[str, Any] | None
     ) -> HttpResponse:
-        form_page = helpers.AdminForm(form, self.add_fieldsets, {}, (), model_admin=self)  # type: ignore[arg-type]
+        fieldsets: Any = key_fieldsets(None, "valid_for")
+        form_page = helpers.AdminForm(form, fieldsets, {}, (), model_admin=self)
         context = {
             **self.admin_site.each_context(request),
             "title": "Issue a key",
@@ -83,6 +79,12 @@ class SecretsAdmin(_KeyAdmin):
             **(extra_context or {}),
         }
         return self.render_change_form(request, context, add=True, form_url=form_url)
+
+    def warn_of_team(self, request: HttpRequest, team_id: str | None) -> None:
+        """Says so when nobody has said what the key's team may use."""
+        if team_id and not Team.objects.filter(team_id=team_id).exists():
+            words = f"There is no team “{team_id}” yet: until you add it, the key has no limits of a team."
+            self.message_user(request, words, messages.WARNING)
 
     # --- Rotate -----------------------------------------------------------------------------------
 
@@ -109,7 +111,9 @@ class SecretsAdmin(_KeyAdmin):
         if not keys:
             return redirect("admin:keys_virtualkey_changelist")
         form = RotateForm(initial={"secret": [key.secret.pk for key in keys if key.secret]})
-        return self._page(request, "rotate", {"title": f"Rotate {counted(len(keys))}", "keys": keys, "form": form})
+        return self._page(
+            request, "rotate", {"title": f"Rotate {counted(len(keys), 'key')}", "keys": keys, "form": form}
+        )
 
     def _rotated(self, request: HttpRequest, newest: Collection[Secret], overlap: timedelta) -> HttpResponse:
         shown = {secret.pk for secret in newest}
@@ -121,10 +125,10 @@ class SecretsAdmin(_KeyAdmin):
             issued = [(key, key.rotate(overlap)) for key in due]
             log_changes(request, due, f"Rotated. Old secrets stop working: {choice}.")
         if len(issued) < len(shown):
-            self.message_user(request, f"Rotated {counted(len(issued))}. {ALREADY_ROTATED}", messages.WARNING)
+            self.message_user(request, f"Rotated {counted(len(issued), 'key')}. {ALREADY_ROTATED}", messages.WARNING)
         if not issued:
             return redirect("admin:keys_virtualkey_changelist")
-        title = f"New secret of {issued[0][0]}" if len(issued) == 1 else f"New secrets of {counted(len(issued))}"
+        title = f"New secret of {issued[0][0]}" if len(issued) == 1 else f"New secrets of {counted(len(issued), 'key')}"
         return self._secrets_page(request, issued, title)
 
     # --- The page with secrets --------------------------------------------------------------------
@@ -153,8 +157,3 @@ class SecretsAdmin(_KeyAdmin):
     def get_urls(self) -> list[URLPattern]:
         rotate = path("rotate/", self.admin_site.admin_view(self.rotate_view), name="keys_virtualkey_rotate")
         return [rotate, *super().get_urls()]
-
-
-def counted(keys: int) -> str:
-    """The number with its noun."""
-    return f"{keys} {'key' if keys == 1 else 'keys'}"

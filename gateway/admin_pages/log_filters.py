@@ -18,6 +18,8 @@ from django.utils import timezone
 
 from gateway.account.entry import MAX_LENGTHS
 from gateway.models import RequestLog, RequestLogQuerySet, outcome_choices
+from keys.admin_fields import SuggestInput
+from keys.admin_forms import known_end_users, known_owners, known_teams
 from keys.models import VirtualKey
 from upstreams.models import Upstream
 
@@ -42,6 +44,7 @@ STATUSES = (
     ("5", "5xx failed"),
     ("none", "No status"),
 )
+TEXT_COLUMNS = {"model": "model", "outcome": "outcome", "team": "team_id", "user": "user_id", "end_user": "end_user"}
 _HEX = re.compile(r"[0-9a-f]{1,32}")
 
 
@@ -65,6 +68,9 @@ class LogFilterForm(forms.Form):
     upstream = forms.CharField(label="Upstream", required=False, widget=forms.Select)
     status = forms.ChoiceField(label="Status", required=False, choices=STATUSES)
     outcome = forms.ChoiceField(label="Outcome", required=False)
+    team = forms.CharField(label="Team", required=False, max_length=MAX_LENGTHS["team_id"])
+    user = forms.CharField(label="Owner", required=False, max_length=MAX_LENGTHS["user_id"])
+    end_user = forms.CharField(label="End user", required=False, max_length=MAX_LENGTHS["end_user"])
     since = forms.DateTimeField(label="From (UTC)", required=False)
     until = forms.DateTimeField(label="To (UTC)", required=False)
 
@@ -75,6 +81,8 @@ class LogFilterForm(forms.Form):
             attrs = {"type": "datetime-local", "data-utc": "true"}
             self.fields[name].widget = forms.DateTimeInput(attrs=attrs, format="%Y-%m-%dT%H:%M")
         self.fields["outcome"].choices = [("", "Any outcome"), *outcome_choices()]  # type: ignore[attr-defined]
+        for name, known in (("team", known_teams), ("user", known_owners), ("end_user", known_end_users)):
+            self.fields[name].widget = SuggestInput(known)
         chosen = {name: str(self.data.get(name, "")) for name in ("key", "upstream")}
         self.fields["key"].widget.choices = _key_choices(chosen["key"])
         self.fields["upstream"].widget.choices = _upstream_choices(chosen["upstream"])
@@ -95,9 +103,9 @@ class LogFilterForm(forms.Form):
         for name, column in (("key", "key_id"), ("upstream", "upstream_id")):
             if name in chosen:
                 rows = rows.filter(**_reference(column, chosen[name]))
-        for name in ("model", "outcome"):
+        for name, column in TEXT_COLUMNS.items():
             if name in chosen:
-                rows = rows.filter(**{name: chosen[name]})
+                rows = rows.filter(**{column: chosen[name]})
         if "q" in chosen:
             rows = rows.filter(pk__in=ids_like(chosen["q"]))
         if "status" not in chosen:

@@ -36,6 +36,7 @@ class Group:
 # By what admins do, most often first. A model that is not named here comes last, under "More".
 NAVIGATION = (
     ("Gateway", {"keys.VirtualKey": "key", "upstreams.Upstream": "server", "gateway.RequestLog": "log"}),
+    ("Who calls", {"keys.Team": "team", "keys.Owner": "owner", "keys.EndUser": "person"}),
     ("Routing", {"upstreams.ModelAlias": "alias", "upstreams.Routing": "route"}),
     ("People", {"auth.User": "user", "auth.Group": "group"}),
 )

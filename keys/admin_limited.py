@@ -1,0 +1,187 @@
+"""What the admin pages of keys, teams, owners and end users share: budgets, block and unblock, reset of the spend.
+
+Writes go through the models, which bump the version, and into Django's history.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+
+from common.admin import FiltersOnly, changeable, log_changes
+from keys.admin_budgets import BAR, Row, SpendChangeList, budget_cell, spend_of
+from keys.limit_words import dollars, in_short
+from keys.models import KeysVersion
+from keys.spending import set_spent
+
+if TYPE_CHECKING:
+    _Admin = admin.ModelAdmin[Any]
+else:
+    _Admin = admin.ModelAdmin
+
+
+class ExactFilter(admin.SimpleListFilter):
+    """One value of a column, which a link names: it is shown when it is set, and offers no others."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        value = self.value()
+        return [(value, value)] if value else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if not value:
+            return queryset
+        return queryset.none() if "\0" in value else queryset.filter(**{str(self.parameter_name): value})
+
+
+class LimitedAdmin(FiltersOnly, _Admin):
+    """Rows that have limits, can be blocked, and spend."""
+
+    noun: ClassVar[str]
+    actions: Any = ("block", "unblock")
+
+    # --- The list ---------------------------------------------------------------------------------
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return SpendChangeList
+
+    @admin.display(description="budget")
+    def budget(self, row: Any) -> SafeString | str | None:
+        return budget_cell(row.spend)
+
+    @admin.display(description="limits")
+    def limits(self, row: Any) -> str | None:
+        return in_short(row) or None
+
+    # --- Buttons ----------------------------------------------------------------------------------
+
+    @admin.action(description="Block", permissions=["change"])
+    def block(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._set_blocked(request, queryset, blocked=True)
+
+    @admin.action(description="Unblock", permissions=["change"])
+    def unblock(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._set_blocked(request, queryset, blocked=False)
+
+    def _set_blocked(self, request: HttpRequest, rows: QuerySet[Any], *, blocked: bool) -> None:
+        word = "Blocked" if blocked else "Unblocked"
+        with transaction.atomic():
+            KeysVersion.bump()
+            changed = [row for row in rows if row.blocked != blocked]
+            found = self._rows().filter(pk__in=[row.pk for row in changed])
+            found.update(blocked=blocked, updated_at=timezone.now())
+            log_changes(request, changed, f"{word}.")
+        level = messages.SUCCESS if changed else messages.WARNING
+        self.message_user(request, f"{word} {counted(len(changed), self.noun)}.", level)
+
+    @method_decorator(require_POST)
+    def set_blocked_view(self, request: HttpRequest, object_id: int, *, blocked: bool) -> HttpResponseRedirect:
+        """The buttons on a row's page."""
+        row = changeable(self, request, object_id)
+        self._set_blocked(request, self.get_queryset(request).filter(pk=row.pk), blocked=blocked)
+        return redirect(self._name("change"), row.pk)
+
+    @method_decorator(require_POST)
+    def reset_spend_view(self, request: HttpRequest, object_id: int) -> HttpResponseRedirect:
+        """Begins the budgets in money anew."""
+        changeable(self, request, object_id)
+        with transaction.atomic():
+            KeysVersion.bump()  # whoever resets or changes it at the same time waits here
+            row = changeable(self, request, object_id)
+            spent = dollars(spend_of(row).units)
+            set_spent(row, 0)
+            log_changes(request, [row], f"Reset the spend, which was {spent}.")
+        self.message_user(request, f"The spend of {row} starts at zero; it was {spent}.", messages.SUCCESS)
+        return redirect(self._name("change"), row.pk)
+
+    # --- Add, change and delete -------------------------------------------------------------------
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """As usual; but a writer holds the version's lock from the checks on, so that a name that is free stays so."""
+        if request.method != "POST":
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        with transaction.atomic():
+            KeysVersion.bump()
+            return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        context = self.facts(request, row) if row is not None else {}
+        return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
+
+    def facts(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """What a row's page shows beside its form."""
+        return {
+            "title": str(row),
+            "subtitle": None,
+            "show_save_and_add_another": False,
+            "spend": spend_of(cast("Row", row)),
+            "bar": BAR,
+            "url_names": {verb: self._name(verb) for verb in ("block", "unblock", "reset_spend", "history")},
+        }
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # noqa: FBT001
+        if not change:
+            obj.created_by = request.user.get_username()
+            obj.save()
+        # Only what was edited: a block or a last use that was written meanwhile must stay.
+        elif form.changed_data:
+            obj.save(update_fields=form.changed_data)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._rows().filter(pk__in=[row.pk for row in queryset]).delete()
+
+    def _rows(self) -> QuerySet[Any]:
+        rows: QuerySet[Any] = self.model._default_manager.all()
+        return rows
+
+    def _name(self, verb: str) -> str:
+        return f"admin:{self.opts.app_label}_{self.opts.model_name}_{verb}"
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        name = f"{self.opts.app_label}_{self.opts.model_name}"
+        blocked = view(self.set_blocked_view)
+        reset = view(self.reset_spend_view)
+        return [
+            path("<int:object_id>/block/", blocked, {"blocked": True}, name=f"{name}_block"),
+            path("<int:object_id>/unblock/", blocked, {"blocked": False}, name=f"{name}_unblock"),
+            path("<int:object_id>/reset_spend/", reset, name=f"{name}_reset_spend"),
+            *super().get_urls(),
+        ]
+
+
+def counted(number: int, noun: str) -> str:
+    """The number with its noun."""
+    return f"{number} {noun if number == 1 else noun + 's'}"
+
+
+def page_of(request: HttpRequest, row: Any) -> str:
+    """The address of the row's page; empty for who may not see it."""
+    name = f"{row._meta.app_label}_{row._meta.model_name}"
+    if not request.user.has_perm(f"{row._meta.app_label}.view_{row._meta.model_name}"):
+        return ""
+    return reverse(f"admin:{name}_change", args=[row.pk])
