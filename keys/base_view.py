@@ -6,6 +6,7 @@ Belongs to the control plane: it looks keys up in the database, not in the regis
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, cast
 
 from django.conf import settings
@@ -89,5 +90,8 @@ class ManagementView(APIView):
 
     def fields(self, serializer_class: type[strict.StrictSerializer]) -> dict[str, Any]:
         """The validated fields of the body. Raises InvalidRequest."""
-        given = dict(cast("dict[str, Any]", self.request.data))
+        return self.validated(serializer_class, dict(cast("dict[str, Any]", self.request.data)))
+
+    def validated(self, serializer_class: type[strict.StrictSerializer], given: Mapping[str, Any]) -> dict[str, Any]:
+        """The validated fields of an object. Raises InvalidRequest."""
         return strict.validate(serializer_class, given, lenient=settings.LENIENT_KEY_API)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+import re
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +22,8 @@ SMALLEST_BUDGET = Decimal("0.00000001")
 
 IN_METADATA = ("model_rpm_limit", "model_tpm_limit")
 """The limits that LiteLLM keeps inside `metadata`."""
+
+_nothing = re.compile(r"0+(?:mo|[smhdw])?")
 
 # LiteLLM's words for lists of models. A team's list holds for its keys in any case.
 _ALL_MODELS = {"all-team-models", "all-proxy-models"}
@@ -75,6 +78,16 @@ class Lifetime(serializers.Field[datetime | None, str, Any, Any]):
             return expiry(data if isinstance(data, str) else "", timezone.now())
         except ValueError:
             self.fail("invalid")
+
+
+class GracePeriod(Lifetime):
+    """How long replaced secrets work on: a duration. Null, "" and a number of 0 (`0s`) are no time at all."""
+
+    def to_internal_value(self, data: object) -> timedelta:  # type: ignore[override]
+        if isinstance(data, str) and (not data or _nothing.fullmatch(data)):
+            return timedelta(0)
+        end = super().to_internal_value(data)
+        return end - timezone.now() if end else timedelta(0)
 
 
 class ModelName(StrictText):
@@ -144,6 +157,37 @@ class Metadata(serializers.DictField):
         if len(json.dumps(data)) > LONGEST_METADATA:
             raise serializers.ValidationError(f"Longer than {LONGEST_METADATA} characters of JSON.")
         return data
+
+
+class BudgetLimits(serializers.JSONField):
+    """A list of budgets. When one starts anew, which LiteLLM's answers tell, is not for the caller to say."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        budgets = super().to_internal_value(data)
+        if not isinstance(budgets, list):
+            return budgets
+        return [_without(one, "reset_at") if isinstance(one, dict) else one for one in budgets]
+
+
+class ModelBudgets(serializers.JSONField):
+    """Models and a budget for each, in either of LiteLLM's spellings."""
+
+    _names = {"max_budget": "budget_limit", "budget_duration": "time_period"}
+
+    def to_internal_value(self, data: Any) -> Any:
+        budgets = super().to_internal_value(data)
+        if not isinstance(budgets, dict):
+            return budgets
+        return {model: self._spelt(one) for model, one in budgets.items()}
+
+    def _spelt(self, budget: Any) -> Any:
+        if not isinstance(budget, dict):
+            return budget
+        return {self._names.get(name, name): value for name, value in _without(budget, "reset_at").items()}
+
+
+def _without(budget: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in budget.items() if key != name}
 
 
 def _check_limits_inside(name: str, value: object) -> None:

@@ -12,7 +12,18 @@ from typing import Any
 
 from rest_framework import serializers
 
-from keys.fields import IN_METADATA, Dollars, Metadata, ModelList, StrictBoolean, StrictInteger, StrictText, Tags
+from keys.fields import (
+    IN_METADATA,
+    BudgetLimits,
+    Dollars,
+    Metadata,
+    ModelBudgets,
+    ModelList,
+    StrictBoolean,
+    StrictInteger,
+    StrictText,
+    Tags,
+)
 from keys.models.limited import Limited
 from keys.spending import Spending
 from keys.strict import StrictSerializer
@@ -47,8 +58,8 @@ def optional(field: type[serializers.Field[Any, Any, Any, Any]], **options: Any)
     return field(required=False, allow_null=True, **options)
 
 
-def _checked(check: Callable[[object], None]) -> Any:
-    return optional(serializers.JSONField, validators=[check])
+def _checked(check: Callable[[object], None], field: type[serializers.JSONField] = serializers.JSONField) -> Any:
+    return optional(field, validators=[check])
 
 
 def _count(largest: int = LARGEST_INTEGER) -> Any:
@@ -73,8 +84,8 @@ class LimitFields(StrictSerializer):
     model_tpm_limit = _checked(validate_model_limits)
     max_budget = optional(Dollars)
     budget_duration = _period()
-    budget_limits = _checked(validate_budget_limits)
-    model_max_budget = _checked(validate_model_budgets)
+    budget_limits = _checked(validate_budget_limits, BudgetLimits)
+    model_max_budget = _checked(validate_model_budgets, ModelBudgets)
     soft_budget = optional(Dollars)
     token_budget = _count(LARGEST_TOKENS)
     token_budget_duration = _period()

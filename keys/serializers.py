@@ -11,9 +11,10 @@ from typing import Any
 
 from rest_framework import serializers
 
+from common.errors import InvalidRequest
 from keys import crypto
 from keys.errors import FieldMissing
-from keys.fields import Dollars, KeyType, Lifetime, StrictInteger, StrictText
+from keys.fields import Dollars, GracePeriod, KeyType, Lifetime, StrictInteger, StrictText
 from keys.identity import DEFAULT, ENDPOINT_CLASSES
 from keys.limit_fields import LimitFields, limit_columns, optional
 from keys.models import VirtualKey
@@ -30,10 +31,13 @@ from keys.validation import (
 
 __all__ = [
     "LARGEST_INTEGER",
-    "DeleteKeys",
+    "BulkUpdate",
     "GenerateKey",
     "KeyReference",
-    "ListQuery",
+    "KeysReference",
+    "RegenerateKey",
+    "ResetSpend",
+    "ServiceAccountKey",
     "StrictSerializer",
     "UpdateKey",
     "columns",
@@ -41,6 +45,7 @@ __all__ = [
 ]
 
 MOST_ITEMS = 1_000
+MOST_UPDATES = 500  # as LiteLLM
 
 # LiteLLM's fields that have no effect here.
 INERT_FIELDS = frozenset(
@@ -51,12 +56,6 @@ INERT_FIELDS = frozenset(
     guardrails mcp_rpm_limit object_permission organization_id permissions policies project_id prompts
     rotation_interval router_settings rpm_limit_type send_invite_email tag_rpm_limit temp_budget_expiry
     temp_budget_increase throttle_on_budget_exceeded tpd_limit tpm_limit_type
-    """.split()
-)
-INERT_QUERY = frozenset(
-    """
-    access_group_id agent_id expand expires include_created_by_keys include_team_keys organization_id project_id
-    search status substring_matching team_id
     """.split()
 )
 
@@ -83,19 +82,41 @@ class KeyFields(LimitFields):
 class GenerateKey(KeyFields):
     """POST /key/generate."""
 
-    key = StrictText(required=False, allow_null=True, max_length=crypto.LONGEST_KEY)
+    key = optional(StrictText, max_length=crypto.LONGEST_KEY)
+
+
+class ServiceAccountKey(GenerateKey):
+    """POST /key/service-account/generate: a key of a team, without an owner."""
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs.get("team_id"):
+            raise InvalidRequest("team_id is required for service account keys.", param="team_id")
+        if attrs.get("user_id"):
+            raise InvalidRequest("user_id: A service account key has no owner; leave it out.", param="user_id")
+        return attrs
 
 
 class UpdateKey(KeyFields):
     """POST /key/update: `key`, or else `key_alias`, says which key."""
 
-    key = StrictText(required=False, allow_null=True, max_length=crypto.LONGEST_KEY)
-    duration = Lifetime(required=False, allow_null=True, can_be_never=True)
+    key = optional(StrictText, max_length=crypto.LONGEST_KEY)
+    duration = optional(Lifetime, can_be_never=True)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not attrs.get("key") and not attrs.get("key_alias"):
             raise FieldMissing("key: Name the key by key or key_alias.", param="key")
         return attrs
+
+
+class RegenerateKey(KeyFields):
+    """POST /key/regenerate and /key/{key}/regenerate: a new secret, and changes as of /key/update."""
+
+    inert = INERT_FIELDS | {"new_master_key"}
+
+    key = optional(StrictText, max_length=crypto.LONGEST_KEY)
+    duration = optional(Lifetime, can_be_never=True)
+    new_key = optional(StrictText, max_length=crypto.LONGEST_KEY)
+    grace_period = optional(GracePeriod)
 
 
 class KeyReference(StrictSerializer):
@@ -104,13 +125,11 @@ class KeyReference(StrictSerializer):
     key = StrictText(max_length=crypto.LONGEST_KEY)
 
 
-class DeleteKeys(StrictSerializer):
-    """POST /key/delete."""
+class KeysReference(StrictSerializer):
+    """POST /key/delete and /v2/key/info."""
 
-    keys = serializers.ListField(
-        child=StrictText(max_length=crypto.LONGEST_KEY), required=False, allow_null=True, max_length=MOST_ITEMS
-    )
-    key_aliases = serializers.ListField(child=StrictText(), required=False, allow_null=True, max_length=MOST_ITEMS)
+    keys = optional(serializers.ListField, child=StrictText(max_length=crypto.LONGEST_KEY), max_length=MOST_ITEMS)
+    key_aliases = optional(serializers.ListField, child=StrictText(), max_length=MOST_ITEMS)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not attrs.get("keys") and not attrs.get("key_aliases"):
@@ -118,31 +137,16 @@ class DeleteKeys(StrictSerializer):
         return attrs
 
 
-class ListQuery(StrictSerializer):
-    """GET /key/list."""
+class BulkUpdate(StrictSerializer):
+    """POST /key/bulk_update: what would be bodies of /key/update."""
 
-    inert = INERT_QUERY
-    sortable = {
-        "created_at": "created_at",
-        "updated_at": "updated_at",
-        "key_alias": "name",
-        "user_id": "user_id",
-        "expires": "expires_at",
-    }
+    keys = serializers.ListField(child=serializers.JSONField(), min_length=1, max_length=MOST_UPDATES)
 
-    page = serializers.IntegerField(default=1, min_value=1, max_value=1_000_000)
-    size = serializers.IntegerField(default=10, min_value=1, max_value=100)
-    user_id = serializers.CharField(required=False, allow_blank=True, max_length=255)
-    key_alias = serializers.CharField(required=False, allow_blank=True, max_length=255)
-    key_hash = serializers.CharField(required=False, allow_blank=True, max_length=crypto.LONGEST_KEY)
-    return_full_object = serializers.BooleanField(default=False)
-    sort_by = serializers.ChoiceField(list(sortable), default="created_at")
-    sort_order = serializers.ChoiceField(["asc", "desc"], default="desc")
 
-    def _is_empty(self, name: str, value: object) -> bool:
-        # There are no teams, and who reads this list sees every key: both answers mean the same.
-        is_moot = name in {"include_team_keys", "include_created_by_keys"}
-        return is_moot or str(value).lower() in {"", "false"}
+class ResetSpend(StrictSerializer):
+    """POST /key/{key}/reset_spend."""
+
+    reset_to = Dollars()
 
 
 # What null makes of a column; None where nothing stands here.

@@ -52,7 +52,7 @@ def validate(
         return dict(serializer.validated_data)
     name, errors = next(iter(serializer.errors.items()))
     detail = _first(errors)
-    is_422 = detail.code == "required" or name in {"page", "size"}
+    is_422 = detail.code == "required" or name in {"page", "size", "page_size"}
     raise (FieldMissing if is_422 else InvalidRequest)(f"{name}: {detail}", param=str(name))
 
 

@@ -201,11 +201,17 @@ class VirtualKey(Limited):
         self.blocked = False
         self.save(update_fields=["blocked"])
 
-    def rotate(self, overlap: timedelta) -> str:
-        """Gives the key a new secret and returns its plain text. Old ones die after `overlap`, at once for zero."""
-        plain = crypto.generate()
+    def rotate(self, overlap: timedelta, secret: str | None = None) -> str:
+        """Gives the key a new secret and returns its plain text. Old ones die after `overlap`, at once for zero.
+
+        `secret` is the admin's own text. Raises SecretRefused and SecretTaken.
+        """
+        plain = crypto.generate() if secret is None else secret
+        if not crypto.is_well_formed(plain):
+            raise SecretRefused
         with transaction.atomic():
             self.save(update_fields=[])
+            Secret.objects.ensure_free(plain)
             now = timezone.now()
             old = self.secrets.all()
             if overlap > timedelta(0):

@@ -2,4 +2,6 @@
 
 from django.urls import include, path
 
-urlpatterns = [path("key/", include("keys.urls"))]
+from keys.urls import v2_urlpatterns
+
+urlpatterns = [path("key/", include("keys.urls")), path("v2/key/", include(v2_urlpatterns))]
