@@ -1,0 +1,437 @@
+"""Tests of `/team/…`, and of what teams, users and customers have in common."""
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from keys.limits import spend_counter
+from keys.models import EndUser, Owner, SpendWindow, Team, VirtualKey
+from keys.spending import party_named
+from tests.keys.groups import Groups, error
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.keys.groups")]
+
+USD = 10_000_000_000
+POSTS = """
+    team/new team/update team/delete team/block team/unblock team/member_add team/member_delete
+    user/new user/update user/delete
+    customer/new customer/update customer/delete customer/block customer/unblock end_user/new
+    """.split()
+GETS = """
+    team/info team/list v2/team/list user/info user/list customer/info customer/list end_user/list
+    """.split()
+MAKE = {"team": ("team_id", "team/new"), "user": ("user_id", "user/new"), "customer": ("user_id", "customer/new")}
+each_kind = pytest.mark.parametrize("kind", list(MAKE))
+
+
+@pytest.fixture
+def groups(client):
+    return Groups(client)
+
+
+def spend(row, amount, now=None):
+    counter, _ = spend_counter(party_named(row), (now or timezone.now()).timestamp())
+    SpendWindow.objects.update_or_create(counter=counter, defaults={"used": amount, "updated_at": timezone.now()})
+
+
+def make(groups, kind, **fields):
+    name, path = MAKE[kind]
+    return groups.made(path, **{name: "one", **fields})
+
+
+def info(groups, kind, ident="one"):
+    path, name = {
+        "team": ("team/info", "team_id"),
+        "user": ("user/info", "user_id"),
+        "customer": ("customer/info", "end_user_id"),
+    }[kind]
+    shown = groups.seen(path, **{name: ident})
+    return shown.get("team_info") or shown.get("user_info") or shown
+
+
+def row_of(kind):
+    return {"team": Team, "user": Owner, "customer": EndUser}[kind].objects.get()
+
+
+# --- Who may call
+
+
+@pytest.mark.parametrize("path", POSTS)
+def test_a_virtual_key_may_not_write(groups, path):
+    key = groups.made("key/generate")["key"]
+    assert error(groups.post(path, key=key))[:2] == (401, "auth_error")
+
+
+@pytest.mark.parametrize("path", GETS)
+def test_a_virtual_key_may_not_read(groups, path):
+    key = groups.made("key/generate")["key"]
+    assert error(groups.get(path, key=key))[:2] == (401, "auth_error")
+
+
+@each_kind
+def test_a_management_key_may(groups, kind):
+    key = groups.made("key/generate", key_type="management", key_alias="ci")["key"]
+    name, path = MAKE[kind]
+    answer = groups.post(path, key=key, **{name: "one"})
+    assert (answer.status_code, answer.json()["created_by"]) == (200, "management key ci")
+
+
+# --- What all have in common
+
+LIMITS = {
+    "rpm_limit": 5,
+    "tpm_limit": 1000,
+    "max_parallel_requests": 2,
+    "model_rpm_limit": {"qwen-*": 3},
+    "model_tpm_limit": {"qwen-*": 300},
+    "max_budget": 10.5,
+    "budget_duration": "30d",
+    "budget_limits": [{"budget_duration": "1h", "max_budget": 2}],
+    "model_max_budget": {"qwen-*": {"budget_limit": 1, "time_period": "1d"}},
+    "soft_budget": 8.0,
+    "token_budget": 10_000,
+    "token_budget_duration": "1d",
+    "shadow_limits": ["rpm_limit"],
+    "models": ["qwen-*"],
+    "blocked": True,
+}
+
+
+@each_kind
+def test_limits_are_kept_and_told(groups, kind):
+    make(groups, kind, **LIMITS)
+    shown = info(groups, kind)
+    assert {name: shown[name] for name in LIMITS} == LIMITS
+    assert shown["budget_reset_at"].endswith("-01T00:00:00+00:00")
+    row_of(kind).full_clean()
+
+
+@each_kind
+def test_omitted_fields_stay_and_null_clears(groups, kind):
+    make(groups, kind, **LIMITS, metadata={"a": 1})
+    name, path = MAKE[kind]
+    cleared = dict.fromkeys([*(set(LIMITS) - {"rpm_limit"}), "metadata"])
+    groups.made(path.replace("new", "update"), **{name: "one"}, **cleared)
+    shown = info(groups, kind)
+    assert shown["rpm_limit"] == 5
+    empty = {"models": [], "metadata": {}, "blocked": False, "model_max_budget": {}, "shadow_limits": []}
+    assert {key: shown[key] for key in cleared} == {key: empty.get(key) for key in cleared}
+
+
+@each_kind
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("rpm_limit", -1),
+        ("rpm_limit", "5"),
+        ("max_budget", "much"),
+        ("max_budget", -1),
+        ("budget_duration", "30"),
+        ("models", "qwen"),
+        ("blocked", "yes"),
+        ("metadata", []),
+        ("model_max_budget", {"m": 5}),
+        ("shadow_limits", ["nothing"]),
+        ("spend", -1),
+        ("no_such_field", 1),
+        ("tpd_limit", 5),
+        ("guardrails", ["pii"]),
+        ("budget_id", "free"),
+    ],
+)
+def test_a_bad_field_is_named(groups, kind, field, value):
+    name, path = MAKE[kind]
+    for target in (path, path.replace("new", "update")):
+        assert error(groups.post(target, **{name: "one", field: value})) == (400, "invalid_request_error", field)
+
+
+@each_kind
+def test_a_field_of_litellm_without_effect_may_be_empty(groups, kind):
+    make(groups, kind, tpd_limit=None, guardrails=[], object_permission={}, budget_id="")
+
+
+@each_kind
+def test_unknown_fields_are_ignored_where_that_is_wanted(groups, kind, settings):
+    settings.LENIENT_KEY_API = True
+    make(groups, kind, no_such_field=1)
+    name, path = MAKE[kind]
+    assert groups.post(path, **{name: "two", "tpd_limit": 5}).status_code == 400
+
+
+@each_kind
+def test_both_spellings_of_a_models_budget_are_understood(groups, kind):
+    make(groups, kind, model_max_budget={"m": {"max_budget": 1, "budget_duration": "1d"}})
+    assert info(groups, kind)["model_max_budget"] == {"m": {"budget_limit": 1, "time_period": "1d"}}
+
+
+@each_kind
+def test_what_was_spent_is_told(groups, kind):
+    make(groups, kind)
+    spend(row_of(kind), 5 * USD // 2)
+    assert info(groups, kind)["spend"] == 2.5
+
+
+@each_kind
+def test_spend_can_be_set(groups, kind):
+    make(groups, kind, spend=3)
+    assert info(groups, kind)["spend"] == 3.0
+    name, path = MAKE[kind]
+    groups.made(path.replace("new", "update"), **{name: "one", "spend": 0})
+    assert info(groups, kind)["spend"] == 0.0
+
+
+@each_kind
+def test_who_comes_after_one_of_the_same_name_begins_anew(groups, kind):
+    make(groups, kind, spend=3)
+    path = f"{kind}/delete"
+    groups.made(path, **{"team_ids" if kind == "team" else "user_ids": ["one"]})
+    make(groups, kind)
+    assert info(groups, kind)["spend"] == 0.0
+
+
+@each_kind
+def test_every_write_is_in_the_history(groups, kind):
+    name, path = MAKE[kind]
+    groups.post(path, headers={"litellm-changed-by": "ada"}, **{name: "one"})
+    groups.made(path.replace("new", "update"), **{name: "one", "rpm_limit": 7, "spend": 1.5})
+    groups.made(f"{kind}/delete", **{"team_ids" if kind == "team" else "user_ids": ["one"]})
+    lines = LogEntry.objects.filter(content_type__model=row_label(kind)).order_by("pk")
+    said = [line.change_message for line in lines]
+    assert said[0] == "Made through the key API. litellm-changed-by: ada"
+    assert said[1] == "Changed rpm_limit (null → 7) and set the spend to 1.5 through the key API."
+    assert said[2] == "Deleted through the key API."
+    assert {line.user.username for line in lines} == {"master key"}
+
+
+def row_label(kind):
+    return {"team": "team", "user": "owner", "customer": "enduser"}[kind]
+
+
+@each_kind
+def test_a_refused_write_leaves_nothing(groups, kind):
+    make(groups, kind)
+    name, path = MAKE[kind]
+    groups.post(path, **{name: "one", "rpm_limit": 5})
+    assert info(groups, kind)["rpm_limit"] is None
+    assert LogEntry.objects.filter(content_type__model=row_label(kind)).count() == 1
+
+
+@each_kind
+def test_what_there_is_not_is_404(groups, kind):
+    name, path = MAKE[kind]
+    ids = {"team_ids" if kind == "team" else "user_ids": ["nobody"]}
+    read = "end_user_id" if kind == "customer" else name
+    for answer in (
+        groups.post(path.replace("new", "update"), **{name: "nobody"}),
+        groups.post(f"{kind}/delete", **ids),
+        groups.get(f"{kind}/info", **{read: "nobody"}),
+    ):
+        assert error(answer)[:2] == (404, "not_found_error")
+
+
+@each_kind
+def test_a_delete_is_all_or_none(groups, kind):
+    make(groups, kind)
+    ids = {"team_ids" if kind == "team" else "user_ids": ["one", "nobody"]}
+    assert groups.post(f"{kind}/delete", **ids).status_code == 404
+    assert row_of(kind)
+
+
+@each_kind
+@pytest.mark.parametrize("given", [None, [], [1], "one"])
+def test_a_delete_of_nothing_is_refused(groups, kind, given):
+    name = "team_ids" if kind == "team" else "user_ids"
+    assert error(groups.post(f"{kind}/delete")) == (422, "invalid_request_error", name)
+    assert error(groups.post(f"{kind}/delete", **{name: given})) == (400, "invalid_request_error", name)
+
+
+@each_kind
+def test_an_info_of_nothing_is_422(groups, kind):
+    assert error(groups.get(f"{kind}/info"))[0] == 422
+
+
+def test_lists_ask_the_database_as_often_for_many_as_for_one(groups):
+    def queries():
+        found = []
+        for path in ("team/list", "v2/team/list", "user/list", "customer/list", "user/info", "team/info"):
+            with CaptureQueriesContext(
+                connection,
+            ) as captured:
+                groups.seen(path, **({"user_id": "u0"} if path == "user/info" else {}), **_team(path))
+            found.append(len(captured))
+        return found
+
+    def _team(path):
+        return {"team_id": "t0"} if path == "team/info" else {}
+
+    def add(number):
+        groups.made("team/new", team_id=f"t{number}", members=[f"u{number}", "u0"])
+        groups.made("user/new", user_id=f"u{number}", team_id=f"t{number}")
+        groups.made("key/generate", user_id="u0", team_id="t0")
+        groups.made("customer/new", user_id=f"c{number}", max_budget=1)
+
+    add(0)
+    before = queries()
+    for number in range(1, 6):
+        add(number)
+    assert queries() == before
+
+
+# --- Teams
+
+
+def test_a_team_gets_an_id(groups):
+    made = groups.made("team/new", team_alias="Research")
+    assert (len(made["team_id"]), made["team_alias"], made["blocked"]) == (36, "Research", False)
+    assert made["members_with_roles"] == made["models"] == made["admins"] == []
+    assert made["rpm_limit"] is made["max_budget"] is made["organization_id"] is None
+    assert groups.made("team/new", team_id=" ")["team_id"] != made["team_id"]
+
+
+def test_an_id_is_given_once(groups):
+    groups.made("team/new", team_id="t")
+    assert error(groups.post("team/new", team_id="t")) == (400, "bad_request_error", "team_id")
+
+
+def test_a_team_is_changed(groups):
+    groups.made("team/new", team_id="t", team_alias="Old", rpm_limit=1)
+    changed = groups.made("team/update", team_id="t", team_alias="New")
+    assert changed["team_id"] == "t"
+    assert (changed["data"]["team_alias"], changed["data"]["rpm_limit"]) == ("New", 1)
+    assert groups.made("team/update", team_id="t", team_alias=None)["data"]["team_alias"] is None
+
+
+def test_a_team_is_blocked_and_unblocked(groups):
+    groups.made("team/new", team_id="t")
+    assert groups.made("team/block", team_id="t")["blocked"] is True
+    assert groups.made("team/unblock", team_id="t")["blocked"] is False
+    assert error(groups.post("team/block", team_id="no")) == (404, "not_found_error", "team_id")
+
+
+def test_a_team_is_shown_with_its_keys(groups):
+    groups.made("team/new", team_id="t")
+    keys = [groups.made("key/generate", team_id="t")["token"] for _ in range(3)]
+    groups.made("key/generate")
+    shown = groups.seen("team/info", team_id="t")
+    assert [key["token"] for key in shown["keys"]] == keys[::-1]
+    assert shown["team_info"]["keys_count"] == 3
+    assert len(groups.seen("team/info", team_id="t", key_limit=2)["keys"]) == 2
+
+
+def test_a_team_goes_with_its_keys(groups):
+    groups.made("team/new", team_id="t")
+    groups.made("key/generate", team_id="t", key_alias="theirs")
+    groups.made("key/generate", key_alias="another")
+    assert groups.made("team/delete", team_ids=["t", "t"]) == {"deleted_teams": ["t"]}
+    assert [key.name for key in VirtualKey.objects.all()] == ["another"]
+    assert LogEntry.objects.filter(object_repr="theirs", change_message__startswith="Deleted with its team").exists()
+
+
+def test_a_management_key_neither_sees_nor_deletes_one_through_its_team(groups):
+    manager = groups.made("key/generate", key_type="management")["key"]
+    groups.made("team/new", team_id="t")
+    groups.made("key/generate", key_type="management", team_id="t")
+    shown = groups.get("team/info", team_id="t", key=manager).json()
+    assert (shown["keys"], shown["team_info"]["keys_count"]) == ([], 0)
+    refused = groups.post("team/delete", team_ids=["t"], key=manager)
+    assert error(refused)[:2] == (403, "management_key_access_denied")
+    assert Team.objects.exists()
+
+
+def member(user_id=None, email=None, role="user"):
+    return {"user_id": user_id, "user_email": email, "role": role}
+
+
+def test_members_are_kept(groups):
+    people = [member("ada", role="admin"), member(email="bob@example.org")]
+    made = groups.made("team/new", team_id="t", members_with_roles=people)
+    assert made["members_with_roles"] == people
+    assert (made["admins"], made["members"]) == (["ada"], [])
+    changed = groups.made("team/update", team_id="t", admins=[], members=["cy"])["data"]
+    assert changed["members_with_roles"] == [member("cy")]
+    assert groups.made("team/update", team_id="t", members_with_roles=None)["data"]["members_with_roles"] == []
+
+
+def test_members_come_and_go(groups):
+    groups.made("team/new", team_id="t")
+    groups.made("team/member_add", team_id="t", member={"user_id": "ada", "role": "admin"})
+    added = groups.made("team/member_add", team_id="t", member=[{"user_id": "bob"}, {"user_id": "ada"}])
+    assert added["members_with_roles"] == [member("ada"), member("bob")]
+    left = groups.made("team/member_delete", team_id="t", user_id="ada")
+    assert left["members_with_roles"] == [member("bob")]
+    assert error(groups.post("team/member_delete", team_id="t", user_id="ada"))[0] == 404
+    assert error(groups.post("team/member_delete", team_id="t"))[0] == 422
+
+
+@pytest.mark.parametrize(
+    "people", [[{"role": "user"}], [{"user_id": "a", "role": "owner"}], ["a"], [{"user_id": "a", "x": 1}]]
+)
+def test_a_member_that_is_none_is_refused(groups, people):
+    assert groups.post("team/new", members_with_roles=people).status_code == 400
+
+
+def test_members_that_an_admin_wrote_otherwise_are_read(groups):
+    Team.objects.create(team_id="t", members=["ada", {"user_id": "bob", "role": "admin"}, 5, {}])
+    assert groups.seen("team/info", team_id="t")["team_info"]["members_with_roles"] == [
+        member("ada"),
+        member("bob", role="admin"),
+    ]
+
+
+def test_teams_are_listed(groups):
+    groups.made("team/new", team_id="b", team_alias="Beta", members=["ada"])
+    groups.made("team/new", team_id="a", team_alias="Alpha")
+    groups.made("key/generate", team_id="b")
+    answer = groups.get("team/list")
+    assert [(team["team_id"], team["keys_count"]) for team in answer.json()] == [("a", 0), ("b", 1)]
+    assert answer["X-Total-Count"] == "2"
+    assert [team["team_id"] for team in groups.seen("team/list", user_id="ada")] == ["b"]
+    assert [team["team_id"] for team in groups.seen("team/list", page=2, page_size=1)] == ["b"]
+
+
+def test_teams_are_listed_in_pages(groups):
+    for number in range(3):
+        groups.made("team/new", team_id=f"t{number}", team_alias=f"Team {number}", members=["ada", "bob"])
+    page = groups.seen("v2/team/list", page=2, page_size=2)
+    assert [team["team_id"] for team in page.pop("teams")] == ["t0"]
+    assert page == {"total": 3, "page": 2, "page_size": 2, "total_pages": 2}
+    assert groups.seen("v2/team/list")["teams"][0]["members_count"] == 2
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"team_id": "b"}, ["b"]),
+        ({"team_alias": "ALPH"}, ["a"]),
+        ({"search": "b"}, ["b"]),
+        ({"search": "eta"}, ["b"]),
+        ({"search": "a", "search_team_id_match": "prefix"}, ["b", "a"]),
+        ({"user_id": "ada"}, ["a"]),
+        ({"sort_by": "team_id"}, ["a", "b"]),
+        ({"sort_by": "team_alias", "sort_order": "desc"}, ["b", "a"]),
+        ({"organization_id": ""}, ["b", "a"]),
+    ],
+)
+def test_teams_are_sought(groups, query, found):
+    groups.made("team/new", team_id="a", team_alias="Alpha", members=["ada"])
+    groups.made("team/new", team_id="b", team_alias="Beta")
+    assert [team["team_id"] for team in groups.seen("v2/team/list", **query)["teams"]] == found
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "status"),
+    [
+        ("v2/team/list", {"page": 0}, 422),
+        ("v2/team/list", {"page_size": 101}, 422),
+        ("v2/team/list", {"sort_by": "spend"}, 400),
+        ("v2/team/list", {"status": "deleted"}, 400),
+        ("team/list", {"organization_id": "o"}, 400),
+        ("team/list", {"colour": "red"}, 400),
+        ("user/list", {"page_size": 101}, 422),
+        ("customer/list", {"page": "x"}, 422),
+    ],
+)
+def test_a_bad_query_is_refused(groups, path, query, status):
+    assert groups.get(path, **query).status_code == status
