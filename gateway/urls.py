@@ -43,11 +43,13 @@ def control() -> Routes:
     from django.contrib import admin
 
     from gateway.views import front_page
+    from keys.urls import v2_urlpatterns
 
     return [
         path("", front_page),
         path("admin/", admin.site.urls),
         path("key/", include("keys.urls")),
+        path("v2/key/", include(v2_urlpatterns)),
         path("", include("gateway.model_api.urls")),
         *liveness,
         path("readyz", health.control_ready),
