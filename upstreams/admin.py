@@ -60,6 +60,10 @@ CREDENTIAL_CLEARED = (
 OLD_LOAD = timedelta(minutes=1)
 TIMES = ("connect_timeout", "first_byte_timeout", "idle_timeout", "total_timeout")
 TIMES_HELP = "How long a call waits on this upstream, in seconds. What is empty is as the gateway's settings say."
+PRICE_HELP = (
+    "What the whole server costs, whether it is used or not. A new price counts from now on, the first one from the "
+    "day on which the upstream was added. Prices of tokens, seconds and calls stand with the deployments below."
+)
 _CREDENTIAL_FIELDS = ("credential", "clear_credential")
 
 
@@ -154,6 +158,7 @@ class UpstreamAdmin(FiltersOnly, _UpstreamAdmin):
         return (
             (None, {"fields": server}),
             ("Calls", {"fields": ("state", "is_default", "max_parallel")}),
+            ("Price", {"fields": ("price_per_hour",), "description": PRICE_HELP}),
             ("Times", {"fields": TIMES, "description": TIMES_HELP, "classes": ("collapse",)}),
         )
 

@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.utils.safestring import SafeString
 
 from common.admin import QUIET, WARNING, badge
+from upstreams.admin_prices import DeploymentForm
 from upstreams.models import DISCOVERED, Deployment, Upstream
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class DeploymentInline(_DeploymentInline):
     """Which model names lead to this upstream, and what a call there costs."""
 
     model = Deployment
+    form = DeploymentForm
     fields = (
         "alias",
         "served_name",
@@ -29,7 +31,10 @@ class DeploymentInline(_DeploymentInline):
         "rpm",
         "tpm",
         "input_cost_per_token",
+        "cache_read_input_token_cost",
         "output_cost_per_token",
+        "cost_per_second",
+        "cost_per_request",
     )
     readonly_fields = ("origin",)
     extra = 0

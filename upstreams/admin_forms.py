@@ -48,6 +48,7 @@ class UpstreamForm(forms.ModelForm[Upstream]):
             "first_byte_timeout",
             "idle_timeout",
             "total_timeout",
+            "price_per_hour",
         ]
         widgets = {
             "name": AdminTextInputWidget(attrs={"autocomplete": "off"}),

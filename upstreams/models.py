@@ -12,10 +12,12 @@ from typing import Any, Self
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models, transaction
+from django.utils import timezone
 
 from common.versioned import VersionedModel, VersionedQuerySet
 from upstreams import base_url
 from upstreams.fields import Credential, EncryptedTextField
+from upstreams.price_history import PricePeriod
 from upstreams.pricing import Prices
 from upstreams.routing import ModelAlias, Routing
 from upstreams.sources import ADMIN, CONFIG, DISCOVERED, ENVIRONMENT, sources
@@ -30,6 +32,7 @@ __all__ = [
     "Deployment",
     "EncryptionCanary",
     "ModelAlias",
+    "PricePeriod",
     "Routing",
     "Upstream",
     "UpstreamsVersion",
@@ -72,11 +75,11 @@ def _seconds(what: str) -> models.FloatField[float | None, float | None]:
 
 
 class UpstreamQuerySet(VersionedQuerySet["Upstream"]):
-    """Upstreams. A bulk update cannot change the URL: whether the credential goes along is decided row by row."""
+    """Upstreams. A bulk update cannot change the URL, nor the price: what that means is decided row by row."""
 
     def update(self, **values: Any) -> int:
-        if "url" in values:
-            raise ValueError("Save upstreams one by one to change their URL.")
+        if not values.keys().isdisjoint({"url", "price_per_hour"}):
+            raise ValueError("Save upstreams one by one to change their URL or price.")
         return super().update(**values)
 
     update.alters_data = True  # type: ignore[attr-defined]
@@ -190,7 +193,19 @@ class Upstream(VersionedModel):
             self._leave_old_server(kwargs.get("update_fields"))
             self._take_default(kwargs.get("update_fields"))
             super().save(*args, **kwargs)
+            self._note_price(kwargs.get("update_fields"))
         self._remember(kwargs.get("update_fields"))
+
+    @classmethod
+    def bury(cls, ids: Iterable[int], version: int) -> None:
+        rows = list(ids)
+        super().bury(rows, version)
+        PricePeriod.objects.end(rows, timezone.now())
+
+    def _note_price(self, update_fields: set[str] | None) -> None:
+        """The price, and the name that the report calls it by, once they are stored."""
+        if {"name", "price_per_hour"} & (update_fields or {"name"}) and "price_per_hour" in self.__dict__:
+            PricePeriod.objects.note(self.pk, self.name, self.price_per_hour, self.created_at)
 
     def _remember(self, names: Iterable[str] | None) -> None:
         """Notes URL and credential as the database has them; `names` are the columns just read or written."""

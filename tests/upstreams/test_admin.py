@@ -1,4 +1,6 @@
+import re
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -10,7 +12,7 @@ from tests.support import vllm
 from tests.support.people import signed_in
 from tests.support.upstream import Upstream as Server
 from tests.support.upstream import unused_port
-from upstreams.models import HEALTHY, UNHEALTHY, Deployment, Upstream, UpstreamsVersion
+from upstreams.models import HEALTHY, UNHEALTHY, Deployment, PricePeriod, Upstream, UpstreamsVersion
 
 pytestmark = pytest.mark.django_db
 LIST, ADD = "/admin/upstreams/upstream/", "/admin/upstreams/upstream/add/"
@@ -174,7 +176,7 @@ def test_a_discovered_deployment_can_be_renamed_hidden_weighted_and_priced(admin
         "alias": "chat",
         "served_name": "qwen",
         "hidden": "on",
-        "input_cost_per_token": "0.0000015",
+        "input_cost_per_token": "1.5",
     }
     inline = {"deployments-TOTAL_FORMS": 1, "deployments-INITIAL_FORMS": 1, **deployment(**edited, weight=3)}
     save(admin, upstream, **{**inline, "deployments-0-upstream": upstream.pk})
@@ -182,6 +184,75 @@ def test_a_discovered_deployment_can_be_renamed_hidden_weighted_and_priced(admin
     assert (found.alias, found.hidden, found.weight, found.source) == ("chat", True, 3, "discovered")
     assert str(found.input_cost_per_token) == "0.000001500000"
     assert any("model alias" in entry.lower() for entry in history_of(upstream))
+
+
+PRICED = {
+    "input_cost_per_token": "0.0000015",
+    "cache_read_input_token_cost": "0.00000015",
+    "output_cost_per_token": "0.000002",
+    "cost_per_second": "0.0004",
+    "cost_per_request": "0.01",
+}
+
+
+def priced(upstream: Upstream, **shown: object) -> dict[str, object]:
+    """The page as it was posted, with a deployment of these prices."""
+    row = Deployment.objects.create(upstream=upstream, alias="chat", **PRICED)
+    fields = {"id": row.pk, "upstream": upstream.pk, "alias": "chat", "served_name": "chat", "weight": 1, **shown}
+    return {**INLINE, "deployments-TOTAL_FORMS": 1, "deployments-INITIAL_FORMS": 1, **deployment(**fields)}
+
+
+SHOWN = {
+    "input_cost_per_token": "1.5",
+    "cache_read_input_token_cost": "0.15",
+    "output_cost_per_token": "2",
+    "cost_per_second": "0.0004",
+    "cost_per_request": "0.01",
+}
+
+
+def test_prices_of_tokens_are_shown_for_a_million(admin: Client) -> None:
+    upstream = an_upstream()
+    priced(upstream)
+    html = admin.get(page_of(upstream)).content.decode()
+    for name, price in SHOWN.items():
+        (widget,) = re.findall(f'<input[^>]* name="deployments-0-{name}"[^>]*>', html)
+        assert f'value="{price}"' in widget
+
+
+def test_prices_that_are_posted_as_shown_are_no_change(admin: Client) -> None:
+    upstream = an_upstream()
+    posted = priced(upstream, **SHOWN)
+    before = UpstreamsVersion.current()
+    save(admin, upstream, **posted)
+    assert UpstreamsVersion.current() == before
+
+
+def test_prices_are_stored_for_one_and_can_be_cleared(admin: Client) -> None:
+    upstream = an_upstream()
+    cached = {"cache_read_input_token_cost": "0.000001", "cost_per_second": "", "cost_per_request": "0"}
+    save(admin, upstream, **priced(upstream, **{**SHOWN, **cached}))
+    row = Deployment.objects.get()
+    assert (row.input_cost_per_token, row.output_cost_per_token) == (Decimal("0.0000015"), Decimal("0.000002"))
+    assert (row.cache_read_input_token_cost, row.cost_per_second) == (Decimal("0.000000000001"), None)
+    assert row.cost_per_request == 0
+
+
+@pytest.mark.parametrize("price", ["-1", "0.0000001", "1e99", "cheap", "NaN", "999999999999999"])
+def test_what_is_no_price_is_refused_and_given_back(admin: Client, price: str) -> None:
+    upstream = an_upstream()
+    response = save(admin, upstream, **priced(upstream, **{**SHOWN, "output_cost_per_token": price}))
+    assert response.status_code == 200
+    assert f'value="{price}"' in response.content.decode()
+    assert Deployment.objects.get().output_cost_per_token == Decimal("0.000002")
+
+
+def test_the_price_of_an_hour_is_edited_on_the_page(admin: Client) -> None:
+    upstream = an_upstream()
+    save(admin, upstream, price_per_hour="2.5")
+    assert upstream.price_per_hour == Decimal("2.5")
+    assert PricePeriod.objects.get().price_per_hour == Decimal("2.5")
+    assert save(admin, upstream, price_per_hour="-1").context["adminform"].form.errors["price_per_hour"]
 
 
 def test_where_a_deployment_comes_from_is_shown(admin: Client) -> None:
