@@ -48,8 +48,10 @@ def control() -> Routes:
     return [
         path("", front_page),
         path("admin/", admin.site.urls),
+        path("", include("gateway.spend_api.urls")),
         path("key/", include("keys.urls")),
         path("v2/key/", include(v2_urlpatterns)),
+        path("", include("keys.groups_api.urls")),
         path("", include("gateway.model_api.urls")),
         *liveness,
         path("readyz", health.control_ready),
