@@ -22,7 +22,7 @@ from keys.identity import MANAGEMENT, MASTER
 from keys.limit_fields import limit_columns
 from keys.models import Group, KeysVersion, SpendWindow, VirtualKey
 from keys.permissions import check_manages
-from keys.spending import set_spent, start_with
+from keys.spending import set_spent, spending, start_with
 
 Row = TypeVar("Row", bound=Group)
 
@@ -39,7 +39,7 @@ class GroupView(ManagementView):
 
     def query(self, serializer_class: type[strict.StrictSerializer]) -> dict[str, Any]:
         """The validated query. Raises InvalidRequest."""
-        return strict.validate(serializer_class, self.request.query_params.dict())
+        return self.validated(serializer_class, self.request.query_params.dict())
 
     def record(self, rows: Iterable[Model], action: int, what: str) -> None:
         """Leaves a line in Django's history for each row."""
@@ -73,8 +73,9 @@ class GroupView(ManagementView):
             setattr(row, name, value)
         row.save(update_fields=columns)
         if fields.get("spend") is not None:
-            set_spent(row, money.units(fields["spend"]))
-            what = f"{what} and set the spend to {fields['spend'].normalize():f}"
+            before, after = spending(row).units, money.units(fields["spend"])
+            set_spent(row, after)
+            what = f"{what}, spend ({money.shown(before)} → {money.shown(after)})"
         self.record([row], CHANGE, what)
         return row
 

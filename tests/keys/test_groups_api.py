@@ -200,7 +200,7 @@ def test_every_write_is_in_the_history(groups, kind):
     lines = LogEntry.objects.filter(content_type__model=row_label(kind)).order_by("pk")
     said = [line.change_message for line in lines]
     assert said[0] == "Made through the key API. litellm-changed-by: ada"
-    assert said[1] == "Changed rpm_limit (null → 7) and set the spend to 1.5 through the key API."
+    assert said[1] == "Changed rpm_limit (null → 7), spend (0 → 1.5) through the key API."
     assert said[2] == "Deleted through the key API."
     assert {line.user.username for line in lines} == {"master key"}
 
