@@ -1,0 +1,220 @@
+"""GET /me: what the holder of a key may know of it, and of the limits that hold for its calls. No other key's data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db.models import Q, Sum
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from common.errors import InvalidRequest
+from common.money import dollars
+from gateway.admin_pages.causes import cause_of
+from gateway.models import RequestLog, UsageHour
+from gateway.spend_api.pages import HOUR
+from gateway.spend_api.sums import DAYS, grouped, thirty_days_ago, total
+from gateway.spend_api.views import SpendView
+from gateway.spend_api.wanted import FAILED
+from keys import limit_values
+from keys.errors import KeyMissing
+from keys.identity import MASTER, Identity, Party
+from keys.limit_values import SOFT_BUDGET, Budget
+from keys.limits import budget_counter, spend_counter
+from keys.models import Group, Owner, SpendWindow, Team, VirtualKey
+from keys.parties import party_of
+from keys.serializers import StrictSerializer
+
+MOST_ERRORS = 10
+MOST_LINES = 1_000
+_PARTY_COLUMNS = ("alias", "models", "metadata", "blocked", "spend_epoch", *limit_values.COLUMNS)
+
+
+class NoQuery(StrictSerializer):
+    """There is nothing to choose."""
+
+
+class MeView(SpendView):
+    """GET /me, for every usable key."""
+
+    needs_manager = False
+
+    def get(self, request: Request) -> Response:
+        """The key, its limits, its usage of 30 days and its last errors. Raises KeyMissing without a key."""
+        self.query(NoQuery)
+        if self.identity is MASTER:
+            raise InvalidRequest("The master key has neither limits nor usage of its own; see /spend/logs.")
+        key = VirtualKey.objects.filter(pk=self.identity.key_id).first()
+        if key is None:
+            raise KeyMissing
+        now = time.time()
+        parties = list(_parties(self.identity))
+        return Response(
+            {
+                "key": _described(key, self.identity),
+                **_limits(parties, now),
+                "usage": _usage(key.pk),
+                "errors": _errors(key.pk),
+            }
+        )
+
+
+def _parties(identity: Identity) -> Iterator[Party]:
+    """The key, its team and its owner, where these have been said anything of."""
+    if identity.party is not None:
+        yield identity.party
+    tables: tuple[tuple[type[Group], str, str | None], ...] = (
+        (Team, "team_id", identity.team_id),
+        (Owner, "user_id", identity.user_id),
+    )
+    for table, column, ident in tables:
+        row = table._default_manager.filter(**{column: ident}).values(*_PARTY_COLUMNS).first() if ident else None
+        if ident and row is not None:
+            yield party_of(table.kind, ident, row)
+
+
+def _described(key: VirtualKey, identity: Identity) -> dict[str, Any]:
+    return {
+        "key_name": identity.masked,
+        "key_alias": key.name,
+        "key_type": key.key_type,
+        "user_id": key.user_id,
+        "team_id": key.team_id or None,
+        "models": key.models,
+        "endpoint_classes": key.granted_classes,
+        "allowed_routes": key.allowed_routes,
+        "created_at": key.created_at.isoformat(),
+        "expires": key.expires_at.isoformat() if key.expires_at else None,
+    }
+
+
+# --- Limits ------------------------------------------------------------------------------------------------------
+
+
+def _limits(parties: list[Party], now: float) -> dict[str, Any]:
+    spends = {party: spend_counter(party, now) for party in parties}
+    budgets = [(party, one, *budget_counter(party, one, now)) for party in parties for one in party.limits.budgets]
+    counters = {counter for counter, _ in spends.values()} | {counter for _, _, counter, _ in budgets}
+    used = dict(SpendWindow.objects.filter(counter__in=counters).values_list("counter", "used"))
+    return {
+        "spend": [
+            {
+                "of": party.kind,
+                "name": party.label,
+                "spend": float(dollars(used.get(counter, 0))),
+                **_until(seconds, now),
+            }
+            for party, (counter, seconds) in spends.items()
+        ],
+        "limits": [
+            *(_budget(party, one, used.get(counter, 0), seconds, now) for party, one, counter, seconds in budgets),
+            *(line for party in parties for line in _rates(party)),
+        ],
+    }
+
+
+def _budget(party: Party, budget: Budget, used: int, seconds: float | None, now: float) -> dict[str, Any]:
+    def shown(amount: int) -> float | int:
+        return float(dollars(amount)) if budget.unit == "usd" else amount
+
+    return {
+        **_line(party, budget.name, budget.model, budget.unit),
+        "period": budget.period or None,
+        "ceiling": shown(budget.ceiling),
+        "used": shown(used),
+        "left": shown(max(0, budget.ceiling - used)),
+        **_until(seconds, now),
+    }
+
+
+def _rates(party: Party) -> Iterator[dict[str, Any]]:
+    """Ceilings alone: what is in use of them is known where calls are counted, and told in their answers' headers."""
+    limits = party.limits
+    rates: list[tuple[str, str | None, str, int | None]] = [
+        ("max_parallel_requests", None, "calls", limits.parallel),
+        ("rpm_limit", None, "calls", limits.rpm),
+        ("tpm_limit", None, "tokens", limits.tpm),
+        *(("model_rpm_limit", model, "calls", most) for model, most in limits.model_rpm.items()),
+        *(("model_tpm_limit", model, "tokens", most) for model, most in limits.model_tpm.items()),
+    ]
+    for name, model, unit, ceiling in rates:
+        if ceiling is not None:
+            period = None if name == "max_parallel_requests" else "1m"
+            yield {
+                **_line(party, name, model, unit),
+                "period": period,
+                "ceiling": ceiling,
+                "used": None,
+                "left": None,
+                "resets_at": None,
+            }
+
+
+def _line(party: Party, name: str, model: str | None, unit: str) -> dict[str, Any]:
+    enforced = name != SOFT_BUDGET and name not in party.limits.shadow
+    return {"of": party.kind, "name": party.label, "limit": name, "model": model, "unit": unit, "enforced": enforced}
+
+
+def _until(seconds: float | None, now: float) -> dict[str, str | None]:
+    return {"resets_at": None if seconds is None else datetime.fromtimestamp(round(now + seconds), UTC).isoformat()}
+
+
+# --- Usage -------------------------------------------------------------------------------------------------------
+
+
+def _usage(key_id: int) -> dict[str, Any]:
+    hours = UsageHour.objects.filter(key_id=key_id, hour__gte=thirty_days_ago())
+    lines = grouped(hours, "day", "model", most=MOST_LINES)
+    return {
+        "days": DAYS,
+        "total": _figures(total(hours)),
+        "by_model_and_day": [
+            {"date": day.isoformat(), "model": model, **_figures(sums)}
+            for (day, model), sums in sorted(lines, key=lambda group: group.values, reverse=True)
+        ],
+    }
+
+
+def _figures(sums: Any) -> dict[str, Any]:
+    return {
+        "calls": sums.calls,
+        "errors": sums.errors,
+        "prompt_tokens": sums.prompt_tokens,
+        "completion_tokens": sums.completion_tokens,
+        "cached_tokens": sums.cached_tokens,
+        "spend": None if sums.cost is None else float(sums.cost),
+    }
+
+
+# --- Errors ------------------------------------------------------------------------------------------------------
+
+
+def _errors(key_id: int) -> list[dict[str, Any]]:
+    """The last ten. Only hours that had errors are read, as the roll-ups tell: a key may have millions of calls."""
+    hours = UsageHour.objects.filter(key_id=key_id, errors__gt=0).order_by("-hour").values_list("hour")
+    found: list[RequestLog] = []
+    for hour, _ in hours.annotate(calls=Sum("errors"))[:MOST_ERRORS]:
+        rows = RequestLog.objects.filter(Q(key_id=key_id) & FAILED).between(hour, hour + HOUR)
+        found += rows.newest_first()[: MOST_ERRORS - len(found)]
+        if len(found) >= MOST_ERRORS:
+            break
+    return [_error(row) for row in found]
+
+
+def _error(row: RequestLog) -> dict[str, Any]:
+    cause = cause_of(row.outcome, row.status, row.error_type)
+    return {
+        "at": row.received_at.isoformat(),
+        "call_id": row.call_id.hex,
+        "request_id": row.request_id,
+        "model": row.model,
+        "route": row.route,
+        "status": row.status,
+        "type": row.error_type,
+        "outcome": row.outcome,
+        "reason": row.error_text or (cause.sentence if cause else None),
+        "who_can_mend": cause.who if cause else None,
+    }
