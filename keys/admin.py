@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString
 
 from common.admin import BAD, GOOD, QUIET, WARNING, badge, moment
 from keys.admin_forms import KeyForm, key_fieldsets
-from keys.admin_limited import ExactFilter, LimitedAdmin, page_of
+from keys.admin_limited import ExactFilter, LimitedAdmin, address_of
 from keys.admin_secrets import SecretsAdmin
 from keys.models import Owner, Team, VirtualKey
 
@@ -159,7 +159,7 @@ class VirtualKeyAdmin(LimitedAdmin, SecretsAdmin):
         for word, ident, table in (("Team", key.team_id, Team), ("Owner", key.user_id, Owner)):
             if ident:
                 row = table._default_manager.filter(**{f"{table.column}__exact": ident}).first()
-                url = page_of(request, row) if row is not None else ""
+                url = address_of(request, row) if row is not None else ""
                 yield {"word": word, "name": str(row or ident), "url": url, "exists": "yes" if row else ""}
 
     def save_model(self, request: HttpRequest, obj: VirtualKey, form: Any, change: bool) -> None:  # noqa: FBT001

@@ -20,7 +20,7 @@ from django.utils.safestring import SafeString
 from common.admin import BAD, GOOD, badge, figure, moment
 from keys.admin_budgets import SpendChangeList
 from keys.admin_group_forms import EndUserForm, OwnerForm, TeamForm, group_fieldsets
-from keys.admin_limited import LimitedAdmin, counted, page_of
+from keys.admin_limited import LimitedAdmin, address_of, counted
 from keys.admin_limits import folded
 from keys.models import KeysVersion, Owner, Team, VirtualKey
 
@@ -147,7 +147,7 @@ class HolderAdmin(GroupAdmin):
         shown = row.keys.prefetch_related("secrets")[:SHOWN_KEYS]
         return {
             **found,
-            "keys": [(key, page_of(request, key)) for key in shown],
+            "keys": [(key, address_of(request, key)) for key in shown],
             "keys_url": self._keys_url(row),
             "key_number": counted(number, "key"),
             "more_keys": max(0, number - SHOWN_KEYS),
@@ -164,12 +164,12 @@ class HolderAdmin(GroupAdmin):
             counts = {**counts, "virtual keys": number}
             told: list[Any] = [
                 format_html('Virtual key: <a href="{}">{}</a>', url, key)
-                if (url := page_of(request, key))
+                if (url := address_of(request, key))
                 else str(key)
                 for key in keys.prefetch_related("secrets")[:LISTED_KEYS]
             ]
             more = [f"and {number - LISTED_KEYS} more virtual keys"] if number > LISTED_KEYS else []
-            listed = cast("list[Any]", [*listed, cast("Any", [*told, *more])])
+            listed = [*listed, cast("Any", [*told, *more])]
             if not request.user.has_perm("keys.delete_virtualkey"):
                 lacking = {*lacking, "virtual key"}
         return listed, counts, lacking, protected
@@ -236,7 +236,7 @@ class OwnerAdmin(HolderAdmin):
     def facts(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         people = get_user_model()._default_manager
         person = people.filter(pk=row.login_id).first() if row.login_id is not None else None
-        url = page_of(request, person) if person is not None else ""
+        url = address_of(request, person) if person is not None else ""
         return {**super().facts(request, row), "login": person, "login_url": url}
 
 

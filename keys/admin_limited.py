@@ -179,7 +179,7 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun if number == 1 else noun + 's'}"
 
 
-def page_of(request: HttpRequest, row: Any) -> str:
+def address_of(request: HttpRequest, row: Any) -> str:
     """The address of the row's page; empty for who may not see it."""
     name = f"{row._meta.app_label}_{row._meta.model_name}"
     if not request.user.has_perm(f"{row._meta.app_label}.view_{row._meta.model_name}"):

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from gateway.account.entry import Outcome
+from keys.limit_words import KIND_WORDS, limit_word
 
 CALLER, ADMIN, UPSTREAM = "the caller", "the admin", "the upstream"
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Who can mend it, and a sentence on how."""
+    """Who can mend it, and a sentence on how.
+
+    `whose` limit or block it was, where that is so: `key`, `team`, `user` or `end_user`.
+    """
 
     who: str
     sentence: str
+    whose: str = ""
 
 
 # Refusals and failures of the gateway itself, by error type.
@@ -22,22 +28,36 @@ BY_TYPE = {
     "expired_key": Cause(ADMIN, "The key, or this secret of it, has expired: extend it, or hand out a new one."),
     "auth_error": Cause(ADMIN, "The key was refused: see on its page whether it is blocked."),
     "key_model_access_denied": Cause(
-        ADMIN, "The key may not use this model: add the model to the key, or ask for another model."
+        ADMIN,
+        "The key, its team, its owner or the end user may not use this model: add it there, or ask for another model.",
     ),
     "key_route_access_denied": Cause(
-        ADMIN, "The key lacks this class of endpoint: grant it on the key's page, if that is wanted."
+        ADMIN,
+        "The key may not call this route, or lacks its class of endpoint: grant it on the key's page, if it is wanted.",
     ),
     "key_upstream_access_denied": Cause(
         ADMIN, "The key may not choose this upstream: grant it on the key's page, if that is wanted."
+    ),
+    "key_address_access_denied": Cause(
+        ADMIN,
+        "The call came from an address in none of the key's networks: call from one of them, or add it on its page.",
+        "key",
+    ),
+    "end_user_blocked": Cause(
+        ADMIN, "The end user behind the call is blocked: unblock them on their page, if that is wanted.", "end_user"
+    ),
+    "limits_unavailable": Cause(
+        ADMIN,
+        "Limits could not be counted, because PostgreSQL or Redis was away; GATEWAY_LIMITS_WITHOUT_STORE can be set to "
+        "serve, so that each process counts for itself meanwhile.",
     ),
     "NotFoundError": Cause(CALLER, "No upstream has this model: the key's holder sees those there are at /v1/models."),
     "upstream_not_found": Cause(CALLER, "The call named an upstream that there is not."),
     "upstream_saturated": Cause(
         ADMIN, "All upstreams with the model were full: raise their ceilings, or add a server for the model."
     ),
-    "throttling_error": Cause(
-        CALLER, "The key's limit was reached: call less at once, or have the limit raised on the key's page."
-    ),
+    "throttling_error": Cause(CALLER, "A limit was reached: call less, or have the limit raised."),
+    "budget_exceeded": Cause(ADMIN, "A budget is spent: wait until it starts anew, raise it, or reset the spend."),
     "invalid_request_error": Cause(CALLER, "The request could not be understood as it was sent: the error says why."),
     "request_too_large": Cause(CALLER, "The body was larger than the gateway accepts (GATEWAY_MAX_BODY_MB)."),
     "request_timeout": Cause(CALLER, "The body stopped arriving (GATEWAY_BODY_TIMEOUT)."),
@@ -71,13 +91,61 @@ BY_OUTCOME = {
 }
 
 
-def cause_of(outcome: str, status: int | None, error_type: str | None) -> Cause | None:
+# What a limit counts, as the error says it, the limit's name, and what can be done.
+LIMITED = {
+    "requests": ("rpm_limit", "has made as many calls as it may in a minute: call less often"),
+    "tokens": ("tpm_limit", "has used as many tokens as it may in a minute: ask for fewer"),
+    "max_parallel_requests": ("max_parallel_requests", "had as many calls open as it may: wait until one has ended"),
+}
+_RATE = re.compile(r"Rate limit exceeded for (api_key|team|user|end_user):.*Limit type: (\w+)", re.DOTALL)
+_BUDGET = re.compile(r"Budget has been exceeded! (Key|Team|User|End user)=.*?(?:\((\w+)\)\.)?$", re.DOTALL)
+_BLOCKED = re.compile(r"Authentication Error, (Team|User)=")
+
+
+def cause_of(outcome: str, status: int | None, error_type: str | None, error_text: str | None = None) -> Cause | None:
     """None when the call ended well. `error_type` counts for what the gateway itself refused or failed at."""
     if outcome == Outcome.COMPLETED:
         return _of_status(status or 0, error_type)
     precise = {Outcome.REFUSED, Outcome.UPSTREAM_FAILED, Outcome.GATEWAY_FAILED}
-    found = BY_TYPE.get(error_type or "") if outcome in precise else None
+    found = None
+    if outcome in precise:
+        found = _of_limit(error_type, error_text or "") or BY_TYPE.get(error_type or "")
     return found or BY_OUTCOME.get(Outcome(outcome)) if outcome in set(Outcome) else found
+
+
+def _of_limit(error_type: str | None, text: str) -> Cause | None:
+    """What our own sentence says of whose limit, budget or block it was."""
+    if error_type == "throttling_error" and (match := _RATE.match(text)):
+        return _of_rate(_kind(match[1]), match[2])
+    if error_type == "budget_exceeded" and (match := _BUDGET.match(text)):
+        return _of_budget(_kind(match[1]), match[2] or "max_budget")
+    if error_type == "auth_error" and (match := _BLOCKED.match(text)):
+        whose = _kind(match[1])
+        return Cause(
+            ADMIN, f"The key's {KIND_WORDS[whose]} is blocked: unblock it on its page, if that is wanted.", whose
+        )
+    return None
+
+
+def _of_rate(whose: str, counted: str) -> Cause | None:
+    if counted not in LIMITED:
+        return None
+    limit, words = LIMITED[counted]
+    remedy = f"or have “{limit_word(limit)}” raised on the page of the {KIND_WORDS[whose]}"
+    return Cause(CALLER, f"The {KIND_WORDS[whose]} {words}, {remedy}.", whose)
+
+
+def _of_budget(whose: str, limit: str) -> Cause:
+    named = "" if limit == "max_budget" else f" (“{limit_word(limit)}”)"
+    words = "wait until it starts anew, raise it, or reset the spend on its page"
+    if limit == "token_budget":
+        words = "wait until it starts anew, or raise it on its page"
+    return Cause(ADMIN, f"A budget{named} of the {KIND_WORDS[whose]} is spent: {words}.", whose)
+
+
+def _kind(word: str) -> str:
+    kind = word.lower().replace(" ", "_")
+    return "key" if kind == "api_key" else kind
 
 
 def _of_status(status: int, error_type: str | None) -> Cause | None:

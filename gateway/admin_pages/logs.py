@@ -16,9 +16,10 @@ from common.admin import BAD, DASH, GOOD, QUIET, WARNING, badge, duration, figur
 from gateway.account.entry import Outcome
 from gateway.admin_pages.causes import cause_of
 from gateway.admin_pages.log_filters import MOST_MODELS, LogFilterForm, known_values, page_of
+from gateway.admin_pages.log_parties import parties_of
 from gateway.admin_pages.timeline import WIDTH, bars
 from gateway.models import RequestLog
-from keys.models import VirtualKey
+from keys.limit_words import limit_word
 from upstreams.models import Upstream
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class RequestLogAdmin(_LogAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         call = self.get_object(request, object_id)
-        context = _details(call) if call is not None else {}
+        context = _details(request, call) if call is not None else {}
         return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
 
 
@@ -170,13 +171,18 @@ def _kind(call: RequestLog) -> str:
     return OUTCOME_KINDS.get(Outcome(call.outcome), BAD) if call.outcome in set(Outcome) else BAD
 
 
-def _details(call: RequestLog) -> dict[str, Any]:
+def _details(request: HttpRequest, call: RequestLog) -> dict[str, Any]:
+    parties = {party.kind: party for party in parties_of(request, call)}
+    cause = cause_of(call.outcome, call.status, call.error_type, call.error_text)
     return {
         "title": f"Call {call.request_id}",
         "subtitle": None,
         "result": result_badge(call),
         "received": moment(call.received_at),
-        "cause": cause_of(call.outcome, call.status, call.error_type),
+        "cause": cause,
+        "mend": parties.get(cause.whose) if cause is not None else None,
+        "parties": list(parties.values()),
+        "shadowed": [limit_word(name) for name in call.shadowed],
         "bars": [(bar, duration(bar.length_ms), duration(bar.start_ms)) for bar in bars(_moments(call))],
         "bar_width": WIDTH,
         "took": duration(call.duration_ms),
@@ -189,7 +195,6 @@ def _details(call: RequestLog) -> dict[str, Any]:
         "cost": DASH if call.cost is None else f"{call.cost:.6f} US dollars",
         "bytes_in": figure(call.bytes_in, "bytes"),
         "bytes_out": figure(call.bytes_out, "bytes"),
-        "key_exists": call.key_id is not None and VirtualKey.objects.filter(pk=call.key_id).exists(),
         "upstream_exists": call.upstream_id is not None and Upstream.objects.filter(pk=call.upstream_id).exists(),
     }
 
