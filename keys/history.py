@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from django.contrib.admin.models import LogEntry
@@ -63,5 +64,7 @@ def changes(row: Model, columns: Mapping[str, Any]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value, default=lambda amount: f"{amount.normalize():f}", ensure_ascii=False)
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}"
+    text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"

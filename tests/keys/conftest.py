@@ -8,22 +8,26 @@ MASTER = "sk-master-for-the-tests-only-0123456789"
 
 
 class API:
-    """Calls `/key/…` with the master key, or another."""
+    """Calls `/key/…`, or another path from the root on, with the master key or another."""
 
     def __init__(self, client):
         self._client = client
 
     def post(self, path, body=b"", *, key=MASTER, content_type="application/json", **headers):
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self._client.generic("POST", f"/key/{path}", data, content_type, headers=_with_key(headers, key))
+        return self._client.generic("POST", _target(path), data, content_type, headers=_with_key(headers, key))
 
     def get(self, path, *, key=MASTER, **headers):
-        return self._client.get(f"/key/{path}", headers=_with_key(headers, key))
+        return self._client.get(_target(path), headers=_with_key(headers, key))
 
     def generate(self, **fields):
         answer = self.post("generate", fields)
         assert answer.status_code == 200, answer.content
         return answer.json()
+
+
+def _target(path):
+    return path if path.startswith("/") else f"/key/{path}"
 
 
 def _with_key(headers, key):

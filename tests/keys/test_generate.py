@@ -25,6 +25,23 @@ ALL_FIELDS = {
     "blocked": True,
     "max_parallel_requests": 5,
     "endpoint_classes": ["inference", "server_control"],
+    "team_id": "red",
+    "allowed_routes": ["/vllm/*", "openai_routes"],
+    "allowed_ips": ["10.0.0.0/8", "::1"],
+    "tags": ["a"],
+    "spend": 1.25,
+    "rpm_limit": 60,
+    "tpm_limit": 10_000,
+    "model_rpm_limit": {"qwen-*": 6},
+    "model_tpm_limit": {"qwen-*": 600},
+    "max_budget": 10.5,
+    "budget_duration": "1d",
+    "budget_limits": [{"budget_duration": "1h", "max_budget": 2}],
+    "model_max_budget": {"qwen-*": {"budget_limit": 5, "time_period": "1d"}},
+    "soft_budget": 8.0,
+    "token_budget": 1_000_000,
+    "token_budget_duration": "30d",
+    "shadow_limits": ["rpm_limit"],
 }
 
 
@@ -47,8 +64,9 @@ def test_an_empty_body_of_any_type_will_do(api, body, content_type):
 
 def test_every_field_is_kept(api):
     body = api.generate(**ALL_FIELDS)
-    same = ALL_FIELDS.keys() - {"duration"}
+    same = ALL_FIELDS.keys() - {"duration", "metadata"}
     assert {name: body[name] for name in same} == {name: ALL_FIELDS[name] for name in same}
+    assert body["metadata"].items() >= ALL_FIELDS["metadata"].items()
     assert body["duration"] is None
     lifetime = datetime.fromisoformat(body["expires"]) - timezone.now()
     assert timedelta(days=29, hours=23) < lifetime <= timedelta(days=30)
@@ -56,9 +74,23 @@ def test_every_field_is_kept(api):
 
 @pytest.mark.parametrize(
     ("field", "empty"),
-    [("spend", 0.0), ("max_budget", None), ("models", []), ("team_id", None), ("config", {}), ("tags", None)],
+    [
+        ("spend", 0.0),
+        ("max_budget", None),
+        ("models", []),
+        ("team_id", None),
+        ("config", {}),
+        ("tags", None),
+        ("model_rpm_limit", None),
+        ("model_max_budget", {}),
+        ("budget_limits", None),
+        ("budget_duration", None),
+        ("budget_reset_at", None),
+        ("litellm_budget_table", None),
+        ("organization_id", None),
+    ],
 )
-def test_what_is_not_kept_is_answered_as_empty(api, field, empty):
+def test_what_is_not_given_is_answered_as_empty(api, field, empty):
     assert api.generate()[field] == empty
 
 
@@ -82,6 +114,18 @@ def test_a_field_without_effect_is_refused_by_name(api, field):
     answer = api.post("generate", field)
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == next(iter(field))
+
+
+def test_a_lenient_key_api_ignores_what_it_does_not_know(api, settings):
+    settings.LENIENT_KEY_API = True
+    assert api.generate(max_bugdet=5)["max_budget"] is None
+    assert api.get("list?colour=red").status_code == 200
+    assert api.post("generate", {"tpd_limit": 5}).status_code == 400  # it knows that this would be no limit
+
+
+@pytest.mark.parametrize("words", ["all-team-models", "all-proxy-models"])
+def test_litellm_s_words_for_all_models_are_the_empty_list(api, words):
+    assert api.generate(models=[words])["models"] == []
 
 
 def test_an_unknown_field_is_refused_by_name(api):
@@ -160,8 +204,42 @@ def test_a_malformed_own_key_is_refused_without_echo(api):
         {"metadata": {"\0": 1}},
         {"key": 5},
         {"key": "sk-" + "x" * 600},
+        {"metadata": {"model_rpm_limit": {"m": -1}}},
+        {"metadata": {"model_tpm_limit": [1]}},
         {"blocked": "yes"},
         {"blocked": 1},
+        {"team_id": "x" * 65},
+        {"allowed_routes": ["vllm"]},
+        {"allowed_routes": "/vllm/*"},
+        {"allowed_ips": ["10.0.0.0/33"]},
+        {"tags": "a"},
+        {"tags": [1]},
+        {"spend": -1},
+        {"spend": "1"},
+        {"rpm_limit": -1},
+        {"rpm_limit": 1.5},
+        {"tpm_limit": 10**10},
+        {"model_rpm_limit": {"m": "1"}},
+        {"model_tpm_limit": []},
+        {"max_budget": -0.5},
+        {"max_budget": "5"},
+        {"max_budget": True},
+        {"max_budget": 1e300},
+        {"budget_duration": "30"},
+        {"budget_duration": "soon"},
+        {"budget_duration": 30},
+        {"budget_duration": "0d"},
+        {"budget_limits": {"max_budget": 1}},
+        {"budget_limits": [{"budget_duration": "1h"}]},
+        {"budget_limits": [{"budget_duration": "soon", "max_budget": 1}]},
+        {"model_max_budget": {"m": 5}},
+        {"model_max_budget": {"m": {"budget_limit": -1}}},
+        {"model_max_budget": [5]},
+        {"soft_budget": -1},
+        {"token_budget": 0.5},
+        {"token_budget": 10**19},
+        {"token_budget_duration": "x"},
+        {"shadow_limits": ["blocked"]},
         {"max_parallel_requests": "5"},
         {"max_parallel_requests": True},
         {"max_parallel_requests": 1.0},

@@ -1,18 +1,26 @@
-"""Tests of the key API but for generate: info, update, delete, block, unblock, list, and who may call them."""
-
-from datetime import timedelta
+"""Tests of the key API but for generate: info, update, delete, block, unblock, health, and who may call them."""
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from keys import crypto
-from keys.models import VirtualKey
+from keys.models import Team, VirtualKey
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.keys.urls")]
 
-WRITES = ["generate", "update", "delete", "block", "unblock"]
+WRITES = [
+    "generate",
+    "service-account/generate",
+    "update",
+    "bulk_update",
+    "delete",
+    "block",
+    "unblock",
+    "regenerate",
+    "sk-of-nobody-at-all/regenerate",
+    "sk-of-nobody-at-all/reset_spend",
+]
 
 
 def error(answer):
@@ -31,16 +39,16 @@ def test_a_virtual_key_may_not_write(api, path):
     assert key not in answer.content.decode()
 
 
-@pytest.mark.parametrize("path", [*WRITES, "list", "info"])
+@pytest.mark.parametrize("path", [*WRITES, "list", "aliases", "info"])
 def test_nobody_comes_in_without_a_key(api, path):
     answer = api.post(path, {}, key=None) if path in WRITES else api.get(path, key=None)
     assert error(answer) == (401, "auth_error")
 
 
-@pytest.mark.parametrize("path", ["generate", "info"])
+@pytest.mark.parametrize("path", ["generate", "health", "info"])
 def test_anonymous_callers_of_a_keyless_gateway_may_not_manage_keys(api, settings, path):
     settings.REQUIRE_KEYS = False
-    answer = api.post(path, {}, key="anything") if path == "generate" else api.get(path, key="anything")
+    answer = api.post(path, {}, key="anything") if path != "info" else api.get(path, key="anything")
     assert error(answer) == (401, "auth_error")
 
 
@@ -233,67 +241,177 @@ def test_a_delete_of_nothing_is_refused(api, body, status):
     assert api.post("delete", body).status_code == status
 
 
-# --- List
+# --- Update: limits
 
 
-def test_list_shows_digests_newest_first(api):
-    made = [api.generate() for _ in range(3)]
-    body = api.get("list?size=2").json()
-    assert body == {
-        "keys": [made[2]["token"], made[1]["token"]],
-        "total_count": 3,
-        "current_page": 1,
-        "total_pages": 2,
-    }
-    assert api.get("list?size=2&page=2").json()["keys"] == [made[0]["token"]]
+def test_limits_are_changed_one_by_one(api):
+    made = api.generate(rpm_limit=5, max_budget=1, budget_duration="1d", model_rpm_limit={"m": 1})
+    body = api.post("update", {"key": made["token"], "max_budget": 2.5, "shadow_limits": ["rpm_limit"]}).json()
+    assert (body["rpm_limit"], body["max_budget"], body["budget_duration"]) == (5, 2.5, "1d")
+    assert (body["model_rpm_limit"], body["shadow_limits"]) == ({"m": 1}, ["rpm_limit"])
 
 
-def test_an_empty_list_has_no_page(api):
-    assert api.get("list").json() == {"keys": [], "total_count": 0, "current_page": 1, "total_pages": 0}
+LIMITS = {
+    "rpm_limit": 5,
+    "tpm_limit": 5,
+    "model_rpm_limit": {"m": 1},
+    "model_tpm_limit": {"m": 1},
+    "max_budget": 1,
+    "budget_duration": "1d",
+    "budget_limits": [{"max_budget": 1}],
+    "model_max_budget": {"m": {"budget_limit": 1}},
+    "soft_budget": 1,
+    "token_budget": 1,
+    "token_budget_duration": "1d",
+    "shadow_limits": ["rpm_limit"],
+    "team_id": "red",
+    "allowed_routes": ["/v1/*"],
+    "allowed_ips": ["::1"],
+    "tags": ["a"],
+}
 
 
-def test_list_can_show_whole_rows(api):
-    made = api.generate(key_alias="a")
-    (row,) = api.get("list?return_full_object=true").json()["keys"]
-    assert (row["token"], row["key_alias"]) == (made["token"], "a")
-    assert "key" not in row
+def test_null_clears_every_limit(api):
+    made = api.generate(**LIMITS)
+    nothing = api.generate()
+    body = api.post("update", {"key": made["token"], **dict.fromkeys(LIMITS)}).json()
+    assert {name: body[name] for name in LIMITS} == {name: nothing[name] for name in LIMITS}
 
 
-def test_a_page_costs_the_same_queries_however_many_keys(api, django_assert_max_num_queries):
-    for _ in range(5):
-        api.generate()
-    with django_assert_max_num_queries(5):
-        api.get("list?return_full_object=true")
+def test_tags_are_kept_in_the_metadata(api):
+    made = api.generate(metadata={"n": 1, "tags": ["a"]})
+    assert made["tags"] == ["a"]
+    body = api.post("update", {"key": made["token"], "tags": ["b"]}).json()
+    assert (body["tags"], body["metadata"]) == (["b"], {"n": 1, "tags": ["b"]})
+    body = api.post("update", {"key": made["token"], "tags": []}).json()
+    assert (body["tags"], body["metadata"]) == (None, {"n": 1})
 
 
-def test_list_filters_and_sorts(api):
-    ann, bob = api.generate(user_id="ann", key_alias="z"), api.generate(user_id="bob", key_alias="a")
-    for query in ("user_id=ann", "key_alias=z", f"key_hash={ann['token']}"):
-        assert api.get(f"list?{query}").json()["keys"] == [ann["token"]]
-    sorted_by_name = api.get("list?sort_by=key_alias&sort_order=asc").json()["keys"]
-    assert sorted_by_name == [bob["token"], ann["token"]]
+def test_a_limit_inside_the_metadata_is_a_limit_and_survives_other_metadata(api):
+    made = api.generate(metadata={"n": 1, "model_rpm_limit": {"m": 5}})
+    assert made["model_rpm_limit"] == made["metadata"]["model_rpm_limit"] == {"m": 5}
+    row = VirtualKey.objects.get()
+    assert (row.model_rpm_limit, row.metadata) == ({"m": 5}, {"n": 1})
+    body = api.post("update", {"key": made["token"], "metadata": {"n": 2}}).json()
+    assert (body["model_rpm_limit"], body["metadata"]["n"]) == ({"m": 5}, 2)
+    body = api.post("update", {"key": made["token"], "metadata": {"model_rpm_limit": None}}).json()
+    assert (body["model_rpm_limit"], body["metadata"]) == (None, {})
 
 
-def test_a_rotated_key_is_listed_once(api):
-    made = api.generate()
-    new = VirtualKey.objects.get().rotate(timedelta(hours=1))
-    assert api.get("list").json()["keys"] == [crypto.digest(new)]
-    assert api.get(f"list?key_hash={made['token']}").json()["total_count"] == 1
+def test_what_stands_outside_the_metadata_wins(api):
+    made = api.generate(model_tpm_limit={"m": 7}, metadata={"model_tpm_limit": {"m": 5}})
+    assert made["model_tpm_limit"] == made["metadata"]["model_tpm_limit"] == {"m": 7}
+
+
+def test_budgets_may_be_written_in_either_spelling(api):
+    made = api.generate(
+        model_max_budget={"m": {"max_budget": 5, "budget_duration": "1d"}},
+        budget_limits=[{"max_budget": 1, "budget_duration": "1h", "reset_at": "2026-11-21T00:00:00Z"}],
+    )
+    assert made["model_max_budget"] == {"m": {"budget_limit": 5, "time_period": "1d"}}
+    assert made["budget_limits"] == [{"max_budget": 1, "budget_duration": "1h"}]
+
+
+def test_the_history_tells_limits_from_what_to_what_and_nothing_else(api):
+    made = api.generate(max_budget=1.5, metadata={"hush": "hush"})
+    api.post("update", {"key": made["token"], "max_budget": 20, "rpm_limit": 5, "metadata": {"hush": "quiet"}})
+    message = LogEntry.objects.latest("pk").change_message
+    assert "Changed metadata, rpm_limit (null → 5), max_budget (1.5 → 20) through" in message
+    assert "hush" not in message
+    assert "quiet" not in message
+
+
+# --- Bulk update
+
+
+def test_a_bulk_update_does_what_it_can(api):
+    one, two = api.generate(key_alias="one"), api.generate(key_alias="two")
+    items = [
+        {"key": one["key"], "max_budget": 5, "tags": ["a"]},
+        {"key": "sk-of-nobody-at-all", "max_budget": 5},
+        {"key": two["token"], "max_budget": -5},
+        {"key": two["token"], "key_alias": "one"},
+        {"max_budget": 5},
+        "two",
+    ]
+    body = api.post("bulk_update", {"keys": items}).json()
+    assert body["total_requested"] == 6
+    (done,) = body["successful_updates"]
+    assert (done["key"], done["key_info"]["max_budget"], done["key_info"]["tags"]) == (one["key"], 5.0, ["a"])
+    reasons = [failed["failed_reason"] for failed in body["failed_updates"]]
+    assert reasons[0] == "Key not found."
+    assert [reason.split(":")[0] for reason in reasons[1:]] == [
+        "max_budget",
+        "Key with alias 'one' already exists. Unique key aliases across all keys are required.",
+        "key",
+        "Each of the keys must be a JSON object.",
+    ]
+    assert [failed["key_info"] for failed in body["failed_updates"]] == [None] * 5
+    assert VirtualKey.objects.get(name="two").max_budget is None
 
 
 @pytest.mark.parametrize(
-    ("query", "status"),
-    [
-        ("size=101", 422),
-        ("page=0", 422),
-        ("page=99999999999999999999", 422),
-        ("page=x", 422),
-        ("sort_by=version", 400),
-        ("agent_id=t", 400),
-        ("colour=red", 400),
-        ("user_id=%00", 400),
-        ("team_id=&include_team_keys=true&user_id=", 200),
-    ],
+    ("body", "status"), [({}, 422), ({"keys": []}, 400), ({"keys": "sk-"}, 400), ({"keys": [{}] * 501}, 400)]
 )
-def test_a_filter_is_applied_or_refused(api, query, status):
-    assert api.get(f"list?{query}").status_code == status
+def test_a_bulk_update_of_none_or_too_many_is_refused(api, body, status):
+    assert api.post("bulk_update", body).status_code == status
+
+
+# --- Service accounts
+
+
+def test_a_service_account_belongs_to_a_team(api):
+    Team.objects.create(team_id="red")
+    body = api.post("service-account/generate", {"team_id": "red", "key_alias": "ci", "metadata": {"n": 1}}).json()
+    assert (body["team_id"], body["user_id"]) == ("red", None)
+    assert body["metadata"] == {"n": 1, "service_account_id": "ci"}
+    assert body["key"].startswith("sk-")
+    nameless = api.post("service-account/generate", {"team_id": "red"}).json()
+    assert len(nameless["metadata"]["service_account_id"]) == 36
+
+
+@pytest.mark.parametrize("fields", [{}, {"team_id": None}, {"team_id": "blue"}, {"team_id": "red", "user_id": "ann"}])
+def test_a_service_account_needs_a_team_and_no_owner(api, fields):
+    Team.objects.create(team_id="red")
+    assert error(api.post("service-account/generate", fields)) == (400, "invalid_request_error")
+
+
+# --- Several infos
+
+
+def test_several_infos_at_once(api):
+    one, two = api.generate(key_alias="one", spend=2), api.generate(key_alias="two")
+    api.generate(key_alias="three")
+    body = api.post("/v2/key/info", {"keys": [one["key"], "sk-of-nobody-at-all"], "key_aliases": ["two"]}).json()
+    assert body["key"] == [one["key"], "sk-of-nobody-at-all"]
+    assert [(info["key_alias"], info["spend"]) for info in body["info"]] == [("one", 2.0), ("two", 0.0)]
+    assert one["token"] not in str(body["info"])
+    assert two["token"] not in str(body["info"])
+
+
+def test_several_infos_cost_the_same_queries_however_many(api, django_assert_max_num_queries):
+    keys = [api.generate()["token"] for _ in range(5)]
+    with django_assert_max_num_queries(3):
+        assert len(api.post("/v2/key/info", {"keys": keys}).json()["info"]) == 5
+
+
+def test_of_several_infos_a_virtual_key_sees_its_own(api):
+    mine, other = api.generate(), api.generate()
+    body = api.post("/v2/key/info", {"keys": [other["token"], mine["token"]]}, key=mine["key"]).json()
+    assert [info["key_name"] for info in body["info"]] == [mine["key_name"]]
+    assert api.post("/v2/key/info", {"keys": [other["key"]]}, key=mine["key"]).json()["info"] == []
+
+
+def test_infos_of_nothing_are_422(api):
+    assert api.post("/v2/key/info", {}).status_code == 422
+
+
+# --- Health
+
+
+def test_a_usable_key_is_healthy(api):
+    made = api.generate()
+    assert api.post("health", key=made["key"]).json() == {"key": "healthy", "logging_callbacks": None}
+    assert api.post("health").status_code == 200
+    api.post("block", {"key": made["token"]})
+    assert error(api.post("health", key=made["key"])) == (401, "auth_error")

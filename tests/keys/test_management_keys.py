@@ -7,7 +7,7 @@ from keys.models import VirtualKey
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.keys.urls")]
 
-WRITES = ["update", "block", "unblock", "delete"]
+WRITES = ["update", "block", "unblock", "regenerate", "{token}/regenerate", "{token}/reset_spend", "delete"]
 
 
 def error(answer):
@@ -19,8 +19,12 @@ def manager(api):
     return api.generate(key_alias="ci", key_type="management")
 
 
-def body_for(path, made):
-    return {"keys": [made["token"]]} if path == "delete" else {"key": made["token"]}
+def post(api, path, made, **options):
+    """One of WRITES on this key."""
+    body = {"keys": [made["token"]]} if path == "delete" else {"key": made["token"]}
+    if "{" in path:
+        body = {"reset_to": 0} if "spend" in path else {}
+    return api.post(path.format(**made), body, **options)
 
 
 def test_it_works(api, manager):
@@ -33,7 +37,7 @@ def test_it_works(api, manager):
 @pytest.mark.parametrize("path", WRITES)
 def test_it_writes_ordinary_keys(api, manager, path):
     made = api.generate(key_alias="laptop")
-    assert api.post(path, body_for(path, made), key=manager["key"]).status_code == 200
+    assert post(api, path, made, key=manager["key"]).status_code == 200
 
 
 def test_it_sees_ordinary_keys(api, manager):
@@ -60,8 +64,24 @@ def test_it_lifts_no_key_to_its_kind(api, manager):
 def test_it_writes_no_key_of_its_kind(api, manager, path, whose):
     made = manager if whose == "its own" else api.generate(key_alias="other", key_type="management")
     before = list(VirtualKey.objects.values())
-    assert error(api.post(path, body_for(path, made), key=manager["key"])) == (403, "management_key_access_denied")
+    assert error(post(api, path, made, key=manager["key"])) == (403, "management_key_access_denied")
     assert list(VirtualKey.objects.values()) == before
+
+
+def test_a_bulk_update_passes_it_over(api, manager):
+    made = api.generate()
+    keys = [{"key": key["token"], "rpm_limit": 1} for key in (made, manager)]
+    body = api.post("bulk_update", {"keys": keys}, key=manager["key"]).json()
+    assert [one["key"] for one in body["successful_updates"]] == [made["token"]]
+    assert "Only the master key" in body["failed_updates"][0]["failed_reason"]
+
+
+def test_several_infos_leave_the_others_of_its_kind_out(api, manager):
+    made, other = api.generate(), api.generate(key_type="management")
+    keys = [made["token"], other["token"], manager["token"]]
+    body = api.post("/v2/key/info", {"keys": keys}, key=manager["key"]).json()
+    assert [info["key_name"] for info in body["info"]] == [manager["key_name"], made["key_name"]]
+    assert api.get("aliases", key=manager["key"]).json()["aliases"] == []
 
 
 def test_a_name_is_no_way_around(api, manager):
@@ -97,7 +117,8 @@ def test_the_master_key_manages_management_keys(api, manager):
     assert api.get("list").json()["keys"] == [manager["token"]]
     assert api.get(f"info?key={manager['token']}").status_code == 200
     for path in WRITES:
-        assert api.post(path, body_for(path, manager)).status_code == 200
+        manager["token"] = api.get("list").json()["keys"][0]  # a rotation gave it another one
+        assert post(api, path, manager).status_code == 200
 
 
 @pytest.mark.parametrize("key_type", ["default", "llm_api"])
