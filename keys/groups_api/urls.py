@@ -32,6 +32,7 @@ urlpatterns = [
     path("user/update", users.UpdateView.as_view()),
     path("user/delete", users.DeleteView.as_view()),
     path("user/info", users.InfoView.as_view()),
+    path("v2/user/info", users.ShortInfoView.as_view()),
     path("user/list", users.ListView.as_view()),
     *_customers("customer"),
     *_customers("end_user"),

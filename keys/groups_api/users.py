@@ -167,6 +167,14 @@ class InfoView(UserView):
         )
 
 
+class ShortInfoView(UserView):
+    """GET /v2/user/info."""
+
+    def get(self, request: Request) -> Response:
+        """The user alone. Raises GroupNotFound."""
+        return Response(_described(self.named(self.query(serializers.InfoOfUser)["user_id"])))
+
+
 class ListView(UserView):
     """GET /user/list."""
 

@@ -191,6 +191,15 @@ def test_a_user_is_shown_with_keys(groups):
     assert (shown["user_id"], shown["user_info"]["user_id"], shown["user_info"]["key_count"]) == ("ada", "ada", 2)
 
 
+def test_a_user_is_shown_without_keys(groups):
+    groups.made("user/new", user_id="ada", max_budget=5)
+    shown = groups.seen("v2/user/info", user_id="ada")
+    assert shown == groups.made("user/update", user_id="ada", max_budget=5)["data"] | {
+        "updated_at": shown["updated_at"]
+    }
+    assert error(groups.get("v2/user/info", user_id="no"))[0] == 404
+
+
 def test_users_are_listed_in_pages(groups):
     for number in range(3):
         groups.made("user/new", user_id=f"u{number}")
