@@ -42,6 +42,12 @@ def _text(largest: int = 255) -> serializers.CharField:
     return serializers.CharField(required=False, allow_blank=True, max_length=largest)
 
 
+class InfoQuery(StrictSerializer):
+    """GET /key/info: a secret or a digest; without it, who asks."""
+
+    key = _text(crypto.LONGEST_KEY)
+
+
 class PageQuery(StrictSerializer):
     """What all lists take."""
 

@@ -22,7 +22,7 @@ class InfoView(KeyView):
 
     def get(self, request: Request) -> Response:
         """`?key=` takes a secret or a digest; without it a key reads its own info."""
-        secret = request.query_params.get("key")
+        secret = self.query(queries.InfoQuery).get("key")
         is_free = self.identity is MASTER or (secret and is_manager(self.identity))
         key = self._any(secret) if is_free else self._own(secret)
         return Response({"key": secret or answers.token_of(key), "info": answers.info(key)})

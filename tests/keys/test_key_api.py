@@ -95,9 +95,16 @@ def test_info_holds_neither_secret_nor_digest(api):
     assert made["token"] not in text
 
 
-@pytest.mark.parametrize("query", ["", "?key=", "?key=sk-of-nobody-at-all", "?key=%00", f"?key={'0' * 64}"])
+@pytest.mark.parametrize("query", ["", "?key=", "?key=sk-of-nobody-at-all", f"?key={'0' * 64}"])
 def test_info_of_an_unknown_key_is_404(api, query):
     assert error(api.get(f"info{query}")) == (404, "not_found_error")
+
+
+@pytest.mark.parametrize("query", ["?key=%00", f"?key={'x' * 513}", "?kee=sk-of-nobody-at-all"])
+def test_info_of_what_cannot_be_a_key_is_400(api, query):
+    answer = api.get(f"info{query}")
+    assert error(answer) == (400, "invalid_request_error")
+    assert b"nobody" not in answer.content
 
 
 @pytest.mark.parametrize(
