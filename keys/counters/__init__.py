@@ -26,5 +26,11 @@ __all__ = [
 
 
 def make_counters() -> Counters:
-    """The counters that fit the database."""
-    return MemoryCounters() if settings.EMBEDDED else PostgresCounters()
+    """The counters that fit the settings."""
+    if settings.EMBEDDED:
+        return MemoryCounters()
+    if not settings.REDIS_URL:
+        return PostgresCounters()
+    from keys.counters.redis import RedisCounters  # some 20 MB that are needed here only
+
+    return RedisCounters(settings.REDIS_URL)

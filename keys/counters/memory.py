@@ -14,6 +14,7 @@ NEVER = float("inf")
 class MemoryCounters:
     """As `Counters`. `clock` gives seconds from anywhere."""
 
+    store = "memory"
     is_degraded = False
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -11,6 +11,11 @@ from keys.counters.charge import Charge, Spent, Standing
 class Counters(Protocol):
     """Takes the charges of calls, and books what they have used. A lease is one call's, named by its id."""
 
+    @property
+    def store(self) -> str:
+        """Where it counts: `memory`, `postgresql` or `redis`."""
+        ...
+
     def take(self, lease_id: str, charges: Sequence[Charge]) -> list[Standing]:
         """Takes all charges, which come from `merged`, or none; returns how their counters then stand.
 
@@ -31,7 +36,10 @@ class Counters(Protocol):
         ...
 
     def flush(self) -> None:
-        """Sends what was settled and has not been sent yet. Never raises."""
+        """Sends what was settled and has not been sent yet, and asks a store that is away whether it is back.
+
+        Needed about ten times a second. Never raises.
+        """
         ...
 
     @property
