@@ -136,7 +136,7 @@ LOG_RETENTION_DAYS = env.whole("GATEWAY_LOG_RETENTION_DAYS", default=90, least=1
 
 # --- Limits --------------------------------------------------------------------------------------------------------
 
-REDIS_URL = env.text("REDIS_URL")
+REDIS_URL = env.redis_address("REDIS_URL")
 BUDGET_STATUS = env.choice("GATEWAY_BUDGET_STATUS", 422, 400, 402, 429)
 REFUSE_WITHOUT_LIMITS = env.choice("GATEWAY_LIMITS_WITHOUT_STORE", "serve", "refuse") == "refuse"
 DEFAULT_OUTPUT_TOKENS = env.whole("GATEWAY_DEFAULT_OUTPUT_TOKENS", default=256, least=0, most=10_000_000)
@@ -163,7 +163,7 @@ _ADMIN_APPS = [
     "django.contrib.staticfiles",
 ]
 # The relay loads neither the admin nor any middleware: what it does not have cannot delay a stream.
-INSTALLED_APPS = _OWN_APPS if PLANE == "relay" else [*_ADMIN_APPS, *_OWN_APPS]
+INSTALLED_APPS = _OWN_APPS if PLANE == "relay" else [*_ADMIN_APPS, "drf_spectacular", *_OWN_APPS]
 MIDDLEWARE = (
     []
     if PLANE == "relay"
@@ -226,6 +226,19 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
+    **({} if PLANE == "relay" else {"DEFAULT_SCHEMA_CLASS": "gateway.api_schema.schema.ManagementSchema"}),
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "vLLM Gateway",
+    "DESCRIPTION": "Keys, teams, users, customers, models and usage. Names and shapes are LiteLLM's.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_PUBLIC": True,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "POSTPROCESSING_HOOKS": [],  # choices stay where they are used
+    "APPEND_COMPONENTS": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
 }
 
 LOGGING = {

@@ -49,6 +49,7 @@ def control() -> Routes:
         path("", front_page),
         path("admin/", admin.site.urls),
         path("", include("gateway.spend_api.urls")),
+        path("api/", include("gateway.api_schema.urls")),
         path("key/", include("keys.urls")),
         path("v2/key/", include(v2_urlpatterns)),
         path("", include("keys.groups_api.urls")),
