@@ -13,6 +13,7 @@ from django.core.checks import CheckMessage, Tags, register
 def register_all() -> None:
     """Called once, when the app is ready."""
     register(check_workers)
+    register(check_redis)
     register(check_deployment, Tags.security, deploy=True)
 
 
@@ -24,6 +25,19 @@ def check_workers(**kwargs: Any) -> list[CheckMessage]:
                 f"WEB_CONCURRENCY is {settings.RELAY_WORKERS}, but with SQLite there can be one relay worker only.",
                 hint="Set WEB_CONCURRENCY=1, or DATABASE_URL to a PostgreSQL database.",
                 id="gateway.E001",
+            )
+        ]
+    return []
+
+
+def check_redis(**kwargs: Any) -> list[CheckMessage]:
+    """Redis counts limits for several processes; with SQLite there is one, whose memory counts."""
+    if settings.EMBEDDED and settings.REDIS_URL:
+        return [
+            checks.Error(
+                "REDIS_URL is set, but with SQLite limits are counted in the relay's memory.",
+                hint="Take REDIS_URL away, or set DATABASE_URL to a PostgreSQL database.",
+                id="gateway.E002",
             )
         ]
     return []

@@ -122,6 +122,22 @@ class Environment:
             raise ImproperlyConfigured(f"{names[0]} must start with http:// or https://.")
         return value.rstrip("/")
 
+    def redis_address(self, name: str) -> str:
+        """The URL of a Redis, with whatever options redis-py knows; empty when unset. No error repeats it."""
+        value = self.text(name)
+        if not value:
+            return ""
+        from redis import ConnectionPool, RedisError  # only where one is used
+
+        try:
+            ConnectionPool.from_url(value).make_connection()  # which connects to nothing yet
+        except (ValueError, TypeError, OSError, RedisError):
+            wanted = (
+                f"{name} must be a redis://, rediss:// or unix:// address; in its password write / as %2F, @ as %40."
+            )
+            raise ImproperlyConfigured(wanted) from None
+        return value
+
     def database(self, name: str, *, default: str) -> dict[str, object]:
         """Django's description of the database that the URL names: SQLite or PostgreSQL."""
         value = self.text(name, default=default)

@@ -29,7 +29,7 @@ def liveliness(request: HttpRequest) -> JsonResponse:
 def ready(request: HttpRequest) -> JsonResponse:
     """`/readyz` and LiteLLM's `/health/readiness`: 503 only while starting or draining.
 
-    A database or an upstream that is away is `degraded`, with status 200: calls go on without them.
+    A database, a store of limits or an upstream that is away is `degraded`, with status 200: calls go on without it.
     """
     detail = report(plane, time.time())
     return JsonResponse(detail, status=200 if plane.ready else 503)
@@ -40,7 +40,8 @@ def report(plane: RelayPlane, now: float) -> dict[str, Any]:
     database = _database(plane, now)
     upstreams = _upstreams(plane)
     journal = _journal()
-    troubles = [part["status"] != "ok" for part in (database, upstreams, journal)]
+    counters = _counters(plane)
+    troubles = [part["status"] != "ok" for part in (database, counters, upstreams, journal)]
     if not plane.ready:
         status = "draining" if plane.draining else "starting"
     else:
@@ -49,6 +50,7 @@ def report(plane: RelayPlane, now: float) -> dict[str, Any]:
         "status": status,
         "db": "connected" if database["status"] == "ok" else "Not connected",
         "database": database,
+        "counters": counters,
         "upstreams": upstreams,
         "journal": journal,
         "open_calls": len(plane.open_calls),
@@ -60,7 +62,16 @@ def _database(plane: RelayPlane, now: float) -> dict[str, Any]:
     at = plane.refresher.refreshed_at
     if plane.refresher.error is not None or (at is not None and now - at > LATE_SECONDS):
         return {"status": "away", "last_answer_seconds_ago": None if at is None else round(now - at, 1)}
-    return {"status": "ok", "limits": "this process only" if plane.counters.is_degraded else "ok"}
+    return {"status": "ok"}
+
+
+def _counters(plane: RelayPlane) -> dict[str, Any]:
+    """Where limits are counted; while that store is away, what that means."""
+    store = plane.counters.store
+    if not plane.counters.is_degraded:
+        return {"status": "ok", "store": store}
+    then = "calls with limits are refused" if settings.REFUSE_WITHOUT_LIMITS else "limits hold in each process"
+    return {"status": "away", "store": store, "meanwhile": then}
 
 
 def _upstreams(plane: RelayPlane) -> dict[str, Any]:

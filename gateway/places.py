@@ -15,7 +15,7 @@ from django.conf import settings
 from gateway.open_call import OpenCall
 from gateway.waiting import WaitingRoom, elapsed_ms
 from keys.counters import Charge, Counters
-from keys.errors import LimitExceeded
+from keys.errors import LimitExceeded, LimitsAway
 from upstreams.selection import Candidate, Target
 
 
@@ -51,7 +51,7 @@ class Places:
             return self._room.wait(
                 call.priority,
                 wants,
-                lambda: self._first_free(call, candidates),
+                lambda: self._free_later(call, candidates),
                 lambda candidate: self.give_back(call, candidate.upstream),
             )
         finally:
@@ -87,6 +87,13 @@ class Places:
 
     def _first_free(self, call: OpenCall, candidates: Sequence[Candidate]) -> Candidate | None:
         return next((one for one in candidates if self._take(call, one.upstream)), None)
+
+    def _free_later(self, call: OpenCall, candidates: Sequence[Candidate]) -> Candidate | None:
+        """As `_first_free`, for who waits: a store that cannot count now may be back while there is time."""
+        try:
+            return self._first_free(call, candidates)
+        except LimitsAway:
+            return None
 
     def _take(self, call: OpenCall, upstream: Target) -> bool:
         if upstream.max_parallel is None:

@@ -16,7 +16,7 @@ import pytest
 _stopped: list[Any] = []
 
 DATA_DIR = Path(tempfile.mkdtemp(prefix="vgw-tests-"))
-for name in [n for n in os.environ if n.startswith(("GATEWAY_", "HOSTED_VLLM_", "VLLM_API_", "LITELLM_"))]:
+for name in [n for n in os.environ if n.startswith(("GATEWAY_", "HOSTED_VLLM_", "VLLM_API_", "LITELLM_", "REDIS_"))]:
     del os.environ[name]
 os.environ.update(
     DJANGO_SETTINGS_MODULE="gateway.settings",

@@ -3,7 +3,7 @@
 import pytest
 from django.core.checks import run_checks
 
-from gateway.checks import check_deployment, check_workers
+from gateway.checks import check_deployment, check_redis, check_workers
 
 PRODUCTION = {
     "ALLOWED_HOSTS": ["gateway.example.com"],
@@ -32,6 +32,14 @@ def test_sqlite_allows_one_relay_worker_only(settings):
 def test_postgresql_allows_many_relay_workers(settings):
     settings.EMBEDDED, settings.RELAY_WORKERS = False, 2
     assert check_workers() == []
+
+
+@pytest.mark.parametrize(("embedded", "url", "ids"), [(True, "redis://r", ["gateway.E002"]), (True, "", [])])
+def test_redis_counts_with_postgresql_only(settings, embedded, url, ids):
+    settings.EMBEDDED, settings.REDIS_URL = embedded, url
+    assert [error.id for error in check_redis()] == ids
+    settings.EMBEDDED = False
+    assert check_redis() == []
 
 
 def test_production_settings_are_clean(production):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,22 @@ def test_a_wrong_value_is_one_sentence(text: str, read: Read, wanted: str) -> No
 def test_a_web_address_without_its_scheme_is_refused() -> None:
     with pytest.raises(ImproperlyConfigured, match=r"^A must start with http:// or https://"):
         Environment({"B": "my-vllm:8000"}).web_address("A", "B")
+
+
+@pytest.mark.parametrize("url", ["redis://r:6379/1", "rediss://:p%2Fw@r", "unix:///run/redis.sock?db=2"])
+def test_redis_addresses(url: str) -> None:
+    assert Environment({"REDIS_URL": url}).redis_address("REDIS_URL") == url
+
+
+@pytest.mark.parametrize("url", ["http://hush@r", "redis://:hush/ush@r", "redis://:hush@r/1?hush=1", "hush"])
+def test_a_wrong_redis_address_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="REDIS_URL must be a redis://") as refused:
+        Environment({"REDIS_URL": url}).redis_address("REDIS_URL")
+    assert "hush" not in "".join(traceback.format_exception(refused.value))
+
+
+def test_without_redis_there_is_no_address() -> None:
+    assert Environment({}).redis_address("REDIS_URL") == ""
 
 
 def test_a_web_address_loses_its_trailing_slash() -> None:

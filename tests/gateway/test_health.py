@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,11 @@ from django.test import RequestFactory
 
 from gateway import health
 from gateway.plane import RelayPlane
+from keys.counters import Charge, MemoryCounters
+from keys.counters.redis import RedisCounters
+from keys.errors import LimitsAway
 from keys.registry import KeyRegistry
+from tests.support.upstream import unused_port
 from upstreams.pool import UpstreamPool
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -59,6 +64,28 @@ def test_a_database_that_fails_is_degraded(plane: RelayPlane) -> None:
 
 def test_a_database_that_hangs_is_degraded(plane: RelayPlane) -> None:
     assert _status(plane, NOW + 60) == "degraded"
+
+
+def test_it_says_where_limits_are_counted(plane: RelayPlane) -> None:
+    plane.counters = MemoryCounters()
+    assert health.report(plane, NOW)["counters"] == {"status": "ok", "store": "memory"}
+
+
+@pytest.mark.parametrize(("refuse", "meanwhile"), [(False, "limits hold in each"), (True, "calls with limits are ref")])
+def test_a_store_of_the_limits_that_is_away_is_degraded(
+    plane: RelayPlane, settings: Any, refuse: bool, meanwhile: str
+) -> None:
+    settings.REFUSE_WITHOUT_LIMITS = refuse
+    plane.counters = RedisCounters(f"redis://127.0.0.1:{unused_port()}")
+    with contextlib.suppress(LimitsAway):
+        plane.counters.take("a", [Charge("key:1", 1, 1)])
+    report = health.report(plane, NOW)
+    assert (report["status"], report["counters"]["status"], report["counters"]["store"]) == (
+        "degraded",
+        "away",
+        "redis",
+    )
+    assert report["counters"]["meanwhile"].startswith(meanwhile)
 
 
 def test_an_unhealthy_upstream_is_degraded(plane: RelayPlane) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,8 @@ from gateway.cuts import CallCut, client_gone
 from gateway.errors import UpstreamSaturated
 from gateway.open_call import OpenCall
 from gateway.places import Places
-from keys.counters import MemoryCounters
+from keys.counters import Charge, MemoryCounters, Standing
+from keys.errors import LimitsAway
 from upstreams.selection import Candidate, Target
 
 FREE = Candidate(Target(1, "free", "http://a"))
@@ -141,3 +142,31 @@ def test_a_call_that_is_cut_while_it_takes_gives_its_place_back(settings: Any) -
     cut = in_a_greenlet_that_is_cut(lambda one: places.choose(one, [SMALL]))
     assert cut.outcome == Outcome.CLIENT_DISCONNECTED
     assert places.choose(call("b"), [SMALL]) == SMALL
+
+
+class Unreliable(MemoryCounters):
+    """Counters whose store may be away, where calls are refused without it."""
+
+    is_away = False
+
+    def take(self, lease_id: str, charges: Sequence[Charge]) -> list[Standing]:
+        if self.is_away:
+            raise LimitsAway
+        return super().take(lease_id, charges)
+
+
+def test_who_waits_outlives_a_store_that_is_away_for_a_moment(settings: Any) -> None:
+    settings.QUEUE_SECONDS = 2
+    counters = Unreliable()
+    places = Places(counters)
+    first, second = call("a"), call("b")
+    places.choose(first, [SMALL])
+    waiting = gevent.spawn(places.choose, second, [SMALL])
+    gevent.sleep(0)
+    counters.is_away = True
+    with pytest.raises(LimitsAway):
+        places.choose(call("c"), [OTHER])
+    places.give_back(first, SMALL.upstream)
+    gevent.sleep(0.3)
+    counters.is_away = False
+    assert waiting.get(timeout=2) == SMALL

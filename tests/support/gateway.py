@@ -124,7 +124,7 @@ class Gateway:
 
     def environment(self) -> dict[str, str]:
         """What the process gets: nothing of the suite's own settings."""
-        ours = ("GATEWAY_", "HOSTED_VLLM_", "VLLM_", "LITELLM_", "DJANGO_", "DATABASE_", "SECRET_KEY")
+        ours = ("GATEWAY_", "HOSTED_VLLM_", "VLLM_", "LITELLM_", "DJANGO_", "DATABASE_", "REDIS_", "SECRET_KEY")
         wanted: dict[str, str | None] = {name: text for name, text in os.environ.items() if not name.startswith(ours)}
         wanted |= _SECRETS | {
             "DJANGO_SETTINGS_MODULE": "gateway.settings",
