@@ -87,7 +87,7 @@ def test_all_pages_together_are_all_rows(
     query = {**query, **({"api_key": ann[1]} if "api_key" in query else {}), "page_size": size, "sort_order": order}
     first = api.get("/spend/logs/v2", **query)
     assert (first["total"], first["total_is_capped"]) == (25, False)
-    found = [id for number in range(1, first["total_pages"] + 1) for id in api.ids(**query, page=number)]
+    found = [one for number in range(1, first["total_pages"] + 1) for one in api.ids(**query, page=number)]
     assert found == (ids if order == "desc" else ids[::-1])
     assert api.ids(**query, page=first["total_pages"] + 1) == []
 
@@ -117,7 +117,7 @@ def test_a_range_may_begin_and_end_within_hours(api: API, size: int) -> None:
     ids = many()
     query = {"start_date": "2026-05-20 08:45:00", "end_date": "2026-05-20 11:15:00", "page_size": size}
     first = api.get("/spend/logs/v2", **query)
-    found = [id for number in range(1, first["total_pages"] + 1) for id in api.ids(**query, page=number)]
+    found = [one for number in range(1, first["total_pages"] + 1) for one in api.ids(**query, page=number)]
     assert (first["total"], found) == (8, ids[4:12])
 
 
