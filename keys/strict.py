@@ -24,7 +24,7 @@ class StrictSerializer(serializers.Serializer[Any]):
     inert: frozenset[str] = frozenset()
 
     def to_internal_value(self, data: Any) -> Any:
-        for name in data:
+        for name in data if isinstance(data, Mapping) else ():  # what is no object is refused below
             if name in self.fields:
                 continue
             if name not in self.inert:

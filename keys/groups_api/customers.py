@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from keys import history
 from keys.errors import GroupNotFound, GroupTaken
 from keys.groups_api import answers, serializers
-from keys.groups_api.base import MOST_ROWS, NEWEST, GroupView, found, listed, lock, page_of
+from keys.groups_api.base import MOST_ROWS, NEWEST, GroupView, found, listed, lock, page_of, unused_epochs
 from keys.models import EndUser
 
 
@@ -89,10 +89,15 @@ class BlockView(CustomerView):
         with transaction.atomic():
             lock()
             known = {row.end_user_id for row in EndUser.objects.filter(end_user_id__in=ids)}
-            maker = history.name_of(self.identity)
-            EndUser.objects.bulk_create(
-                EndUser(end_user_id=user_id, created_by=maker) for user_id in ids if user_id not in known
-            )
+            new = [
+                EndUser(end_user_id=user_id, created_by=history.name_of(self.identity))
+                for user_id in ids
+                if user_id not in known
+            ]
+            epochs = unused_epochs(new)
+            for row in new:
+                row.spend_epoch = epochs[row.end_user_id]
+            EndUser.objects.bulk_create(new)
             EndUser.objects.filter(end_user_id__in=ids).update(blocked=True)
             rows = self.all_named(ids)
             self.record([row for row in rows if row.end_user_id not in known], ADDITION, "Made and blocked")

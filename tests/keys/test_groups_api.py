@@ -366,7 +366,7 @@ def test_members_come_and_go(groups):
 
 
 @pytest.mark.parametrize(
-    "people", [[{"role": "user"}], [{"user_id": "a", "role": "owner"}], ["a"], [{"user_id": "a", "x": 1}]]
+    "people", [[1], [None], [{"role": "user"}], [{"user_id": "a", "role": "owner"}], ["a"], [{"user_id": "a", "x": 1}]]
 )
 def test_a_member_that_is_none_is_refused(groups, people):
     assert groups.post("team/new", members_with_roles=people).status_code == 400

@@ -69,6 +69,17 @@ def test_customers_are_blocked_and_those_unknown_are_made(groups):
     ]
 
 
+def test_one_who_is_blocked_after_one_of_the_same_name_has_spent_nothing(groups):
+    groups.made("customer/new", user_id="crep", spend=3)
+    groups.made("customer/delete", user_ids=["crep"])
+    assert [one["spend"] for one in groups.made("customer/block", user_ids=["crep", "b"])["blocked_users"]] == [0, 0]
+
+
+def test_many_are_blocked_at_once(groups):
+    names = [f"c{number}" for number in range(1_000)]
+    assert len(groups.made("customer/block", user_ids=names)["blocked_users"]) == 1_000
+
+
 def test_customers_are_unblocked(groups):
     groups.made("customer/block", user_ids=["a", "b"])
     assert groups.made("customer/unblock", user_ids=["a"]) == {"blocked_users": ["b"]}
