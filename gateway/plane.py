@@ -40,7 +40,6 @@ from upstreams.pool import pool as upstream_pool
 
 logger = logging.getLogger(__name__)
 
-RENEW_SECONDS = 30.0
 FLUSH_SECONDS = 0.1
 HEALTH_SECONDS = 2.0
 CLOSE_IDLE_SECONDS = 2.0
@@ -88,7 +87,7 @@ class RelayPlane:
         self._greenlets = [
             gevent.spawn(self.refresher.loop),
             gevent.spawn(self._every, INTERVAL_SECONDS, partial(self._sweep, Sweeper(self.limits))),
-            gevent.spawn(self._every, RENEW_SECONDS, self._renew_leases),
+            gevent.spawn(self._every, settings.LEASE_SECONDS / 3, self._renew_leases),
             gevent.spawn(self._every, FLUSH_SECONDS, self.counters.flush),
             gevent.spawn(self._every, CLOSE_IDLE_SECONDS, self.client.close_idle),
         ]

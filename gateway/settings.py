@@ -137,6 +137,7 @@ LOG_RETENTION_DAYS = env.whole("GATEWAY_LOG_RETENTION_DAYS", default=90, least=1
 # --- Limits --------------------------------------------------------------------------------------------------------
 
 REDIS_URL = env.redis_address("REDIS_URL")
+LEASE_SECONDS = env.whole("GATEWAY_LEASE_SECONDS", default=90, least=3, most=3600)
 BUDGET_STATUS = env.choice("GATEWAY_BUDGET_STATUS", 422, 400, 402, 429)
 REFUSE_WITHOUT_LIMITS = env.choice("GATEWAY_LIMITS_WITHOUT_STORE", "serve", "refuse") == "refuse"
 DEFAULT_OUTPUT_TOKENS = env.whole("GATEWAY_DEFAULT_OUTPUT_TOKENS", default=256, least=0, most=10_000_000)

@@ -32,7 +32,7 @@ class Counters(Protocol):
         ...
 
     def renew(self, lease_ids: Iterable[str]) -> None:
-        """Says that these calls are still open; needed at least every 90 s. Never raises."""
+        """Says that these calls are still open; needed three times in `settings.LEASE_SECONDS`. Never raises."""
         ...
 
     def flush(self) -> None:

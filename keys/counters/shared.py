@@ -26,7 +26,6 @@ from keys.errors import LimitsAway
 
 logger = logging.getLogger(__name__)
 
-LEASE_SECONDS = 90.0
 RETRY_SECONDS = 1.0
 """How long a store that failed is left alone."""
 
@@ -70,13 +69,16 @@ class Batch:
 
 
 class SharedCounters(ABC):
-    """As `Counters`, in a store. `lifetime` of leases in seconds; `clock` gives seconds from anywhere."""
+    """As `Counters`, in a store.
+
+    `lifetime` of leases in seconds (default: `settings.LEASE_SECONDS`); `clock` gives seconds from anywhere.
+    """
 
     store = ""
     _title = "The store of the limits"
 
-    def __init__(self, *, lifetime: float = LEASE_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
-        self._lifetime = lifetime
+    def __init__(self, *, lifetime: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lifetime = settings.LEASE_SECONDS if lifetime is None else lifetime
         self._clock = clock
         self._away_until: float | None = None
         self._local = MemoryCounters()
