@@ -20,7 +20,7 @@ from common.admin import figure
 from gateway.admin_pages.logs import RequestLogAdmin
 from gateway.admin_pages.usage import NOTHING, calls_per_upstream, last_day, of_each
 from gateway.models import RequestLog
-from keys.admin import VirtualKeyAdmin
+from keys.admin import KeyChangeList, VirtualKeyAdmin
 from keys.admin_budgets import SpendChangeList
 from keys.admin_groups import EndUserAdmin, GroupAdmin, KeyCountChangeList, OwnerAdmin, TeamAdmin
 from keys.identity import INFERENCE, Identity
@@ -31,7 +31,7 @@ from upstreams.admin_routing import ModelAliasAdmin, RoutingAdmin
 from upstreams.models import Deployment, ModelAlias, Routing, Upstream
 
 
-class KeyChangeList(SpendChangeList):
+class KeyUsageChangeList(KeyChangeList):
     """A page of keys with their usage, which takes one query for all of them."""
 
     def get_results(self, request: HttpRequest) -> None:
@@ -45,18 +45,14 @@ class KeyChangeList(SpendChangeList):
 class KeyTrafficAdmin(VirtualKeyAdmin):
     """Keys, and what they were used for."""
 
-    list_display = (*VirtualKeyAdmin.list_display, "calls", "tokens")
+    list_display = (*VirtualKeyAdmin.list_display, "calls")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return KeyChangeList
+        return KeyUsageChangeList
 
     @admin.display(description="calls, 24 h")
     def calls(self, key: Any) -> SafeString:
-        return _number(key.usage["calls"])
-
-    @admin.display(description="tokens, 24 h")
-    def tokens(self, key: Any) -> SafeString:
-        return _number(key.usage["prompt_tokens"] + key.usage["completion_tokens"])
+        return _calls_and_tokens(key.usage)
 
     def change_view(
         self,
@@ -129,11 +125,7 @@ class GroupTrafficAdmin(GroupAdmin):
 
     @admin.display(description="calls, 24 h")
     def calls(self, row: Any) -> SafeString:
-        return _number(row.usage["calls"])
-
-    @admin.display(description="tokens, 24 h")
-    def tokens(self, row: Any) -> SafeString:
-        return _number(row.usage["prompt_tokens"] + row.usage["completion_tokens"])
+        return _calls_and_tokens(row.usage)
 
     def facts(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         usage = of_each(LOG_COLUMNS[row.kind], [row.public_id]).get(row.public_id, NOTHING)
@@ -145,7 +137,7 @@ class GroupTrafficAdmin(GroupAdmin):
 class TeamTrafficAdmin(GroupTrafficAdmin, TeamAdmin):
     """Teams with their traffic."""
 
-    list_display = (*TeamAdmin.list_display, "calls", "tokens")
+    list_display = (*TeamAdmin.list_display, "calls")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return HolderUsageChangeList
@@ -155,7 +147,7 @@ class TeamTrafficAdmin(GroupTrafficAdmin, TeamAdmin):
 class OwnerTrafficAdmin(GroupTrafficAdmin, OwnerAdmin):
     """Owners with their traffic."""
 
-    list_display = (*OwnerAdmin.list_display, "calls", "tokens")
+    list_display = (*OwnerAdmin.list_display, "calls")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return HolderUsageChangeList
@@ -165,7 +157,7 @@ class OwnerTrafficAdmin(GroupTrafficAdmin, OwnerAdmin):
 class EndUserTrafficAdmin(GroupTrafficAdmin, EndUserAdmin):
     """End users with their traffic."""
 
-    list_display = (*EndUserAdmin.list_display, "calls", "tokens")
+    list_display = (*EndUserAdmin.list_display, "calls")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return EndUserUsageChangeList
@@ -218,6 +210,12 @@ admin.site.register(Routing, RoutingAdmin)
 
 def _number(number: int) -> SafeString:
     return format_html('<span class="number">{}</span>', figure(number))
+
+
+def _calls_and_tokens(usage: Mapping[str, int]) -> SafeString:
+    tokens = usage["prompt_tokens"] + usage["completion_tokens"]
+    told = figure(tokens, "tokens") if tokens else ""
+    return format_html('{}<span class="under number">{}</span>', _number(usage["calls"]), told)
 
 
 def _figures(usage: Mapping[str, int]) -> list[tuple[str, str]]:

@@ -5,11 +5,12 @@ Writes go through the models, which bump the version.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -17,9 +18,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from common.admin import BAD, GOOD, QUIET, WARNING, badge, moment
+from keys.admin_budgets import SpendChangeList, budget_cell
 from keys.admin_forms import KeyForm, key_fieldsets
 from keys.admin_limited import ExactFilter, LimitedAdmin, address_of
 from keys.admin_secrets import SecretsAdmin
+from keys.identity import DEFAULT
+from keys.limit_words import in_short
 from keys.models import Owner, Team, VirtualKey
 
 if TYPE_CHECKING:
@@ -65,6 +69,24 @@ class OwnerFilter(ExactFilter):
     parameter_name = "user_id"
 
 
+class KeyChangeList(SpendChangeList):
+    """A page of keys with the names of their owners and teams; one query for each of the two."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        owners, teams = (_names(table, self.result_list) for table in (Owner, Team))
+        for key in self.result_list:
+            key.owner_name = owners.get(key.user_id, key.user_id)
+            key.team_name = teams.get(key.team_id, key.team_id)
+
+
+def _names(table: type[Owner | Team], keys: Iterable[VirtualKey]) -> dict[str, str]:
+    column = table.column
+    idents = {getattr(key, column) for key in keys} - {None}
+    rows = table._default_manager.filter(**{f"{column}__in": idents}).exclude(alias="")
+    return dict(rows.values_list(column, "alias"))
+
+
 class VirtualKeyAdmin(LimitedAdmin, SecretsAdmin):
     """Issue, change, block, rotate and delete keys."""
 
@@ -72,12 +94,10 @@ class VirtualKeyAdmin(LimitedAdmin, SecretsAdmin):
     form = KeyForm
     list_display: tuple[str, ...] = (
         "label",
-        "type_badge",
         "state_badge",
         "masked_secret",
         "holder",
-        "budget",
-        "limits",
+        "use",
         "expiry",
         "last_use",
     )
@@ -91,6 +111,9 @@ class VirtualKeyAdmin(LimitedAdmin, SecretsAdmin):
 
     # --- The list ---------------------------------------------------------------------------------
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return KeyChangeList
+
     def get_queryset(self, request: HttpRequest) -> _Keys:
         return super().get_queryset(request).prefetch_related("secrets")
 
@@ -103,18 +126,24 @@ class VirtualKeyAdmin(LimitedAdmin, SecretsAdmin):
         return badge("code", key.masked)
 
     @admin.display(description="owner, team", ordering="user_id")
-    def holder(self, key: VirtualKey) -> SafeString | None:
+    def holder(self, key: Any) -> SafeString | None:
         if not key.user_id and not key.team_id:
             return None
-        return format_html('{}<span class="under">{}</span>', key.user_id or "", key.team_id or "")
+        return format_html('{}<span class="under">{}</span>', key.owner_name or "", key.team_name or "")
 
     @admin.display(description="state")
     def state_badge(self, key: VirtualKey) -> SafeString:
-        return badge(*STATE_BADGES[key.state])
+        state = badge(*STATE_BADGES[key.state])
+        return state + self.type_badge(key) if key.key_type != DEFAULT else state
 
-    @admin.display(description="type", ordering="key_type")
     def type_badge(self, key: VirtualKey) -> SafeString:
+        """What the key is for."""
         return badge(WARNING if key.is_management else QUIET, key.get_key_type_display())
+
+    @admin.display(description="budget and limits")
+    def use(self, key: Any) -> SafeString | None:
+        found = budget_cell(key.spend) or "", in_short(key)
+        return format_html('{}<span class="under">{}</span>', *found) if any(found) else None
 
     @admin.display(description="expires", ordering="expires_at")
     def expiry(self, key: VirtualKey) -> SafeString | str:
@@ -137,7 +166,6 @@ class VirtualKeyAdmin(LimitedAdmin, SecretsAdmin):
         return {
             **super().facts(request, row),
             "state": self.state_badge(row),
-            "type": self.type_badge(row),
             "issued_at": moment(row.created_at),
             "used_at": self.last_use(row),
             "holders": list(self._holders(request, row)),

@@ -71,14 +71,9 @@ class Use:
         return "" if self.refuses else "in shadow"
 
     @property
-    def spent(self) -> str:
-        """What is used."""
-        return amount(self.used, self.budget.unit)
-
-    @property
-    def ceiling(self) -> str:
-        """What there is."""
-        return amount(self.budget.ceiling, self.budget.unit)
+    def told(self) -> str:
+        """What is used, of what there is."""
+        return used_of(self.used, self.budget.ceiling, self.budget.unit)
 
     @property
     def left(self) -> str:
@@ -187,7 +182,7 @@ def budget_cell(spend: Spend) -> SafeString | str | None:
         BAR,
         BAR,
         use.bar,
-        used_of(use.used, use.budget.ceiling, use.budget.unit),
+        use.told,
         of_model,
         end,
         more,

@@ -23,6 +23,8 @@ from keys.limit_words import PERIOD_CHOICES
 from keys.validation import LARGEST_BUDGET, LARGEST_INTEGER, validate_networks, validate_routes
 
 LARGEST_TOKENS = 9_000_000_000_000_000
+AT_LEAST = "Must be %(limit_value)s or more; leave it empty for no limit."
+AT_MOST = "Must be %(limit_value)s at most; leave it empty for no limit."
 
 _COUNT = re.compile(r"(.+?)\s*=\s*([0-9]{1,10})")
 _AMOUNT = r"\$?\s*([0-9]{1,9}(?:\.[0-9]{1,8})?)(?:\s+per\s+([0-9a-z]{1,20}))?"
@@ -199,8 +201,9 @@ class DollarsField(forms.DecimalField):
     def __init__(self, **kwargs: Any) -> None:
         widget = AdminTextInputWidget(attrs={"class": "number-input", "inputmode": "decimal"})
         widget.attrs["placeholder"] = "no limit"
+        messages = {"min_value": AT_LEAST, "max_value": AT_MOST, "invalid": "Enter a number, such as 5 or 0.25."}
         limits = {"min_value": 0, "max_value": LARGEST_BUDGET, "max_digits": 18, "decimal_places": 8}
-        super().__init__(**{"required": False, "widget": widget, **limits, **kwargs})
+        super().__init__(**{"required": False, "widget": widget, "error_messages": messages, **limits, **kwargs})
 
     def prepare_value(self, value: Any) -> Any:
         return f"{value.normalize():f}" if isinstance(value, Decimal) else value
@@ -211,7 +214,9 @@ class CountField(forms.IntegerField):
 
     def __init__(self, *, largest: int = LARGEST_INTEGER, **kwargs: Any) -> None:
         widget = AdminIntegerFieldWidget(attrs={"placeholder": "no limit"})
-        super().__init__(**{"required": False, "min_value": 0, "max_value": largest, "widget": widget, **kwargs})
+        messages = {"min_value": AT_LEAST, "max_value": AT_MOST}
+        limits = {"min_value": 0, "max_value": largest}
+        super().__init__(**{"required": False, "widget": widget, "error_messages": messages, **limits, **kwargs})
 
 
 class PeriodField(forms.ChoiceField):

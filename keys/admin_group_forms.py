@@ -16,6 +16,7 @@ from keys.admin_limits import LIMITS, Fieldset, LimitsForm, folded, limit_fields
 from keys.models import EndUser, Owner, Team
 from keys.models.groups import LONGEST_ID
 
+MADE_UP = "made up when left empty"
 NAMES = {"alias": "Name"}
 NAMES_HELP = {"alias": "What people call it, here and in refusals. May stay empty."}
 _MEMBER = re.compile(r"(.*?)\s*(?:<([^<>]*)>)?\s*(?:,\s*(admin|user))?")
@@ -56,17 +57,17 @@ class TeamForm(GroupForm):
 
     members = MembersField(
         label="Members",
-        help_text="For your own use: one a line, such as ada <ada@example.com>, admin. No limit follows from it.",
+        help_text="For your own use: one a line, such as ada &lt;ada@example.com&gt;, admin. No limit follows from it.",
     )
 
     class Meta:
         model = Team
         fields = ["team_id", "alias", *LIMITS, "models", "members", "metadata"]
-        widgets = {"team_id": _text(), "alias": _text()}
+        widgets = {"team_id": _text(placeholder=MADE_UP), "alias": _text()}
         labels = {**NAMES, "team_id": "Team id"}
         help_texts = {
             **NAMES_HELP,
-            "team_id": "By which keys name the team; it cannot be changed later. Left empty, one is made up.",
+            "team_id": "By which keys name the team. It cannot be changed later.",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -92,11 +93,16 @@ class OwnerForm(GroupForm):
     class Meta:
         model = Owner
         fields = ["user_id", "alias", "email", "role", "login_id", *LIMITS, "models", "metadata"]
-        widgets = {"user_id": _text(), "alias": _text(), "email": _text(inputmode="email"), "role": _text()}
+        widgets = {
+            "user_id": _text(placeholder=MADE_UP),
+            "alias": _text(),
+            "email": _text(inputmode="email"),
+            "role": _text(),
+        }
         labels = {**NAMES, "user_id": "Owner id", "email": "E-mail address", "role": "Role"}
         help_texts = {
             **NAMES_HELP,
-            "user_id": "By which keys name the owner; it cannot be changed later. Left empty, one is made up.",
+            "user_id": "By which keys name the owner. It cannot be changed later.",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -127,7 +133,7 @@ class EndUserForm(GroupForm):
         labels = {**NAMES, "end_user_id": "End user id"}
         help_texts = {
             **NAMES_HELP,
-            "end_user_id": "As calls name the person, for example in the header x-end-user-id. It cannot be changed.",
+            "end_user_id": "As calls name the person, such as in the header x-end-user-id. It cannot be changed later.",
         }
 
 

@@ -24,7 +24,7 @@ from keys.admin_limited import LimitedAdmin, address_of, counted
 from keys.admin_limits import folded
 from keys.models import KeysVersion, Owner, Team, VirtualKey
 
-SHOWN_KEYS = 20
+SHOWN_KEYS = 10
 LISTED_KEYS = 50
 STATE_BADGES = {False: (GOOD, "Active"), True: (BAD, "Blocked")}
 
