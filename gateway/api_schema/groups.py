@@ -73,7 +73,14 @@ _TEAM_OPERATIONS = [
     ),
     post("team/block", TEAMS, "Refuse all keys of a team", serializers.TeamReference, {"team_id": "red"}, _TEAM),
     post("team/unblock", TEAMS, "Let them call again", serializers.TeamReference, {"team_id": "red"}, _TEAM),
-    post("team/delete", TEAMS, "Delete teams and their keys", serializers.DeleteTeams, {"team_ids": ["red"]}, None),
+    post(
+        "team/delete",
+        TEAMS,
+        "Delete teams and their keys",
+        serializers.DeleteTeams,
+        {"team_ids": ["red"]},
+        {"deleted_teams": ["red"]},
+    ),
 ]
 _USER_OPERATIONS = [
     post(
@@ -100,6 +107,7 @@ _USER_OPERATIONS = [
         {"user_id": "ann"},
         {"user_id": "ann", "user_info": _USER, "keys": []},
     ),
+    get("v2/user/info", USERS, "Read a user alone", serializers.InfoOfUser, {"user_id": "ann"}, _USER),
     get(
         "user/list",
         USERS,
@@ -108,7 +116,7 @@ _USER_OPERATIONS = [
         {"page": 1},
         {"users": [_USER], "total": 1, "page": 1, "total_pages": 1},
     ),
-    post("user/delete", USERS, "Delete users and their keys", serializers.DeleteUsers, {"user_ids": ["ann"]}, None),
+    post("user/delete", USERS, "Delete users and their keys", serializers.DeleteUsers, {"user_ids": ["ann"]}, 1),
 ]
 
 
@@ -134,9 +142,23 @@ def _customers(prefix: str) -> list[Operation]:
         ),
         get(f"{prefix}/info", CUSTOMERS, "Read an end user", serializers.InfoOfCustomer, named, _CUSTOMER),
         get(f"{prefix}/list", CUSTOMERS, "List end users", serializers.ListCustomers, {}, [_CUSTOMER]),
-        post(f"{prefix}/block", CUSTOMERS, "Refuse the calls of end users", kind, references, None),
-        post(f"{prefix}/unblock", CUSTOMERS, "Let them call again", kind, references, None),
-        post(f"{prefix}/delete", CUSTOMERS, "Forget end users and their limits", kind, references, None),
+        post(
+            f"{prefix}/block",
+            CUSTOMERS,
+            "Refuse the calls of end users",
+            kind,
+            references,
+            {"blocked_users": [_CUSTOMER]},
+        ),
+        post(f"{prefix}/unblock", CUSTOMERS, "Let them call again", kind, references, {"blocked_users": []}),
+        post(
+            f"{prefix}/delete",
+            CUSTOMERS,
+            "Forget end users and their limits",
+            kind,
+            references,
+            {"deleted_customers": 1},
+        ),
     ]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from rest_framework.serializers import CharField
-
 from gateway.api_schema.operation import Operation, get, post
 from keys import queries, serializers
 from keys.strict import StrictSerializer
@@ -28,12 +26,6 @@ _KEY = {
     "blocked": False,
 }
 _SECRET = "sk-vgw-0123456789abcdefghijABCDEFGHIJ012345"  # noqa: S105 - nobody's
-
-
-class KeyNamed(StrictSerializer):
-    """Which key."""
-
-    key = CharField(required=False)
 
 
 class Nothing(StrictSerializer):
@@ -71,7 +63,7 @@ OPERATIONS: list[Operation] = [
         "key/info",
         TAG,
         "Read one key; without `key`, the caller's own",
-        KeyNamed,
+        queries.InfoQuery,
         {"key": "$key"},
         {"key": _SECRET, "info": {"key_alias": "laptop", "spend": 0.0, "max_budget": 10.0, "status": "active"}},
         for_everyone=True,
