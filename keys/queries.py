@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet, Window
 from django.utils import timezone
 from rest_framework import serializers
 
@@ -103,20 +103,39 @@ def aliases(query: dict[str, Any]) -> QuerySet[VirtualKey]:
 
 def page_of(keys: QuerySet[VirtualKey], query: dict[str, Any]) -> tuple[list[VirtualKey], dict[str, int]]:
     """The rows of one page with their secrets, and LiteLLM's figures on the pages."""
-    ids, figures = _page(keys.values_list("pk", flat=True), query)
+    ids, figures = _page(keys, "pk", query)
     rows = VirtualKey.objects.filter(pk__in=ids).prefetch_related("secrets").in_bulk()
     return [rows[pk] for pk in ids if pk in rows], figures
 
 
 def names_of(keys: QuerySet[VirtualKey], query: dict[str, Any]) -> tuple[list[str], dict[str, int]]:
     """The names of one page of keys, and LiteLLM's figures on the pages."""
-    return _page(keys.values_list("name", flat=True), query)
+    return _page(keys, "name", query)
 
 
-def _page(values: Any, query: dict[str, Any]) -> tuple[list[Any], dict[str, int]]:
-    total, start = values.count(), (query["page"] - 1) * query["size"]
-    figures = {"total_count": total, "current_page": query["page"], "total_pages": -(-total // query["size"])}
-    return list(values[start : start + query["size"]]) if start < total else [], figures
+def _page(keys: QuerySet[VirtualKey], column: str, query: dict[str, Any]) -> tuple[list[Any], dict[str, int]]:
+    size, start = query["size"], (query["page"] - 1) * query["size"]
+    find = _found_at_once if query.get("search") or query.get("substring_matching") else _found_from_the_nearer_end
+    total, values = find(keys, column, start, size)
+    return values, {"total_count": total, "current_page": query["page"], "total_pages": -(-total // size)}
+
+
+def _found_at_once(keys: QuerySet[VirtualKey], column: str, start: int, size: int) -> tuple[int, list[Any]]:
+    """Reads a search's rows once, to count them and to list them: no index helps to find a part of a text."""
+    rows = keys.annotate(total=Window(Count("pk"))).values_list(column, "total")[start : start + size]
+    found = list(rows)
+    return found[0][1] if found else keys.count(), [value for value, _ in found]
+
+
+def _found_from_the_nearer_end(keys: QuerySet[VirtualKey], column: str, start: int, size: int) -> tuple[int, list[Any]]:
+    """Skips as few rows as it can."""
+    total = keys.count()
+    end = min(start + size, total)
+    if start >= total:
+        return total, []
+    if start <= total // 2:
+        return total, list(keys.values_list(column, flat=True)[start:end])
+    return total, list(keys.reverse().values_list(column, flat=True)[total - end : total - start])[::-1]
 
 
 def _conditions(query: dict[str, Any]) -> Q:

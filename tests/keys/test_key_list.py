@@ -23,6 +23,16 @@ def test_list_shows_digests_newest_first(api):
     assert api.get("list?size=2&page=2").json()["keys"] == [made[0]["token"]]
 
 
+@pytest.mark.parametrize("search", ["", "&search=k", "&key_alias=K&substring_matching=true"])
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_every_page_is_there_once(api, search, order):
+    made = [api.generate(key_alias=f"k{number}")["token"] for number in range(7)]
+    pages = [api.get(f"list?size=3&page={page}&sort_order={order}{search}").json() for page in (1, 2, 3, 4)]
+    assert [page["total_count"] for page in pages] == [7] * 4
+    listed = [token for page in pages for token in page["keys"]]
+    assert listed == (made if order == "asc" else made[::-1])
+
+
 def test_an_empty_list_has_no_page(api):
     assert api.get("list").json() == {"keys": [], "total_count": 0, "current_page": 1, "total_pages": 0}
 
