@@ -13,6 +13,9 @@ from drf_spectacular.views import SpectacularAPIView
 from gateway.api_schema.catalogue import OPERATIONS
 from gateway.api_schema.operation import Operation
 
+LONGEST_LINE = 70
+"""Characters of a body that stands in one line."""
+
 
 class SchemaView(SpectacularAPIView):
     """GET /api/schema/: OpenAPI 3.1, as YAML, or as JSON with `?format=json` or an Accept header."""
@@ -57,7 +60,9 @@ def _curl(one: Operation, base: str) -> str:
     query = "&".join(f"{name}={value}" for name, value in one.query_example.items()).replace("$key", "sk-…")
     lines = [f'curl "{base}/{path}{"?" + query if query else ""}" \\', '  -H "Authorization: Bearer $KEY"']
     if one.body_example is not None:
-        body = json.dumps(one.body_example, ensure_ascii=False).replace("$key", "sk-…").replace("'", "'\\''")
+        short = json.dumps(one.body_example, ensure_ascii=False)
+        long = json.dumps(one.body_example, ensure_ascii=False, indent=2)
+        body = (short if len(short) <= LONGEST_LINE else long).replace("$key", "sk-…").replace("'", "'\\''")
         lines[-1] += " \\"
         lines += ["  -H 'Content-Type: application/json' \\", f"  -d '{body}'"]
     return "\n".join(lines)
