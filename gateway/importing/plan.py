@@ -15,6 +15,7 @@ from common.money import shown as dollars_shown
 from gateway.importing.here import Found, Here, compared
 from gateway.importing.memory import ImportedRow
 from gateway.importing.wanted import KEY, KINDS, MODEL, OWNER, Note, OldSecret, Refused, Wanted, Wishes, printable
+from keys.identity import DEFAULT
 
 ADD, CHANGE = "+", "~"
 _UNSHOWN = frozenset({"metadata", "credential", "info"})
@@ -198,6 +199,8 @@ class _Planner:
                 details.append(_changed_words(name, ours, theirs))
             else:
                 kept.append(_kept_words(name, ours, theirs))
+        if "url" in values:  # a credential belongs to its server
+            values["credential"] = wish.values["credential"]
         if kept:
             why = f", which {found.closed}" if is_fixed else ""
             self.plan.kept.append(f"{wish.kind} {wish.name}{why}: {', '.join(kept)}")
@@ -291,7 +294,7 @@ def _spend_words(spend: int) -> tuple[str, ...]:
 def shown_new(values: Mapping[str, Any]) -> Iterable[str]:
     """Such as `rpm_limit 5`, `with metadata`; what is empty, and the name, goes unsaid."""
     for name, value in compared(values).items():
-        if name in _UNSAID or value is None or value is False or value in ("", {}, []):
+        if name in _UNSAID or value is None or value is False or value in ("", {}, [], DEFAULT):
             continue
         yield f"with {name}" if name in _UNSHOWN else f"{name} {_text(value)}"
 

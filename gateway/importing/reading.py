@@ -28,16 +28,16 @@ MEMBERS, CREDENTIALS = "LiteLLM_TeamMembership", "LiteLLM_CredentialsTable"
 
 _NEEDED = {KEYS: "token"}
 _ORDER = {
-    KEYS: "token",
-    TEAMS: "team_id",
-    USERS: "user_id",
-    END_USERS: "user_id",
-    BUDGETS: "budget_id",
-    MODELS: "model_id",
-    OLD_SECRETS: "token",
-    TEAM_ALIASES: "id",
-    MEMBERS: "team_id",
-    CREDENTIALS: "credential_name",
+    KEYS: ("key_alias", "token"),
+    TEAMS: ("team_alias", "team_id"),
+    USERS: ("user_id",),
+    END_USERS: ("user_id",),
+    BUDGETS: ("budget_id",),
+    MODELS: ("model_name", "model_id"),
+    OLD_SECRETS: ("token",),
+    TEAM_ALIASES: ("id",),
+    MEMBERS: ("team_id", "user_id"),
+    CREDENTIALS: ("credential_name",),
 }
 _NEVER_READ = {"password"}
 
@@ -82,7 +82,7 @@ def _address(url: str) -> tuple[str, str]:
     """The URL as PostgreSQL takes it, and the schema that Prisma would use. Raises CannotImport."""
     try:
         parts = urlsplit(url.strip())
-        if parts.scheme not in {"postgres", "postgresql"}:
+        if parts.scheme not in {"postgres", "postgresql"} or parts.port == 0:  # asking for it judges it
             raise CannotImport("The database's URL must begin with postgresql://, as LiteLLM's DATABASE_URL does.")
         options = parse_qsl(parts.query, keep_blank_values=True)
         # Of a socket's directory, which may be a query's value, psycopg reads no "+" as a blank.
@@ -119,8 +119,9 @@ def _refuse_others(columns: Mapping[str, set[str]]) -> None:
 def _rows(connection: psycopg.Connection[Row], table: str, columns: set[str]) -> list[Row]:
     names = sql.SQL(", ").join(map(sql.Identifier, sorted(columns - _NEVER_READ)))
     statement = sql.SQL("SELECT {} FROM {}").format(names, sql.Identifier(table))
-    if _ORDER[table] in columns:
-        statement += sql.SQL(" ORDER BY {}").format(sql.Identifier(_ORDER[table]))
+    order = [sql.Identifier(name) for name in _ORDER[table] if name in columns]
+    if order:
+        statement += sql.SQL(" ORDER BY ") + sql.SQL(", ").join(order)
     return list(connection.execute(statement))
 
 

@@ -38,7 +38,7 @@ class _Reader:
     def budget(self, row: Row) -> Row | None:
         return self.budgets.get(row.get("budget_id") or "")
 
-    def add(self, kind: str, ident: str, name: str, row: Row, **values: Any) -> Wanted:
+    def add(self, kind: str, ident: str, name: str, row: Row, values: Mapping[str, Any]) -> Wanted:
         note = partial(self.say, kind, name)
         columns = limit_columns(row, note, self.groups, self.budget(row))
         return Wanted(
@@ -93,7 +93,7 @@ def _teams(reader: _Reader) -> Iterable[Wanted]:
             continue
         if ident in limited:
             reader.say(TEAM, name, "budgets of single members have no effect here.")
-        yield reader.add(TEAM, ident, name, row, alias=alias, members=_members(row))
+        yield reader.add(TEAM, ident, name, row, {"alias": alias, "members": _members(row)})
 
 
 def _members(row: Row) -> list[Any]:
@@ -118,9 +118,8 @@ def _owners(reader: _Reader) -> Iterable[Wanted]:
             reader.say(OWNER, name, "another owner has its e-mail address, which is left out.")
             email = ""
         emails |= {email} - {""}
-        wish = reader.add(
-            OWNER, ident, name, row, alias=alias, email=email or None, role=_text(row.get("user_role"))[:50]
-        )
+        role = _text(row.get("user_role"))[:50]
+        wish = reader.add(OWNER, ident, name, row, {"alias": alias, "email": email or None, "role": role})
         yield _without_personal_list(reader, wish, has_team_keys=ident in with_team)
 
 
@@ -144,7 +143,7 @@ def _end_users(reader: _Reader) -> Iterable[Wanted]:
         ident, alias = row.get("user_id") or "", _text(row.get("alias"))
         name = printable(alias or ident)
         if _fits(reader, END_USER, ident, name):
-            yield reader.add(END_USER, ident, name, row, alias=alias)
+            yield reader.add(END_USER, ident, name, row, {"alias": alias})
 
 
 def _fits(reader: _Reader, kind: str, ident: str, name: str) -> bool:
@@ -177,7 +176,7 @@ def _keys(reader: _Reader) -> Iterable[Wanted]:
             reader.refuse(KEY, digest, shown, reason)
             continue
         alias = _free_name(reader, shown, _text(row.get("key_alias")), names)
-        wish = reader.add(KEY, digest, shown, row, **_key_columns(reader, row, shown, alias, teams))
+        wish = reader.add(KEY, digest, shown, row, _key_columns(reader, row, shown, alias, teams))
         yield replace(wish, secrets=(OldSecret(digest, four), *old.get(digest, ())))
 
 

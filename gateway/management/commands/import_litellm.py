@@ -73,8 +73,9 @@ class Command(BaseCommand):
     # --- The plan -----------------------------------------------------------------------------------------------
 
     def _show(self, wishes: Wishes, plan: Plan) -> None:
-        counts = ", ".join(f"{len(wishes.ids(kind))} {kind}s" for kind in KINDS)
-        self.stdout.write(f"LiteLLM has {counts}.")
+        counts = ((len(wishes.ids(kind)), kind) for kind in KINDS)
+        words = ", ".join(f"{number} {kind}{'s' * (number != 1)}" for number, kind in counts)
+        self.stdout.write(f"LiteLLM has {words}.")
         for change in plan.changes:
             self.stdout.write(str(change))
         if plan.unchanged:
