@@ -172,11 +172,11 @@ def _budget(line: str, dollars: str, period: str | None, amount_name: str, perio
 
 
 class ObjectField(forms.JSONField):
-    """A JSON value that `check` accepts; nothing is an empty one of its kind."""
+    """A JSON object that `check` accepts; nothing is an empty one."""
 
-    def __init__(self, *, check: Callable[[object], None], empty: type = dict, **kwargs: Any) -> None:
-        self._check, self._empty = check, empty
-        super().__init__(**{"required": False, "initial": empty, "widget": code_area(), **kwargs})
+    def __init__(self, *, check: Callable[[object], None], **kwargs: Any) -> None:
+        self._check = check
+        super().__init__(**{"required": False, "initial": dict, "widget": code_area(), **kwargs})
 
     def to_python(self, value: Any) -> Any:
         try:
@@ -192,7 +192,10 @@ class ObjectField(forms.JSONField):
         found = super().clean(value)
         if found is not None:
             self._check(found)
-        return found or self._empty()
+        return found or {}
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(initial, data or "{}")
 
 
 class DollarsField(forms.DecimalField):

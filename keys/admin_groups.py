@@ -133,7 +133,7 @@ class HolderAdmin(GroupAdmin):
     @admin.display(description="keys")
     def key_number(self, row: Any) -> SafeString:
         if not row.key_count:
-            return format_html('<span class="number">0</span>')
+            return format_html('<span class="number">{}</span>', 0)
         return format_html('<a class="number" href="{}">{}</a>', self._keys_url(row), figure(row.key_count))
 
     def _keys_url(self, row: Any) -> str:
