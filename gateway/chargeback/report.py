@@ -115,8 +115,8 @@ def _notes(month: Month, split: _Split, names: dict[int, str]) -> Iterable[str]:
     if split.estimated:
         since = "" if split.exact_from is None else f" before {split.exact_from:%Y-%m-%d %H:%M} UTC"
         yield (
-            f"The rows of the request log{since} are gone: how busy the servers were is estimated from the sums by hour "
-            f"(hours with calls: {split.estimated})."
+            f"The rows of the request log{since} are gone. How busy the servers were is estimated there, from the sums "
+            f"by hour; hours with calls: {split.estimated}."
         )
 
 
