@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from django.db.models import QuerySet
+
 from keys.errors import GroupNotFound
 from keys.models import Team
 
@@ -14,7 +16,11 @@ ADMIN, USER = "admin", "user"
 
 def of(team: Team) -> list[Member]:
     """The members in LiteLLM's shape; what an admin wrote otherwise is read as far as it can be."""
-    listed = team.members if isinstance(team.members, list) else []
+    return _in_column(team.members)
+
+
+def _in_column(column: object) -> list[Member]:
+    listed = column if isinstance(column, list) else []
     return [member for one in listed if (member := _read(one)) is not None]
 
 
@@ -69,24 +75,25 @@ def without(team: Team, is_leaving: Callable[[Member], bool]) -> list[Member]:
     return [one for one in of(team) if not is_leaving(one)]
 
 
-def teams_with(user_ids: Collection[str]) -> list[Team]:
-    """The teams that at least one of the users belongs to, by alias.
+def memberships(user_ids: Collection[str]) -> dict[str, list[str]]:
+    """The ids of the teams of each user, by alias; one query.
 
-    Reads all teams that have members: they are few, and not every database can look into JSON.
+    Reads the members of all teams: not every database can look into JSON.
     """
-    wanted = set(user_ids)
-    teams = Team.objects.exclude(members=[]).order_by("alias", "pk")
-    return [team for team in teams if any(one["user_id"] in wanted for one in of(team))]
-
-
-def team_ids(user_ids: Collection[str]) -> dict[str, list[str]]:
-    """The teams of each user; one query."""
     found: dict[str, list[str]] = {user_id: [] for user_id in user_ids}
-    for team in teams_with(user_ids):
-        for one in of(team):
+    teams = Team.objects.exclude(members=[]).order_by("alias", "pk").values_list("team_id", "members")
+    for team_id, column in teams:
+        for one in _in_column(column):
             if one["user_id"] in found:
-                found[one["user_id"]].append(team.team_id)
+                found[one["user_id"]].append(team_id)
     return found
+
+
+def teams_with(user_ids: Collection[str]) -> QuerySet[Team]:
+    """The teams that at least one of the users belongs to, by alias."""
+    ids = {team_id for teams in memberships(user_ids).values() for team_id in teams}
+    teams: QuerySet[Team] = Team.objects.filter(team_id__in=ids).order_by("alias", "pk")
+    return teams
 
 
 def named(ids: Iterable[str]) -> list[Team]:

@@ -162,7 +162,7 @@ class ListView(TeamView):
         query = self.query(serializers.ListTeams)
         teams = Team.objects.order_by("alias", "pk")
         if query.get("user_id"):
-            teams = teams.filter(pk__in=_pks_with(query["user_id"]))
+            teams = teams.filter(team_id__in=members.memberships([query["user_id"]])[query["user_id"]])
         rows = page_of(teams, query)
         described = [{**answer, "team_memberships": []} for answer in self.with_counts(rows)]
         return listed(described, teams.count())
@@ -196,12 +196,8 @@ def _sought(query: dict[str, Any]) -> QuerySet[Team]:
         how = "startswith" if query["search_team_id_match"] == "prefix" else "exact"
         teams = teams.filter(Q(**{f"team_id__{how}": query["search"]}) | Q(alias__icontains=query["search"]))
     if query.get("user_id"):
-        teams = teams.filter(pk__in=_pks_with(query["user_id"]))
+        teams = teams.filter(team_id__in=members.memberships([query["user_id"]])[query["user_id"]])
     if not query.get("sort_by"):
         return teams
     sign = "-" if query["sort_order"] == "desc" else ""
     return teams.order_by(sign + serializers.PageTeams.sortable[query["sort_by"]], f"{sign}pk")
-
-
-def _pks_with(user_id: str) -> list[int]:
-    return [team.pk for team in members.teams_with([user_id])]

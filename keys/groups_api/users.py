@@ -153,14 +153,17 @@ class InfoView(UserView):
     def get(self, request: Request) -> Response:
         """The user with their keys, the newest 1,000 at most, and teams. Raises GroupNotFound."""
         user = self.named(self.query(serializers.InfoOfUser)["user_id"])
-        teams = members.teams_with([user.user_id])
+        teams = list(members.teams_with([user.user_id]))
         keys = self.visible_keys.filter(user_id=user.user_id)
         shown = answers.keys(keys, MOST_KEYS)
         aliases = _aliases({key["team_id"] for key in shown if key["team_id"]})
         return Response(
             {
                 "user_id": user.user_id,
-                "user_info": {**_described(user), "key_count": keys.count()},
+                "user_info": {
+                    **_with_teams(user, [team.team_id for team in teams]),
+                    "key_count": keys.count(),
+                },
                 "keys": [{**key, "team_alias": aliases.get(key["team_id"])} for key in shown],
                 "teams": answers.several(teams, answers.team),
             }
@@ -183,7 +186,7 @@ class ListView(UserView):
         query = self.query(serializers.PageUsers)
         rows, numbers = answers.pages(_sought(query), query)
         ids = [user.user_id for user in rows]
-        teams, counts = members.team_ids(ids), answers.counts(self.visible_keys, "user_id", ids)
+        teams, counts = members.memberships(ids), answers.counts(self.visible_keys, "user_id", ids)
         described = answers.several(rows, lambda user, spent: answers.user(user, spent, teams[user.user_id]))
         users = [{**user, "key_count": counts.get(user["user_id"], 0)} for user in described]
         return Response({"users": users, **numbers})
@@ -218,7 +221,10 @@ def _teams(fields: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _described(user: Owner) -> Answer:
-    teams = members.team_ids([user.user_id])[user.user_id]
+    return _with_teams(user, members.memberships([user.user_id])[user.user_id])
+
+
+def _with_teams(user: Owner, teams: list[str]) -> Answer:
 
     def describe(row: Owner, spent: Spending) -> Answer:
         return answers.user(row, spent, teams)
