@@ -1,4 +1,4 @@
-"""Several nodes and workers on one PostgreSQL, and a PostgreSQL that is away for a while."""
+"""Several nodes and workers on one PostgreSQL, and a PostgreSQL that is away for a while. Limits: test_shared_limits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 
 from tests.support import answers, databases, vllm
 from tests.support.databases import PostgresServer
-from tests.support.exchange import Exchange
 from tests.support.gateway import Gateway, wait_for
 from tests.support.http_client import HttpClient
 from tests.support.upstream import Upstream
@@ -109,42 +108,6 @@ def test_places_are_counted_among_all_nodes(nodes: tuple[Gateway, Gateway], upst
         thread.join()
     assert sorted(statuses) == [200] * 2 + [429] * 6
     wait_for(lambda: nodes[1].call("GET", "/vllm/version", key=secret).status == 200, 3)
-
-
-def test_an_upstream_s_ceiling_holds_among_all_nodes(nodes: tuple[Gateway, Gateway], upstream: Upstream) -> None:
-    open_now, most = [0], [0]
-    lock = threading.Lock()
-
-    def answer(exchange: Exchange) -> None:
-        with lock:
-            open_now[0] += 1
-            most[0] = max(most[0], open_now[0])
-        exchange.pause(0.2)
-        with lock:
-            open_now[0] -= 1
-        answers.json(200, {})(exchange)
-
-    upstream.on("POST /v1/chat/completions", answer)
-    _set_ceiling(nodes, 2)
-    try:
-        statuses: list[int] = []
-        threads = [
-            threading.Thread(target=lambda node=node: statuses.append(node.call("POST", CHAT, body=b"{}").status))
-            for node in nodes * 5
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        _set_ceiling(nodes, None)
-    assert statuses == [200] * 10
-    assert most[0] == 2
-
-
-def _set_ceiling(nodes: tuple[Gateway, Gateway], ceiling: int | None) -> None:
-    nodes[0].shell(f"from upstreams.models import Upstream; Upstream.objects.update(max_parallel={ceiling})")
-    time.sleep(1)  # until every worker has heard of it
 
 
 def test_streams_hold_no_connection_to_the_database(nodes: tuple[Gateway, Gateway], upstream: Upstream) -> None:
