@@ -13,11 +13,11 @@ from rest_framework.response import Response
 from gateway.models import UsageHour
 from gateway.spend_api import queries
 from gateway.spend_api.rows import digests_of
-from gateway.spend_api.sums import Sums, by_day, grouped, in_range
+from gateway.spend_api.sums import Group, Sums, added, by_day, costliest, in_range
 from gateway.spend_api.views import SpendView, split, team_names
 from gateway.spend_api.wanted import key_filter
 from keys.models import EndUser, VirtualKey
-from keys.serializers import StrictSerializer
+from keys.strict import StrictSerializer
 
 MOST_LISTED = 100
 """Keys, and holders, that a day's breakdown lists: those with most spend in the pages' days."""
@@ -48,10 +48,11 @@ class DailyView(SpendView):
         hours = in_range(self.hours(query).filter(**key_filter(query)), query)
         if "model" in query:
             hours = hours.filter(model=query["model"])
-        days = by_day(hours)[::-1]
+        models = by_day(hours, "model")
+        days = list(added(models, 0).items())[::-1]
         first = (query["page"] - 1) * query["page_size"]
         page = days[first : first + query["page_size"]]
-        breakdown = _Breakdown(self, hours, [group.values[0] for group in page])
+        breakdown = _Breakdown(self, hours, [day for (day,), _ in page], models)
         return Response(
             {
                 "results": [
@@ -59,7 +60,7 @@ class DailyView(SpendView):
                     for (day,), sums in page
                 ],
                 "metadata": {
-                    **_totals([group.sums for group in days]),
+                    **_totals(sums for _, sums in days),
                     "page": query["page"],
                     "total_pages": -(-len(days) // query["page_size"]),
                     "has_more": first + query["page_size"] < len(days),
@@ -110,17 +111,18 @@ class EndUserDailyView(DailyView):
 
 
 class _Breakdown:
-    """What the days of a page are made of: a query each for models, keys and holders."""
+    """What the days of a page are made of."""
 
-    def __init__(self, view: DailyView, hours: QuerySet[UsageHour], days: Sequence[date]) -> None:
+    def __init__(
+        self, view: DailyView, hours: QuerySet[UsageHour], days: Sequence[date], models: Sequence[Group]
+    ) -> None:
+        keys: list[Group] = []
+        holders: list[Group] = []
         if days:
-            start, end = _midnight(days[-1]), _midnight(days[0]) + timedelta(days=1)
-            hours = hours.filter(hour__gte=start, hour__lt=end)
-        else:
-            hours = hours.none()
-        self._models = _listed(hours, "model")
-        self._keys = _listed(hours, "key_id")
-        self._holders = _listed(hours, view.column)
+            hours = hours.filter(hour__gte=_midnight(days[-1]), hour__lt=_midnight(days[0]) + timedelta(days=1))
+            keys, holders = by_day(hours, "key_id"), by_day(hours, view.column)
+        self.keys = len({group.values[1] for group in keys})
+        self._models, self._keys, self._holders = _listed(models), _listed(keys), _listed(holders)
         self._digests = digests_of(_values(self._keys), view.identity)
         named = VirtualKey.objects.filter(pk__in=self._digests)
         self._about_keys = {
@@ -128,7 +130,6 @@ class _Breakdown:
             for pk, alias, team, user in named.values_list("pk", "name", "team_id", "user_id")
         }
         self._about_holders = view.about(_values(self._holders))
-        self.keys = hours.order_by().values("key_id").distinct().count()
 
     def of(self, day: date, sums: Sums) -> dict[str, Any]:
         """LiteLLM's `breakdown`. A key that is gone has no digest: it is listed by its number."""
@@ -153,11 +154,12 @@ class _Breakdown:
 Listed = dict[date, list[tuple[Any, Sums]]]
 
 
-def _listed(hours: QuerySet[UsageHour], column: str) -> Listed:
-    top = [group.values[0] for group in grouped(hours, column, most=MOST_LISTED)]
+def _listed(groups: Sequence[Group]) -> Listed:
+    top = {value for (value,) in costliest(added(groups, 1), MOST_LISTED)}
     found: Listed = {}
-    for (day, value), sums in by_day(hours.filter(**{f"{column}__in": top}), column):
-        found.setdefault(day, []).append((value, sums))
+    for (day, value), sums in groups:
+        if value in top:
+            found.setdefault(day, []).append((value, sums))
     return found
 
 

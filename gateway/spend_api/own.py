@@ -26,7 +26,7 @@ from keys.limit_values import SOFT_BUDGET, Budget
 from keys.limits import budget_counter, spend_counter
 from keys.models import Group, Owner, SpendWindow, Team, VirtualKey
 from keys.parties import party_of
-from keys.serializers import StrictSerializer
+from keys.strict import StrictSerializer
 
 MOST_ERRORS = 10
 MOST_LINES = 1_000

@@ -13,7 +13,7 @@ from common.errors import InvalidRequest
 from gateway.account.entry import MAX_TAG_LENGTH, Outcome
 from keys import crypto
 from keys.errors import FieldMissing
-from keys.serializers import StrictSerializer, validate
+from keys.strict import StrictSerializer, validate
 
 MOST_ROWS = 1_000
 MOST_DAYS = 400
@@ -21,6 +21,8 @@ SUCCESS, FAILURE = "success", "failure"
 
 _REFUSED_WITH_422 = frozenset({"page", "page_size", "limit"})
 _DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
+# People write 9999-12-31 for "no end"; sums with such times must not overflow.
+_FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 
 class Moment(serializers.Field[datetime, str, Any, Any]):
@@ -37,9 +39,10 @@ class Moment(serializers.Field[datetime, str, Any, Any]):
         try:
             at = datetime.fromisoformat(text)
             at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-            return at + (_DAY if len(text) <= len("2026-11-30") else _SECOND) if self.is_end else at
         except (ValueError, OverflowError):
             self.fail("invalid")
+        at = min(max(at, _FIRST), _LAST)
+        return at + (_DAY if len(text) <= len("2026-11-30") else _SECOND) if self.is_end else at
 
 
 class CallId(serializers.Field[UUID, str, Any, Any]):
@@ -205,11 +208,16 @@ class EndUserActivity(Activity):
     exclude_end_user_ids = _text(max_length=10_000)
 
 
-def read(serializer_class: type[StrictSerializer], query: Mapping[str, Any]) -> dict[str, Any]:
-    """The validated query, without what is empty. Raises InvalidRequest: 400, or 422 for a page or a size."""
+def read(
+    serializer_class: type[StrictSerializer], query: Mapping[str, Any], *, lenient: bool = False
+) -> dict[str, Any]:
+    """The validated query, without what is empty. Raises InvalidRequest: 400, or 422 for a page or a size.
+
+    `lenient` ignores what nobody knows.
+    """
     given = {name: value for name, value in query.items() if value != "" or name not in serializer_class().fields}
     try:
-        found = validate(serializer_class, given)
+        found = validate(serializer_class, given, lenient=lenient)
     except InvalidRequest as error:
         if error.param in _REFUSED_WITH_422 and not isinstance(error, FieldMissing):
             raise FieldMissing(error.message, param=error.param) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -79,19 +79,39 @@ def total(hours: QuerySet[Any]) -> Sums:
 
 def grouped(hours: QuerySet[Any], *columns: str, most: int | None = None) -> list[Group]:
     """Sums for each combination of the columns' values, the costliest first, at most `most`; `day` is the date."""
-    if "day" in columns:
-        hours = hours.annotate(day=TruncDate("hour", tzinfo=UTC))
-    rows = hours.order_by().values(*columns).annotate(**_SUMS)
-    costly = F("sum_cost").desc(nulls_last=True)
-    ordered = rows.order_by(costly, "-sum_calls", *columns).values_list(*columns, *_SUMS)
-    width = len(columns)
-    return [Group(row[:width], _sums(row[width:])) for row in (ordered if most is None else ordered[:most])]
+    rows = _rows(hours, columns).order_by(F("sum_cost").desc(nulls_last=True), "-sum_calls", *columns)
+    return _groups(rows if most is None else rows[:most], columns)
 
 
 def by_day(hours: QuerySet[Any], *columns: str) -> list[Group]:
     """Sums for each day, and each combination of the columns' values on it, by date."""
-    found = grouped(hours, "day", *columns)
-    return sorted(found, key=lambda group: group.values[0])
+    return _groups(_rows(hours, ("day", *columns)).order_by("day"), ("day", *columns))
+
+
+def added(groups: Iterable[Group], *places: int) -> dict[tuple[Any, ...], Sums]:
+    """The groups summed again by some of their values, those at these places."""
+    found: dict[tuple[Any, ...], Sums] = {}
+    for values, sums in groups:
+        key = tuple(values[place] for place in places)
+        found[key] = found[key].plus(sums) if key in found else sums
+    return found
+
+
+def costliest(found: Mapping[Any, Sums], most: int) -> list[Any]:
+    """The keys of the largest sums, by cost and then by calls."""
+    return sorted(found, key=lambda key: (-found[key].spend, -found[key].calls))[:most]
+
+
+def _rows(hours: QuerySet[Any], columns: Sequence[str]) -> QuerySet[Any]:
+    if "day" in columns:
+        hours = hours.annotate(day=TruncDate("hour", tzinfo=UTC))
+    rows: QuerySet[Any] = hours.order_by().values(*columns).annotate(**_SUMS)
+    return rows
+
+
+def _groups(rows: QuerySet[Any], columns: Sequence[str]) -> list[Group]:
+    width = len(columns)
+    return [Group(row[:width], _sums(row[width:])) for row in rows.values_list(*columns, *_SUMS)]
 
 
 def _sums(values: Iterable[Any]) -> Sums:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -13,11 +14,11 @@ from gateway.models import UsageHour, UsageHourTag, UsageHourTotal
 from gateway.spend_api import queries, spenders
 from gateway.spend_api.pages import MOST_COUNTED, Asked, page_of
 from gateway.spend_api.rows import described, digests_of
-from gateway.spend_api.sums import by_day, grouped, in_range, total
+from gateway.spend_api.sums import added, by_day, grouped, in_range, total
 from gateway.spend_api.wanted import key_filter, wanted
 from keys.base_view import ManagementView
 from keys.models import Team, VirtualKey
-from keys.serializers import StrictSerializer
+from keys.strict import StrictSerializer
 
 TRUNCATED = "x-litellm-spend-logs-truncated"
 UNASSIGNED = "Unassigned"
@@ -30,7 +31,8 @@ class SpendView(ManagementView):
 
     def query(self, serializer_class: type[StrictSerializer]) -> dict[str, Any]:
         """The validated query. Raises InvalidRequest."""
-        return queries.read(serializer_class, self.request.query_params.dict())
+        given = self.request.query_params.dict()
+        return queries.read(serializer_class, given, lenient=settings.LENIENT_KEY_API)
 
 
 class PageView(SpendView):
@@ -75,15 +77,16 @@ def _summary(query: Mapping[str, Any], view: SpendView) -> list[dict[str, Any]]:
         if name in query:
             raise InvalidRequest(f"{name}: Sums by day cannot tell this; say summarize=false.", param=name)
     hours = in_range(UsageHour.objects.filter(**wanted(query).columns), query)
-    days: dict[Any, dict[str, Any]] = {}
-    for name, column in (("users", "user_id"), ("models", "model")):
-        for (day, value), sums in by_day(hours, column):
-            one = days.setdefault(day, {"startTime": day.isoformat(), "spend": 0.0, "users": {}, "models": {}})
-            one[name][value] = sums.spend
-    keys = by_day(hours, "key_id")
-    digests = digests_of((group.values[1] for group in keys), view.identity)
-    for (day, key_id), sums in keys:
-        days[day]["spend"] += sums.spend
+    found = by_day(hours, "user_id", "model", "key_id")
+    days = {
+        day: {"startTime": day.isoformat(), "spend": sums.spend, "users": {}, "models": {}}
+        for (day,), sums in added(found, 0).items()
+    }
+    for name, place in (("users", 1), ("models", 2)):
+        for (day, value), sums in added(found, 0, place).items():
+            days[day][name][value] = sums.spend
+    digests = digests_of((group.values[3] for group in found), view.identity)
+    for (day, key_id), sums in added(found, 0, 3).items():
         if key_id in digests:
             days[day][digests[key_id]] = sums.spend
     return list(days.values())
