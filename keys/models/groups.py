@@ -74,7 +74,7 @@ class HoldersQuerySet(VersionedQuerySet[Any]):
 class _Holder(Group):
     column: ClassVar[str]
 
-    class Meta:
+    class Meta(Group.Meta):
         abstract = True
 
     @property
