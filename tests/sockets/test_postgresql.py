@@ -1,4 +1,4 @@
-"""Several nodes and workers on one PostgreSQL, and a PostgreSQL that is away for a while. Limits: test_shared_limits."""
+"""Several nodes and workers on one PostgreSQL, and one that is away for a while. Limits: test_shared_limits."""
 
 from __future__ import annotations
 
