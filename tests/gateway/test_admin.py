@@ -1,6 +1,7 @@
 import re
 import time
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -11,7 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from gateway.account.journal import JournalStatus
 from gateway.account.log_store import LogStore
 from gateway.admin_pages.overview import journal_notices
-from keys.models import VirtualKey
+from keys.models import EndUser, Owner, Team, VirtualKey
+from keys.spending import start_with
 from tests.support.entries import an_entry
 from tests.support.people import signed_in
 from upstreams.models import UNHEALTHY, Deployment, Upstream
@@ -71,6 +73,30 @@ def test_a_keys_page_has_its_usage_and_leads_to_its_calls(admin: Client) -> None
     page = admin.get(f"{KEYS}{key.pk}/change/").content
     assert "Calls, 24 h 2 Errors, 24 h 1 Prompt tokens, 24 h 6 Completion tokens, 24 h 10" in text(page)
     assert f"/admin/gateway/requestlog/?key={key.pk}" in page.decode()
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "name"),
+    [
+        (Team(team_id="a b"), "team_id", "team"),
+        (Owner(user_id="a b"), "user_id", "user"),
+        (EndUser(end_user_id="a b"), "end_user", "end_user"),
+    ],
+)
+def test_groups_have_their_usage_and_lead_to_their_calls(
+    admin: Client, row: Team | Owner | EndUser, column: str, name: str
+) -> None:
+    row.save()
+    calls({column: "a b", "status": 500, "prompt_tokens": 1_000}, {column: "a b"}, {column: "other"})
+    place = f"/admin/keys/{row._meta.model_name}/"
+    assert "2 1,013 tokens" in text(admin.get(place).content)
+    page = admin.get(f"{place}{row.pk}/change/").content
+    assert "Calls, 24 h 2 Errors, 24 h 1 Prompt tokens, 24 h 1,003" in text(page)
+    assert f"/admin/gateway/requestlog/?{name}=a+b" in page.decode()
+    found = admin.get("/admin/gateway/requestlog/", {name: "a b"}).context["cl"].result_list
+    assert len(found) == 2
+    viewer = signed_in(f"keys.view_{row._meta.model_name}", name="eve")
+    assert "requestlog" not in viewer.get(f"{place}{row.pk}/change/").content.decode()
 
 
 def test_links_to_calls_are_for_who_may_see_them() -> None:
@@ -242,6 +268,20 @@ def test_signing_in_shows_our_name_and_no_navigation() -> None:
     assert 'class="side"' not in page
 
 
+def groups() -> list[Team | Owner | EndUser]:
+    rows: list[Team | Owner | EndUser] = [Team(team_id="t"), Owner(user_id="o"), EndUser(end_user_id="e")]
+    for row in rows:
+        row.max_budget, row.token_budget = Decimal(5), 100
+        row.save()
+        start_with(row, 1)
+    return rows
+
+
+def pages_of_group(row: Team | Owner | EndUser) -> list[str]:
+    place = f"/admin/keys/{row._meta.model_name}/"
+    return [place, f"{place}add/", *(f"{place}{row.pk}/{verb}/" for verb in ("change", "delete", "history"))]
+
+
 def every_page(admin: Client) -> list[str]:
     key, _ = VirtualKey.objects.issue(name="docs bot")
     upstream = an_upstream(credential="the-servers-own-key")
@@ -252,6 +292,7 @@ def every_page(admin: Client) -> list[str]:
         *("/admin/auth/group/add/", "/admin/keys/", KEYS, f"{KEYS}add/", f"{KEYS}rotate/?ids={key.pk}"),
         *(f"{KEYS}{key.pk}/{verb}/" for verb in ("change", "delete", "history")),
         *(UPSTREAMS, f"{UPSTREAMS}add/"),
+        *(page for row in groups() for page in pages_of_group(row)),
         *(f"{UPSTREAMS}{upstream.pk}/{verb}/" for verb in ("change", "delete", "history")),
         *("/admin/gateway/requestlog/", f"/admin/gateway/requestlog/{row.pk}/change/"),
     ]

@@ -1,7 +1,18 @@
 import pytest
 
+from common.errors import GatewayError
 from gateway.account.entry import Outcome
-from gateway.admin_pages.causes import ADMIN, BY_OUTCOME, CALLER, UPSTREAM, cause_of
+from gateway.admin_pages.causes import ADMIN, BY_OUTCOME, BY_TYPE, CALLER, UPSTREAM, Cause, cause_of
+from keys.errors import (
+    AddressDenied,
+    BudgetExceeded,
+    EndUserBlocked,
+    HolderBlocked,
+    LimitExceeded,
+    LimitsAway,
+    RouteDenied,
+)
+from keys.limit_words import KIND_WORDS
 
 
 def test_a_call_that_ended_well_has_no_cause() -> None:
@@ -39,6 +50,72 @@ def test_a_failure_is_explained_by_its_type_or_outcome(outcome: str, error_type:
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome is not Outcome.COMPLETED])
 def test_every_outcome_is_explained(outcome: Outcome) -> None:
     assert cause_of(outcome, None, None) is BY_OUTCOME[outcome]
+
+
+def refused(error: GatewayError) -> Cause:
+    return cause_of("refused", error.status_code, error.type, error.message)
+
+
+@pytest.mark.parametrize("kind", ["key", "team", "user", "end_user"])
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ("requests", "“Calls a minute”"),
+        ("tokens", "“Tokens a minute”"),
+        ("max_parallel_requests", "“Calls at once”"),
+    ],
+)
+def test_a_rate_limit_tells_whose_it_is_and_which(kind: str, limit: str, words: str) -> None:
+    subject = "Rate limit exceeded for key: x. Limit type: y"
+    error = LimitExceeded(subject=subject, limit=limit, ceiling=1, remaining=0, retry_after=1, kind=kind)
+    cause = refused(error)
+    assert (cause.who, cause.whose) == (CALLER, kind)
+    assert words in cause.sentence
+    assert f"the page of the {KIND_WORDS[kind]}" in cause.sentence
+
+
+@pytest.mark.parametrize("kind", ["key", "team", "user", "end_user"])
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ("max_budget", "A budget of the"),
+        ("budget_limits", "“More budgets”"),
+        ("model_max_budget", "“Budget, per model”"),
+        ("token_budget", "or raise it on its page"),
+    ],
+)
+def test_a_budget_tells_whose_it_is_and_which(kind: str, limit: str, words: str) -> None:
+    cause = refused(BudgetExceeded(kind=kind, subject="x (y).", spent="5", ceiling="5", limit=limit, retry_after=1))
+    assert (cause.who, cause.whose) == (ADMIN, kind)
+    assert words in cause.sentence
+    assert f"of the {KIND_WORDS[kind]} is spent" in cause.sentence
+
+
+@pytest.mark.parametrize("kind", ["team", "user"])
+def test_a_blocked_holder_is_named(kind: str) -> None:
+    cause = refused(HolderBlocked(kind, "x"))
+    assert (cause.whose, f"The key's {KIND_WORDS[kind]} is blocked" in cause.sentence) == (kind, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "whose", "words"),
+    [
+        (EndUserBlocked("bob"), "end_user", "is blocked: unblock them"),
+        (AddressDenied(), "key", "none of the key's networks"),
+        (LimitsAway(), "", "GATEWAY_LIMITS_WITHOUT_STORE"),
+        (RouteDenied(["/v1/x"], "/v1/y"), "", "may not call this route"),
+    ],
+)
+def test_other_refusals_of_keys_come_with_a_remedy(error: GatewayError, whose: str, words: str) -> None:
+    cause = refused(error)
+    assert (cause.whose, words in cause.sentence) == (whose, True)
+
+
+@pytest.mark.parametrize("error_type", ["throttling_error", "budget_exceeded", "auth_error"])
+@pytest.mark.parametrize("error_text", [None, "", "Rate limit exceeded for team: x. Limit type: moons."])
+def test_a_sentence_that_is_not_ours_has_a_plain_cause(error_type: str, error_text: str | None) -> None:
+    cause = cause_of("refused", 429, error_type, error_text)
+    assert cause is BY_TYPE[error_type]
 
 
 def test_an_outcome_of_a_later_version_is_not_explained() -> None:

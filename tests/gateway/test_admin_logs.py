@@ -9,10 +9,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from gateway.account.log_store import LogStore
-from gateway.admin_pages.log_filters import ids_like, known_values
+from gateway.admin_pages.log_filters import LogFilterForm, ids_like, known_values
 from gateway.admin_pages.logs import RequestLogAdmin
 from gateway.models import RequestLog
-from keys.models import VirtualKey
+from keys.models import EndUser, Owner, Team, VirtualKey
 from tests.support.entries import NOON, an_entry
 from tests.support.people import signed_in
 from upstreams.models import Upstream
@@ -156,12 +156,44 @@ def test_what_the_log_does_not_know_reads_no_whole_table(admin: Client, query: s
         ({"status": "5"}, "status", 502),
         ({"status": "none"}, "status", None),
         ({"outcome": "refused"}, "outcome", "refused"),
+        ({"team": "research"}, "team_id", "research"),
+        ({"user": "ada"}, "user_id", "ada"),
+        ({"end_user": "eve"}, "end_user", "eve"),
     ],
 )
 def test_the_log_can_be_narrowed(admin: Client, query: dict[str, str], field: str, value: object) -> None:
     call("other")
     call("wanted", NOON + 1, **{field: value})
     assert found(admin, **query) == ["wanted"]
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [("team", "request_log_team"), ("user", "request_log_user"), ("end_user", "request_log_end_user")],
+)
+def test_a_page_of_one_partys_calls_is_a_range_of_an_index(query: str, index: str) -> None:
+    [rows] = LogFilterForm({query: "x"}).branches(RequestLog.objects.all())
+    if connection.vendor == "postgresql":  # which reads a table of a few rows as a whole, unless it is told not to
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute("SET LOCAL enable_sort = off")
+    plan = rows.newest_first()[:51].explain()
+    assert index in plan
+    assert not any(word in plan for word in ("TEMP B-TREE", "Sort"))
+
+
+@pytest.mark.parametrize("value", ["\0", "x" * 300, "'", "%"])
+def test_an_odd_filter_is_no_failure(admin: Client, value: str) -> None:
+    for name in ("team", "user", "end_user"):
+        assert admin.get(LIST, {name: value}).status_code == 200
+
+
+def test_the_filters_suggest_who_there_is(admin: Client) -> None:
+    Team(team_id="research", alias="Research").save()
+    EndUser(end_user_id="eve").save()
+    html = admin.get(LIST).content.decode()
+    assert '<option value="research">Research</option>' in html
+    assert '<option value="eve"></option>' in html
 
 
 def test_a_class_of_statuses_is_in_order(admin: Client) -> None:
@@ -302,6 +334,46 @@ def test_a_call_leads_to_its_key_and_upstream_while_they_exist() -> None:
     html = detail(signed_in(), call(key_id=key.pk, upstream_id=upstream.pk)).content.decode()
     assert f"/admin/keys/virtualkey/{key.pk}/change/" in html
     assert f"/admin/upstreams/upstream/{upstream.pk}/change/" in html
+
+
+def test_a_call_leads_to_its_team_owner_and_end_user() -> None:
+    team, owner, person = Team(team_id="t", alias="Research"), Owner(user_id="ann"), EndUser(end_user_id="bob")
+    for row in (team, owner, person):
+        row.save()
+    html = detail(signed_in(), call(team_id="t")).content.decode()
+    for row in (team, owner, person):
+        assert f"/admin/keys/{row._meta.model_name}/{row.pk}/change/" in html
+    assert "Research (t)" in html
+    assert f"{LIST}?team=t" in html
+
+
+def test_whom_one_may_not_see_is_only_named(admin: Client) -> None:
+    Team(team_id="t", alias="Research").save()
+    response = detail(admin, call(team_id="t"))
+    assert "Team Research (t)" in text(response)
+    assert "/admin/keys/" not in response.content.decode()
+
+
+def test_a_call_tells_its_cost_and_what_it_went_over(admin: Client) -> None:
+    told = text(detail(admin, call(cost="0.0012", shadowed=["rpm_limit", "soft_budget"])))
+    assert "0.001200 US dollars" in told
+    assert "In shadow This call went over what is only reported: Calls a minute, Soft budget." in told
+
+
+def test_a_refusal_by_a_limit_leads_to_whose_it_was() -> None:
+    team = Team(team_id="t", alias="Research")
+    team.save()
+    row = call(
+        team_id="t",
+        status=429,
+        outcome="refused",
+        error_type="throttling_error",
+        error_text="Rate limit exceeded for team: Research. Limit type: requests. Current limit: 1, Remaining: 0.",
+    )
+    response = detail(signed_in(), row)
+    assert "The team has made as many calls as it may in a minute" in text(response)
+    page = f"/admin/keys/team/{team.pk}/change/"
+    assert f'<a class="button-quiet" href="{page}">Open the team</a>' in response.content.decode()
 
 
 def test_a_call_of_a_deleted_key_says_so(admin: Client) -> None:
