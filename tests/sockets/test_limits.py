@@ -73,23 +73,13 @@ def together(gateway: Gateway, key: str, calls: int, each: int = 1, **fields: An
     return Counter(statuses)
 
 
-def limited(gateway: Gateway, **columns: Any) -> str:
-    """A key with these columns."""
-    secret = gateway.make_key()
-    gateway.shell(
-        f"from keys.models import VirtualKey\nVirtualKey.objects.with_secret({secret!r}).update(**{columns!r})"
-    )
-    time.sleep(1.1)  # every worker has heard of it: the promise itself
-    return secret
-
-
 def test_of_eight_first_calls_one_is_let_through(gateway: Gateway, upstream: Upstream) -> None:
-    secret = limited(gateway, rpm_limit=1)
+    secret = gateway.make_key(rpm_limit=1)
     assert together(gateway, secret, 8) == {200: 1, 429: 7}
 
 
 def test_of_a_thousand_calls_a_hundred_are_let_through(gateway: Gateway, upstream: Upstream) -> None:
-    secret = limited(gateway, rpm_limit=100)
+    secret = gateway.make_key(rpm_limit=100)
     assert together(gateway, secret, 8, each=125) == {200: 100, 429: 900}
 
 
@@ -98,7 +88,7 @@ def test_of_a_thousand_calls_a_hundred_are_let_through(gateway: Gateway, upstrea
 def test_every_face_counts_and_tells_what_is_left(
     gateway: Gateway, upstream: Upstream, target: str, stream: bool
 ) -> None:
-    secret = limited(gateway, rpm_limit=2)
+    secret = gateway.make_key(rpm_limit=2)
     first = chat(gateway, secret, target, stream=stream)
     assert (first.status, first.header("x-ratelimit-limit-requests")) == (200, "2")
     assert first.header("x-ratelimit-remaining-requests") == "1"
@@ -113,7 +103,7 @@ def test_every_face_counts_and_tells_what_is_left(
 
 
 def test_tokens_are_reserved_before_and_booked_after(gateway: Gateway, upstream: Upstream) -> None:
-    secret = limited(gateway, tpm_limit=100)
+    secret = gateway.make_key(tpm_limit=100)
     first = chat(gateway, secret, max_tokens=50)
     assert (first.status, first.header("x-ratelimit-limit-tokens")) == (200, "100")
     used = first.json()["usage"]["total_tokens"]
@@ -124,7 +114,7 @@ def test_tokens_are_reserved_before_and_booked_after(gateway: Gateway, upstream:
 
 def test_a_stream_in_flight_holds_its_reservation(gateway: Gateway, upstream: Upstream) -> None:
     upstream.on("POST /v1/chat/completions", answers.endless(vllm.chat_events()[1], gap=0.05))
-    secret = limited(gateway, tpm_limit=1000)
+    secret = gateway.make_key(tpm_limit=1000)
     with gateway.connect() as client:
         body = b'{"model":"free","messages":[],"stream":true,"max_tokens":5000}'
         client.request("POST", CHAT, gateway.headers(secret), body)
@@ -165,7 +155,7 @@ def test_a_budget_ends_in_a_422_and_survives_a_crash(standing: Upstream) -> None
     vllm.serve(upstream)
     with Gateway(HOSTED_VLLM_API_BASE=upstream.url) as gateway:
         gateway.shell(_SETUP)
-        secret = limited(gateway, max_budget="0.6")
+        secret = gateway.make_key(max_budget=0.6)
         first = chat(gateway, secret, model="priced", max_tokens=1)
         assert first.status == 200
         while (response := chat(gateway, secret, model="priced", max_tokens=1)).status == 200:
@@ -181,7 +171,7 @@ def test_a_budget_ends_in_a_422_and_survives_a_crash(standing: Upstream) -> None
 
 def test_a_team_s_limits_hold_for_all_its_keys(gateway: Gateway, upstream: Upstream) -> None:
     gateway.shell('from keys.models import Team; Team.objects.create(team_id="red", rpm_limit=2, models=["free"])')
-    one, two = (limited(gateway, team_id="red") for _ in range(2))
+    one, two = (gateway.make_key(team_id="red") for _ in range(2))
     assert [chat(gateway, key).status for key in (one, two, one, two)] == [200, 200, 429, 429]
     assert chat(gateway, one, model="priced").status == 403
     gateway.shell('from keys.models import Team; Team.objects.filter(team_id="red").update(blocked=True)')
@@ -226,7 +216,7 @@ def test_an_end_user_has_limits_too(gateway: Gateway, upstream: Upstream, key: s
 
 
 def test_a_limit_in_shadow_is_reported_and_refuses_nothing(gateway: Gateway, upstream: Upstream) -> None:
-    secret = limited(gateway, rpm_limit=2, shadow_limits=["rpm_limit"])
+    secret = gateway.make_key(rpm_limit=2, shadow_limits=["rpm_limit"])
     responses = [chat(gateway, secret) for _ in range(3)]
     assert [response.status for response in responses] == [200] * 3
     told = [gateway.row(response)["shadowed"] for response in responses]
@@ -234,24 +224,46 @@ def test_a_limit_in_shadow_is_reported_and_refuses_nothing(gateway: Gateway, ups
 
 
 def test_routes_and_networks_are_limited(gateway: Gateway, upstream: Upstream) -> None:
-    routes = gateway.make_key()
-    gateway.shell(
-        f"from keys.models import VirtualKey as K; K.objects.with_secret({routes!r}).update(allowed_routes=['/v1/*'])"
-    )
-    refused = wait_for(lambda: (one := chat(gateway, routes)).status == 403 and one)
-    assert refused.json()["error"]["type"] == "key_route_access_denied"
+    routes = gateway.make_key(allowed_routes=["/v1/*"])
+    refused = chat(gateway, routes)
+    assert (refused.status, refused.json()["error"]["type"]) == (403, "key_route_access_denied")
     assert chat(gateway, routes, "/v1/chat/completions").status == 200
-    networks = gateway.make_key()
-    gateway.shell(
-        "from keys.models import VirtualKey\n"
-        f"VirtualKey.objects.with_secret({networks!r}).update(allowed_ips=['10.0.0.0/8'])"
-    )
-    wait_for(lambda: chat(gateway, networks).status == 403)
-    assert chat(gateway, networks).json()["error"]["type"] == "key_address_access_denied"
+    networks = chat(gateway, gateway.make_key(allowed_ips=["10.0.0.0/8"]))
+    assert (networks.status, networks.json()["error"]["type"]) == (403, "key_address_access_denied")
+    assert chat(gateway, gateway.make_key(allowed_ips=["127.0.0.0/8"])).status == 200
+
+
+def test_what_was_spent_counts_until_it_is_set_anew(gateway: Gateway, upstream: Upstream) -> None:
+    secret = gateway.make_key(max_budget=2, spend=2, budget_limits=[{"max_budget": 5, "budget_duration": "1h"}])
+    refused = wait_for(lambda: (one := chat(gateway, secret)).status == 422 and one)
+    assert "Current cost: 2, Max budget: 2" in refused.json()["error"]["message"]
+    assert gateway.key_api(f"{secret}/reset_spend", reset_to=1)["previous_spend"] == 2.0
+    response = wait_for(lambda: (one := chat(gateway, secret, model="priced", max_tokens=1)).status == 200 and one)
+    gateway.row(response)
+    cost = float(response.header("x-gateway-cost") or 0)
+    told = gateway.call("GET", "/key/info", key=secret).json()["info"]
+    assert (told["spend"], told["max_budget"]) == (pytest.approx(1 + cost), 2.0)
+
+
+def test_a_regenerated_key_keeps_its_limits(gateway: Gateway, upstream: Upstream) -> None:
+    old = gateway.make_key(rpm_limit=3)
+    new = gateway.key_api("regenerate", key=old, grace_period="1h")["key"]
+    assert [chat(gateway, secret).status for secret in (old, new, new, old)] == [200, 200, 200, 429]
+    newest = gateway.key_api(f"{new}/regenerate", rpm_limit=100)["key"]
+    assert chat(gateway, newest).status == 200
+    wait_for(lambda: chat(gateway, new).status == 401, 2)
+
+
+def test_every_address_of_the_key_api_is_the_control_plane_s(gateway: Gateway) -> None:
+    secret = gateway.make_key(key_alias="several")
+    body = gateway.post("/v2/key/info", {"key_aliases": ["several"]}).json()
+    assert [info["key_alias"] for info in body["info"]] == ["several"]
+    assert gateway.call("POST", "/key/health", key=secret).json()["key"] == "healthy"
+    assert "several" in gateway.call("GET", "/key/aliases?search=sever").json()["aliases"]
 
 
 def test_the_list_of_models_is_what_the_team_may_use_too(gateway: Gateway, upstream: Upstream) -> None:
     gateway.shell('from keys.models import Team; Team.objects.create(team_id="narrow", models=["pri*"])')
-    secret = limited(gateway, team_id="narrow")
+    secret = gateway.make_key(team_id="narrow")
     listed = gateway.call("GET", "/v1/models", key=secret).json()["data"]
     assert [row["id"] for row in listed] == ["priced"]
