@@ -29,6 +29,8 @@ class DailyView(SpendView):
 
     serializer_class: type[StrictSerializer]
     column: str
+    of_keys: tuple[str, ...] = ()
+    """The column, where a key has one value of it: then one look at the roll-ups tells all."""
 
     def hours(self, query: Mapping[str, Any]) -> QuerySet[UsageHour]:
         """The roll-ups of the holders that the query names; of all holders where it names none."""
@@ -48,11 +50,11 @@ class DailyView(SpendView):
         hours = in_range(self.hours(query).filter(**key_filter(query)), query)
         if "model" in query:
             hours = hours.filter(model=query["model"])
-        models = by_day(hours, "model")
-        days = list(added(models, 0).items())[::-1]
+        whole = by_day(hours, "model", "key_id", *self.of_keys)
+        days = list(added(whole, 0).items())[::-1]
         first = (query["page"] - 1) * query["page_size"]
         page = days[first : first + query["page_size"]]
-        breakdown = _Breakdown(self, hours, [day for (day,), _ in page], models)
+        breakdown = _Breakdown(self, hours, [day for (day,), _ in page], whole)
         return Response(
             {
                 "results": [
@@ -76,6 +78,7 @@ class UserDailyView(DailyView):
 
     serializer_class = queries.UserActivity
     column = "user_id"
+    of_keys = ("user_id",)
 
     def hours(self, query: Mapping[str, Any]) -> QuerySet[UsageHour]:
         named = {"user_id": query["user_id"]} if "user_id" in query else {}
@@ -90,6 +93,7 @@ class TeamDailyView(DailyView):
 
     serializer_class = queries.TeamActivity
     column = "team_id"
+    of_keys = ("team_id",)
 
     def about(self, holders: set[str]) -> Mapping[str, dict[str, Any]]:
         return {team_id: {"team_alias": alias} for team_id, alias in team_names(holders).items()}
@@ -114,15 +118,16 @@ class _Breakdown:
     """What the days of a page are made of."""
 
     def __init__(
-        self, view: DailyView, hours: QuerySet[UsageHour], days: Sequence[date], models: Sequence[Group]
+        self, view: DailyView, hours: QuerySet[UsageHour], days: Sequence[date], whole: Sequence[Group]
     ) -> None:
-        keys: list[Group] = []
-        holders: list[Group] = []
-        if days:
-            hours = hours.filter(hour__gte=_midnight(days[-1]), hour__lt=_midnight(days[0]) + timedelta(days=1))
-            keys, holders = by_day(hours, "key_id"), by_day(hours, view.column)
-        self.keys = len({group.values[1] for group in keys})
-        self._models, self._keys, self._holders = _listed(models), _listed(keys), _listed(holders)
+        shown = frozenset(days)
+        whole = [group for group in whole if group.values[0] in shown]
+        keys, holders = added(whole, 0, 2), added(whole, 0, 3) if view.of_keys else {}
+        if days and not view.of_keys:
+            within = hours.filter(hour__gte=_midnight(days[-1]), hour__lt=_midnight(days[0]) + timedelta(days=1))
+            holders = {group.values: group.sums for group in by_day(within, view.column)}
+        self.keys = len({key_id for _, key_id in keys})
+        self._models, self._keys, self._holders = _listed(added(whole, 0, 1)), _listed(keys), _listed(holders)
         self._digests = digests_of(_values(self._keys), view.identity)
         named = VirtualKey.objects.filter(pk__in=self._digests)
         self._about_keys = {
@@ -154,13 +159,14 @@ class _Breakdown:
 Listed = dict[date, list[tuple[Any, Sums]]]
 
 
-def _listed(groups: Sequence[Group]) -> Listed:
+def _listed(found: Mapping[tuple[Any, ...], Sums]) -> Listed:
+    groups = [Group(*item) for item in found.items()]
     top = {value for (value,) in costliest(added(groups, 1), MOST_LISTED)}
-    found: Listed = {}
+    listed: Listed = {}
     for (day, value), sums in groups:
         if value in top:
-            found.setdefault(day, []).append((value, sums))
-    return found
+            listed.setdefault(day, []).append((value, sums))
+    return listed
 
 
 def _values(listed: Listed) -> set[Any]:
