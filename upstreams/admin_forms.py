@@ -8,6 +8,7 @@ from django import forms
 from django.contrib.admin.widgets import AdminTextInputWidget
 from django.core.exceptions import ValidationError
 
+from upstreams.admin_prices import HourlyPriceField
 from upstreams.fields import Credential
 from upstreams.models import Upstream
 
@@ -33,6 +34,7 @@ class UpstreamForm(forms.ModelForm[Upstream]):
         required=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "class": "vTextField"}),
     )
+    price_per_hour = HourlyPriceField("Price per hour", "US dollars for an hour of the whole server.")
     clear_credential = forms.BooleanField(label="Clear the stored credential", required=False)
 
     class Meta:

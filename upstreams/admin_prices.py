@@ -16,7 +16,7 @@ MILLION = Decimal(1_000_000)
 class PriceField(forms.DecimalField):
     """A price as it is stored, shown without the zeros of its column."""
 
-    places = 12  # the column's
+    digits, places = 20, 12  # the column's
     tokens = Decimal(1)
 
     def __init__(self, label: str, help_text: str) -> None:
@@ -25,8 +25,9 @@ class PriceField(forms.DecimalField):
             help_text=help_text,
             required=False,
             min_value=0,
-            max_digits=20,
+            max_digits=self.digits,
             decimal_places=self.places,
+            widget=forms.NumberInput(attrs={"step": "any"}),  # no arrows that add a millionth of a cent
         )
 
     def prepare_value(self, value: Any) -> Any:
@@ -47,6 +48,12 @@ class PerMillionField(PriceField):
 
     places = 6
     tokens = MILLION
+
+
+class HourlyPriceField(PriceField):
+    """The price of an hour of a server."""
+
+    digits, places = 14, 6
 
 
 class DeploymentForm(forms.ModelForm[Deployment]):

@@ -252,7 +252,9 @@ def test_the_price_of_an_hour_is_edited_on_the_page(admin: Client) -> None:
     save(admin, upstream, price_per_hour="2.5")
     assert upstream.price_per_hour == Decimal("2.5")
     assert PricePeriod.objects.get().price_per_hour == Decimal("2.5")
-    assert save(admin, upstream, price_per_hour="-1").context["adminform"].form.errors["price_per_hour"]
+    assert 'value="2.5"' in admin.get(page_of(upstream)).content.decode()
+    for wrong in ("-1", "0.0000001", "999999999"):
+        assert save(admin, upstream, price_per_hour=wrong).context["adminform"].form.errors["price_per_hour"]
 
 
 def test_where_a_deployment_comes_from_is_shown(admin: Client) -> None:
