@@ -12,9 +12,10 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from common.money import dollars
-from keys.identity import MANAGEMENT, MASTER, Identity, Party
+from keys.identity import MANAGEMENT, MASTER, Identity
 from keys.limits import spend_counter
 from keys.models import Owner, SpendWindow, VirtualKey
+from keys.spending import party_named, spendings
 
 _AT_ONCE = 1_000
 
@@ -25,7 +26,7 @@ def keys(query: Mapping[str, Any], viewer: Identity) -> list[dict[str, Any]]:
     if viewer is not MASTER:
         rows = rows.exclude(key_type=MANAGEMENT)
     if "user_id" in query:
-        rows = rows.filter(user_id=query["user_id"])
+        return [_key(row, spent) for row, spent in _of_one(rows.filter(user_id=query["user_id"]), query["limit"])]
     return [_key(row, spent) for row, spent in _by_spend("key", rows, "pk", query["limit"])]
 
 
@@ -33,8 +34,15 @@ def users(query: Mapping[str, Any]) -> list[dict[str, Any]]:
     """At most `limit` owners, or the one of `user_id`."""
     rows = Owner.objects.all()
     if "user_id" in query:
-        rows = rows.filter(user_id=query["user_id"])
+        return [_owner(row, spent) for row, spent in _of_one(rows.filter(user_id=query["user_id"]), query["limit"])]
     return [_owner(row, spent) for row, spent in _by_spend("user", rows, "user_id", query["limit"])]
+
+
+def _of_one(rows: QuerySet[Any], limit: int) -> list[tuple[Any, int]]:
+    """As `_by_spend`, of rows that are few."""
+    some = list(rows[:limit])
+    spent = spendings(some)
+    return sorted(((row, spent[row.pk].units) for row in some), key=lambda pair: -pair[1])
 
 
 def _by_spend(kind: str, rows: QuerySet[Any], column: str, limit: int) -> list[tuple[Any, int]]:
@@ -55,20 +63,13 @@ def _spenders(kind: str, rows: QuerySet[Any], column: str) -> Iterator[tuple[Any
         names = {_named(counter) for counter in some}
         if column == "pk":
             names = {name for name in names if name.isdecimal()}
-        by_counter = {
-            spend_counter(_party(kind, str(getattr(row, column)), row), now)[0]: row
-            for row in rows.filter(**{f"{column}__in": names})
-        }
+        by_counter = {spend_counter(party_named(row), now)[0]: row for row in rows.filter(**{f"{column}__in": names})}
         yield from ((by_counter[counter], used) for counter, used in some.items() if counter in by_counter)
 
 
 def _named(counter: str) -> str:
     """Whose counter it is: what stands between the kind and the last four parts. Ids of people may hold slashes."""
     return counter.rsplit("/", 4)[0].partition(":")[2]
-
-
-def _party(kind: str, ident: str, row: Any) -> Party:
-    return Party(kind=kind, ident=ident, period=row.budget_duration, epoch=row.spend_epoch)
 
 
 def _limits(row: Any, spent: int) -> dict[str, Any]:

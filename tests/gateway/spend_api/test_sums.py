@@ -55,6 +55,13 @@ def test_keys_come_in_the_order_of_what_they_have_spent(api: API) -> None:
     assert [one["key_alias"] for one in api.get("/spend/keys", limit=1)] == ["most"]
 
 
+def test_the_keys_of_one_owner(api: API) -> None:
+    for name, owner in (("a", "ann"), ("b", "bob"), ("c", "ann")):
+        key, _ = VirtualKey.objects.issue(name=name, user_id=owner)
+        start_with(key, units(Decimal(ord(name))))
+    assert [one["key_alias"] for one in api.get("/spend/keys", user_id="ann")] == ["c", "a"]
+
+
 def test_what_was_spent_before_or_for_one_model_does_not_count(api: API) -> None:
     key, _ = VirtualKey.objects.issue(name="a", budget_duration="1d")
     start_with(key, 1)
