@@ -46,10 +46,10 @@ def rounded(shares: Mapping[Group, int], step: int) -> dict[Group, int]:
     of a team.
     """
     total = (sum(shares.values()) * 2 + step) // (step * 2)
-    tops: dict[Group, int] = {}
+    within: dict[Group, dict[Group, int]] = {}
     for group, share in shares.items():
-        tops[group[:1]] = tops.get(group[:1], 0) + share
+        within.setdefault(group[:1], {})[group] = share
     found: dict[Group, int] = {}
-    for top, steps in divided(total, tops).items():
-        found |= divided(steps, {group: share for group, share in shares.items() if group[:1] == top})
+    for top, steps in divided(total, {top: sum(members.values()) for top, members in within.items()}).items():
+        found |= divided(steps, within[top])
     return found
