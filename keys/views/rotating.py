@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from common import money
 from common.errors import InvalidRequest
 from keys import answers, serializers
-from keys.errors import KeyNotFound
+from keys.errors import FieldMissing
 from keys.models import VirtualKey
 from keys.spending import Spending, spending
 from keys.views.shared import KeyView, set_spend
@@ -24,11 +24,14 @@ class RegenerateView(KeyView):
     """POST /key/regenerate and /key/{key}/regenerate: the key stays, its secret is another."""
 
     def post(self, request: Request, key: str | None = None) -> Response:
-        """As /key/generate answers. Raises KeyNotFound, SecretRefused, SecretTaken, NameTaken, ManagementKeyDenied."""
+        """As /key/generate answers.
+
+        Raises FieldMissing, KeyNotFound, SecretRefused, SecretTaken, NameTaken and ManagementKeyDenied.
+        """
         fields = self.fields(serializers.RegenerateKey)
         secret = key or fields.get("key")
         if not secret:
-            raise KeyNotFound("Name the key, as in /key/sk-…/regenerate or by `key`.")
+            raise FieldMissing("key: Name the key by key, or in the path.", param="key")
         overlap = fields.get("grace_period") or timedelta(0)
         with transaction.atomic():
             row = self.managed(secret)

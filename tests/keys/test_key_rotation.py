@@ -100,7 +100,7 @@ def test_a_secret_with_a_slash_can_stand_in_the_path(api):
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
-        ("regenerate", {}, 404),
+        ("regenerate", {}, 422),
         ("regenerate", {"key": "sk-of-nobody-at-all"}, 404),
         ("sk-of-nobody-at-all/regenerate", {}, 404),
         ("regenerate", {"key": 5}, 400),
