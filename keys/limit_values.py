@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from common.money import units
+from keys.sharing import shared
 
 Unit = Literal["usd", "tokens"]
 _NOTHING: Mapping[str, int] = MappingProxyType({})
@@ -93,7 +94,7 @@ def limits_of(row: Mapping[str, Any]) -> Limits:
         budgets=_budgets(row),
         shadow=frozenset(map(str, row["shadow_limits"] or ())),
     )
-    return limits if limits.any_set else NO_LIMITS
+    return shared(limits) if limits.any_set else NO_LIMITS
 
 
 def _counts(value: object) -> Mapping[str, int]:

@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast
 
 from keys import limit_values
 from keys.identity import Party
 from keys.limit_values import limits_of
 from keys.models import EndUser, Group, Owner, Team
+from keys.sharing import parsed, shared
 
 CHUNK_ROWS = 500
 
 _TABLES: tuple[tuple[type[Group], str], ...] = ((Team, "team_id"), (Owner, "user_id"), (EndUser, "end_user_id"))
 _COLUMNS = ("pk", "alias", "models", "metadata", "blocked", "spend_epoch", *limit_values.COLUMNS)
+JSON_COLUMNS = (
+    *("models", "metadata", "model_rpm_limit", "model_tpm_limit"),
+    *("budget_limits", "model_max_budget", "shadow_limits"),
+)
+"""Read as texts: parsing 100,000 times what is the same in most rows takes seconds."""
+
 # A damaged row allows nothing.
 _NO_MODELS = ("",)
 
@@ -72,17 +80,24 @@ def party_of(kind: str, ident: str, row: Mapping[str, Any]) -> Party:
         ident=ident,
         label=row.get("alias") or ident,
         limits=limits_of(row),
-        period=row["budget_duration"] or "",
+        period=shared(row["budget_duration"] or ""),
         epoch=row["spend_epoch"],
         blocked=row["blocked"],
-        models=tuple(map(str, models)) if isinstance(models, list) else _NO_MODELS,
-        tags=tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else (),
+        models=shared(tuple(map(str, models))) if isinstance(models, list) else _NO_MODELS,
+        tags=shared(tuple(tag for tag in tags if isinstance(tag, str))) if isinstance(tags, list) else (),
     )
 
 
 def _read(table: type[Group], column: str, rows: QuerySet[Any]) -> Iterable[tuple[int, Party]]:
-    for row in rows.order_by().values(column, *_COLUMNS).iterator(chunk_size=CHUNK_ROWS):
-        yield row["pk"], party_of(table.kind, row[column], row)
+    texts = {f"{name}_text": Cast(name, TextField()) for name in JSON_COLUMNS}
+    plain = [name for name in _COLUMNS if name not in JSON_COLUMNS]
+    for row in rows.order_by().values(column, *plain, **texts).iterator(chunk_size=CHUNK_ROWS):
+        yield row["pk"], party_of(table.kind, row[column], with_objects(row, JSON_COLUMNS))
+
+
+def with_objects(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The row, whose columns of JSON were read as texts (`name_text`), with what these hold."""
+    return {**row, **{name: parsed(row[f"{name}_text"]) for name in names}}
 
 
 def _newly_blocked(before: Mapping[str, Party], now: Iterable[Party]) -> frozenset[str]:

@@ -16,19 +16,26 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from django.db.models import F, QuerySet
+from django.db.models import F, QuerySet, TextField
+from django.db.models.functions import Cast
 
 from common.versioned import KEEP_TOMBSTONES
 from keys import crypto, limit_values
 from keys.identity import DEFAULT, LLM_API, NO_ALIASES, Identity
 from keys.models import DeletedKey, KeysVersion, VirtualKey
-from keys.parties import Parties, party_of
+from keys.parties import JSON_COLUMNS, Parties, party_of, with_objects
+from keys.sharing import shared
 
 CHUNK_ROWS = 500  # a few milliseconds of work between two reads
 LONGEST_GAP = KEEP_TOMBSTONES.total_seconds() / 2
 
 # A damaged row allows nothing, instead of stopping the refresh or allowing everything.
 _NO_MODELS = ("",)
+_JSON = (*JSON_COLUMNS, "endpoint_classes", "aliases", "allowed_upstreams", "allowed_routes", "allowed_ips")
+_PLAIN = (
+    *("pk", "name", "user_id", "team_id", "priority", "key_type", "spend_epoch", "expires_at", "blocked"),
+    *(name for name in limit_values.COLUMNS if name not in _JSON),
+)
 _NOWHERE = ip_network("255.255.255.255/32")
 
 
@@ -149,34 +156,20 @@ class DatabaseDirectory:
 
 def _rows(keys: QuerySet[VirtualKey]) -> Iterable[Mapping[str, Any]]:
     """One row for each secret; a key without secrets has one whose digest is None."""
+    texts = {f"{name}_text": Cast(name, TextField()) for name in _JSON}
     rows: Iterable[Mapping[str, Any]] = (
         keys.order_by("pk")
         .values(
-            "pk",
-            "name",
-            "user_id",
-            "models",
-            "endpoint_classes",
-            "metadata",
-            "aliases",
-            "allowed_upstreams",
-            "priority",
-            "key_type",
-            "team_id",
-            "allowed_routes",
-            "allowed_ips",
-            "spend_epoch",
-            *limit_values.COLUMNS,
-            "expires_at",
-            "blocked",
+            *_PLAIN,
             digest=F("secrets__digest"),
             last_four=F("secrets__last_four"),
             secret_id=F("secrets__pk"),
             secret_expires_at=F("secrets__expires_at"),
+            **texts,
         )
         .iterator(chunk_size=CHUNK_ROWS)
     )
-    return rows
+    return (with_objects(row, _JSON) for row in rows)
 
 
 def _identity(row: Mapping[str, Any]) -> Identity:
@@ -186,10 +179,10 @@ def _identity(row: Mapping[str, Any]) -> Identity:
     return Identity(
         key_id=row["pk"],
         name=row["name"],
-        user_id=row["user_id"],
-        models=tuple(map(str, models)) if isinstance(models, list) else _NO_MODELS,
+        user_id=row["user_id"] and shared(row["user_id"]),
+        models=shared(tuple(map(str, models))) if isinstance(models, list) else _NO_MODELS,
         endpoint_classes=_classes(row),
-        team_id=row["team_id"] or None,
+        team_id=shared(row["team_id"]) if row["team_id"] else None,
         party=party_of("key", str(row["pk"]), {**row, "alias": row["name"] or masked}),
         allowed_routes=_texts(row["allowed_routes"]),
         networks=_networks(row["allowed_ips"]),
@@ -202,14 +195,14 @@ def _identity(row: Mapping[str, Any]) -> Identity:
         aliases=_aliases(row["aliases"]),
         allowed_upstreams=_texts(row["allowed_upstreams"]),
         priority=row["priority"],
-        key_type=row["key_type"],
+        key_type=shared(row["key_type"]),
     )
 
 
 def _classes(row: Mapping[str, Any]) -> frozenset[str]:
     """What the key may call: only a type that is for calls may call anything."""
     is_for_calls = row["key_type"] in {DEFAULT, LLM_API}
-    return frozenset(map(str, row["endpoint_classes"] or ())) if is_for_calls else frozenset()
+    return shared(frozenset(map(str, row["endpoint_classes"] or ()))) if is_for_calls else frozenset()
 
 
 def _aliases(value: object) -> Mapping[str, str]:
@@ -233,7 +226,7 @@ def _network(text: object) -> IPv4Network | IPv6Network:
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+    return shared(tuple(item for item in value if isinstance(item, str))) if isinstance(value, list) else ()
 
 
 def _read(keys: QuerySet[VirtualKey]) -> tuple[dict[str, Identity], dict[int, tuple[str, ...]]]:
