@@ -16,7 +16,7 @@ _TAKE = (
 )
 # Rows in the order in which keys_take has them, whatever the order of texts in this database.
 _SETTLE = """
-WITH gone AS (DELETE FROM keys_lease WHERE lease_id = ANY(%s) RETURNING id)
+WITH gone AS (DELETE FROM keys_lease WHERE lease_id = ANY(%s::text[]) RETURNING id)
 INSERT INTO keys_counter AS old (counter, used, ends_at)
 SELECT spent.counter, sum(spent.amount), clock_timestamp() + make_interval(secs => max(spent.seconds))
 FROM unnest(%s::text[], %s::bigint[], %s::float8[]) AS spent (counter, amount, seconds)
@@ -26,7 +26,7 @@ ON CONFLICT (counter) DO UPDATE SET
   ends_at = CASE WHEN old.ends_at <= clock_timestamp() THEN excluded.ends_at ELSE old.ends_at END
 RETURNING counter
 """
-_RELEASE = "DELETE FROM keys_lease WHERE lease_id = ANY(%s) RETURNING id"
+_RELEASE = "DELETE FROM keys_lease WHERE lease_id = ANY(%s::text[]) RETURNING id"
 _PROLONG = """
 WITH given AS (SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS held (lease_id, counter, amount)),
 kept AS (
@@ -73,15 +73,15 @@ class PostgresCounters(SharedCounters):
         leases = [call.lease_id for call in batch.calls]
         spent = [one for call in batch.calls for one in call.still_counting(now)]
         if spent:
-            counters, amounts, lengths = (list(column) for column in zip(*spent, strict=True))
-            _rows(_SETTLE, [leases, counters, amounts, _floats(lengths)])
+            counters, amounts, lengths = zip(*spent, strict=True)
+            _rows(_SETTLE, [_texts(leases), _texts(counters), _array(amounts), _array(lengths)])
         else:
-            _rows(_RELEASE, [leases])
+            _rows(_RELEASE, [_texts(leases)])
 
     def _prolong(self, held: Held) -> None:
         rows = [(lease, counter, amount) for lease, some in held.items() for counter, amount in some.items()]
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        _rows(_PROLONG, [*columns, self._lifetime, self._lifetime])
+        leases, counters, amounts = zip(*rows, strict=True)
+        _rows(_PROLONG, [_texts(leases), _texts(counters), _array(amounts), self._lifetime, self._lifetime])
 
     def _ping(self) -> None:
         _rows("SELECT 1", [])
@@ -108,18 +108,28 @@ def _rows(statement: str, values: list[Any]) -> list[tuple[Any, ...]]:
 def _arguments(lease_id: str, charges: Sequence[Charge], lifetime: float) -> list[Any]:
     return [
         lease_id,
-        [one.counter for one in charges],
-        [one.amount for one in charges],
-        [one.ceiling for one in charges],
-        [one.held for one in charges],
-        _floats(one.seconds for one in charges),
-        [one.elastic for one in charges],
-        [one.enforced for one in charges],
-        [one.floor for one in charges],
+        _texts(one.counter for one in charges),
+        _array(one.amount for one in charges),
+        _array(one.ceiling for one in charges),
+        _array(one.held for one in charges),
+        _array(one.seconds for one in charges),
+        _array(one.elastic for one in charges),
+        _array(one.enforced for one in charges),
+        _array(one.floor for one in charges),
         lifetime,
     ]
 
 
-def _floats(values: Iterable[float | None]) -> list[float | None]:
-    """Of one type, which psycopg wants of a list."""
-    return [None if value is None else float(value) for value in values]
+def _array(values: Iterable[float | bool | None]) -> str:
+    """As PostgreSQL reads it: this is done for every call, and psycopg would take a tenth of the call for it."""
+    return _braced("NULL" if value is None else str(value) for value in values)
+
+
+def _texts(values: Iterable[str]) -> str:
+    """The same of texts, each between quotation marks."""
+    escaped = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    return _braced(f'"{value}"' for value in escaped)
+
+
+def _braced(parts: Iterable[str]) -> str:
+    return "{" + ",".join(parts) + "}"

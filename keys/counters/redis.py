@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any
 
-from redis import BlockingConnectionPool, Redis, RedisError, ResponseError
+from redis import Redis, RedisError, ResponseError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from redis.commands.core import Script
 
 PREFIX = "vgw:{limits}:"
-CONNECTIONS = 16
-TIMEOUT = 1.0  # seconds, for Redis to answer and for a connection to get free
+AT_ONCE = 16
+"""Calls that ask at the same time; each needs a connection."""
+
+TIMEOUT = 2.0  # seconds; shorter, and a busy machine would be taken for a Redis that is away
 BATCH_SECONDS = 600
 """How long a batch that was booked is known, in case it comes again."""
 
@@ -37,6 +40,7 @@ class RedisCounters(SharedCounters):
     def __init__(self, url: str, *, timeout: float = TIMEOUT, **options: Any) -> None:
         super().__init__(**options)
         self._redis = _client(url, timeout)
+        self._turns = BoundedSemaphore(AT_ONCE)
         self._take_script = self._redis.register_script(TAKE)
         self._book_script = self._redis.register_script(BOOK)
         self._prolong_script = self._redis.register_script(PROLONG)
@@ -47,7 +51,10 @@ class RedisCounters(SharedCounters):
         for charge in charges:
             values += (charge.amount, charge.ceiling, charge.floor, _length(charge.seconds))
             values += (int(charge.held), int(charge.elastic), int(charge.enforced))
-        told = self._run(self._take_script, names, values)
+        with self._turns:
+            if self.is_degraded:  # since it waited: they need not find out one after the other
+                raise StoreAway("others found out")
+            told = self._run(self._take_script, names, values)
         if told[0] == 0:
             _, place, used, left = told
             raise charges[place - 1].exceeded(used, _seconds(left))
@@ -95,17 +102,15 @@ class RedisCounters(SharedCounters):
 
 def _client(url: str, timeout: float) -> Redis:
     """It never tries twice: what is sent again would count twice, and a call would wait."""
-    pool = BlockingConnectionPool.from_url(
+    return Redis.from_url(
         url,
-        max_connections=CONNECTIONS,
-        timeout=timeout,
+        max_connections=AT_ONCE + 4,  # and what flushes and renews
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
         socket_keepalive=True,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
     )
-    return Redis(connection_pool=pool)
 
 
 def _away(error: Exception) -> StoreAway:

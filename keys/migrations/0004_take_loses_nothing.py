@@ -1,11 +1,9 @@
 """`keys_take` reads a counter and its leases in one statement, so that a call which is settled meanwhile is seen
 either as held or as spent; and it only ever adds to what stands there, so that nothing which is settled meanwhile is
 overwritten.
-
-Leases need fewer indexes: they are written and deleted with every call.
 """
 
-from django.db import migrations, models
+from django.db import migrations
 
 TAKE = """
 CREATE OR REPLACE FUNCTION keys_take(

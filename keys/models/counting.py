@@ -11,10 +11,17 @@ class Lease(Model):
     A killed holder's run out by themselves.
     """
 
-    lease_id = CharField(max_length=64, db_index=True)
-    counter = CharField(max_length=LONGEST_COUNTER, db_index=True)
+    lease_id = CharField(max_length=64)
+    counter = CharField(max_length=LONGEST_COUNTER)
     amount = BigIntegerField()
-    expires_at = DateTimeField(db_index=True)
+    expires_at = DateTimeField()
+
+    class Meta:
+        # No more than these, and none for LIKE: a row is written and deleted with every call.
+        indexes = [
+            Index(fields=["lease_id"], name="keys_lease_of_call"),
+            Index(fields=["counter"], name="keys_lease_of_counter"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.amount} of {self.counter}"

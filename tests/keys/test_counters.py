@@ -239,6 +239,17 @@ def test_numbers_that_no_store_can_count_are_cut(counters: Counters) -> None:
     assert not is_free(counters, replace(huge, ceiling=1, amount=1))
 
 
+@pytest.mark.parametrize(
+    "name", ['end_user:"quoted"/rpm', "end_user:back\\slash/rpm", "end_user:{a,b}/rpm", "Zoë 🙂/rpm"]
+)
+def test_any_name_of_a_counter_will_do(counters: Counters, name: str) -> None:
+    odd = replace(TOKENS, counter=name)
+    counters.take("a", [odd])
+    settle(counters, "a", odd, 90)
+    counters.renew(["a"])
+    assert take(counters, "b", odd).used == 100
+
+
 def test_amounts_are_exact_beyond_what_a_script_would_round(counters: Counters) -> None:
     amount = 9_007_199_254_740_993 // 2 + 1  # more digits than Lua writes by itself
     large = replace(BUDGET, amount=amount, ceiling=2 * amount, elastic=False)
