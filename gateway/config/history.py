@@ -18,6 +18,11 @@ def record(rows: Iterable[Model], action: int, message: str, who: str) -> None:
 
     Call it in the transaction of the change. No form lets a person choose a user name with a blank in it.
     """
+    record_each(((row, message) for row in rows), action, who)
+
+
+def record_each(lines: Iterable[tuple[Model, str]], action: int, who: str) -> None:
+    """As `record`, with a message for each row."""
     user, _ = get_user_model()._default_manager.get_or_create(
         username=who, defaults={"is_active": False, "password": make_password(None)}
     )
@@ -30,5 +35,5 @@ def record(rows: Iterable[Model], action: int, message: str, who: str) -> None:
             action_flag=action,
             change_message=message[:LONGEST_MESSAGE],
         )
-        for row in rows
+        for row, message in lines
     )

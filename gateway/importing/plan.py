@@ -65,6 +65,8 @@ class Plan:
     unchanged: int = 0
     remember: list[Remembered] = field(default_factory=list)
     forget: list[int] = field(default_factory=list)
+    as_of: tuple[int, int] = (-1, -1)
+    """The versions of keys and of upstreams that it was made for."""
 
     def is_empty(self) -> bool:
         """Whether there is nothing that a person would want to be asked about."""
@@ -256,7 +258,18 @@ class _Planner:
         self.plan.refused.append(Refused(wish.kind, wish.source_id, wish.name, reason))
 
     def _remember(self, wish: Wanted, memory: ImportedRow | None, row_id: int | None, change: int | None) -> None:
-        self.plan.remember.append(Remembered(wish, memory.pk if memory else None, row_id, change))
+        if memory is None or change is not None or not _says(memory, wish, row_id):
+            self.plan.remember.append(Remembered(wish, memory.pk if memory else None, row_id, change))
+
+
+def _says(memory: ImportedRow, wish: Wanted, row_id: int | None) -> bool:
+    """Whether the same is remembered already."""
+    return (
+        (memory.source_id, memory.row_id, memory.spend) == (wish.source_id, row_id, wish.spent.units)
+        and memory.resets_at == wish.spent.resets_at
+        and memory.digests == [secret.digest for secret in wish.secrets]
+        and memory.values == compared(wish.values)
+    )
 
 
 def _secrets(

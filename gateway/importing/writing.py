@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from common.errors import GatewayError
 from gateway.account.spending import add_spend
-from gateway.config.history import record
+from gateway.config.history import record, record_each
 from gateway.config.wanted import PRICES
 from gateway.importing.errors import CannotImport
 from gateway.importing.here import TABLES, compared, look
@@ -34,16 +34,22 @@ _BATCH = 500
 
 def plan_now(wishes: Wishes, *, overwrite: bool, now: datetime) -> Plan:
     """What would have to change now; writes nothing."""
-    return make_plan(wishes, look(wishes), overwrite=overwrite, now=now)
+    as_of = KeysVersion.current(), UpstreamsVersion.current()
+    plan = make_plan(wishes, look(wishes), overwrite=overwrite, now=now)
+    plan.as_of = as_of
+    return plan
 
 
 def carry_out(wishes: Wishes, shown: Plan, *, overwrite: bool, now: datetime) -> None:
     """Does what was shown; all or nothing. Raises CannotImport, also when something was changed here meanwhile."""
+    if not (shown.changes or shown.remember or shown.forget):
+        return
     try:
         with transaction.atomic():
             UpstreamsVersion.lock()  # one import, or one file, after the other
-            KeysVersion.bump()
-            plan = plan_now(wishes, overwrite=overwrite, now=now)
+            plan = shown
+            if shown.as_of != (KeysVersion.bump() - 1, UpstreamsVersion.current()):
+                plan = plan_now(wishes, overwrite=overwrite, now=now)
             if plan.changes != shown.changes:
                 raise CannotImport("The database was changed meanwhile; nothing was written. Look at the plan again.")
             _write(plan, wishes, now)
@@ -60,9 +66,9 @@ def _write(plan: Plan, wishes: Wishes, now: datetime) -> None:
         new = [(place, one) for place, one in enumerate(plan.changes) if one.kind == kind and one.sign == ADD]
         made = _made(kind, [one for _, one in new], [source_ids[place] for place, _ in new])
         written |= dict(zip([place for place, _ in new], made, strict=True))
-        for place, change in enumerate(plan.changes):
-            if change.kind == kind and change.sign != ADD:
-                written[place] = _changed(change)
+        old = [(place, one) for place, one in enumerate(plan.changes) if one.kind == kind and one.sign != ADD]
+        for batch in _batches(old):
+            written |= _changed(kind, batch)
     _write_secrets(plan.changes, written)
     _write_spend(plan.changes, written, now)
     _write_memory(plan, wishes.source, written)
@@ -95,22 +101,30 @@ def _check(row: models.Model) -> None:
     row.full_clean(validate_unique=False, validate_constraints=False)
 
 
-def _changed(change: Change) -> Any:
-    row_id = cast("int", change.row_id)
-    row = _change_model(change) if change.kind == MODEL else _change_row(change, row_id)
-    record([row], CHANGE, f"Changed by the import from LiteLLM: {', '.join(change.details)}", WHO)
-    return row
+def _changed(kind: str, changes: Sequence[tuple[int, Change]]) -> dict[int, Any]:
+    """Rows that are here already, by the places of their changes."""
+    is_model = kind == MODEL
+    rows = {place: _change_model(one) for place, one in changes} if is_model else _change_rows(kind, changes)
+    told = ((rows[place], f"Changed by the import from LiteLLM: {', '.join(one.details)}") for place, one in changes)
+    record_each(told, CHANGE, WHO)
+    return rows
 
 
-def _change_row(change: Change, row_id: int) -> Any:
-    table: Any = TABLES[change.kind]
-    row = table.objects.get(pk=row_id)
-    for name, value in change.values.items():
-        setattr(row, name, value)
-    _check(row)
-    if change.values:
-        row.save(update_fields=set(change.values))
-    return row
+def _change_rows(kind: str, changes: Sequence[tuple[int, Change]]) -> dict[int, Any]:
+    table: Any = TABLES[kind]
+    found = table.objects.in_bulk([change.row_id for _, change in changes])
+    rows = {place: found[change.row_id] for place, change in changes}
+    together: dict[frozenset[str], list[Any]] = {}
+    for place, change in changes:
+        if change.values:
+            row = rows[place]
+            for name, value in {**change.values, "updated_at": timezone.now()}.items():
+                setattr(row, name, value)
+            _check(row)
+            together.setdefault(frozenset(change.values), []).append(row)
+    for names, alike in together.items():
+        table.objects.bulk_update(alike, sorted({*names, "updated_at"}))
+    return rows
 
 
 # --- Models -----------------------------------------------------------------------------------------------------

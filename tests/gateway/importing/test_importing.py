@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from gateway.importing.theirs import read_people_and_keys
 from gateway.importing.wanted import Wishes
 from gateway.importing.writing import WHO, carry_out, plan_now
 from keys.limits import spend_counter
-from keys.models import EndUser, Owner, Secret, SpendWindow, Team, VirtualKey
+from keys.models import EndUser, KeysVersion, Owner, Secret, SpendWindow, Team, VirtualKey
 from keys.registry import KeyRegistry
 from keys.spending import party_named, spending
 from tests.support.litellm_database import SALT_KEY, digest, key_row, model_row
@@ -423,7 +424,19 @@ def test_a_plan_that_is_not_what_was_shown_is_not_carried_out() -> None:
 
 
 def test_a_thousand_keys_need_few_queries(litellm: LiteLLM, django_assert_max_num_queries: Any) -> None:
-    litellm.keys(*(key_row(f"sk-number-{number:012}", f"key-{number}", spend=0.5) for number in range(1_000)))
-    with django_assert_max_num_queries(150):
-        litellm.imported()
+    for spend in (0.5, 0.75):
+        rows = (key_row(f"sk-{number:016}", f"{number}", spend=spend, max_budget=spend) for number in range(1_000))
+        litellm.keys(*rows)
+        with django_assert_max_num_queries(150):
+            litellm.imported()
     assert (VirtualKey.objects.count(), SpendWindow.objects.count()) == (1_000, 1_000)
+    assert set(VirtualKey.objects.values_list("max_budget", flat=True)) == {Decimal("0.75")}
+    assert set(SpendWindow.objects.values_list("used", flat=True)) == {7_500_000_000}
+
+
+def test_nothing_is_written_when_there_is_nothing_to_say(litellm: LiteLLM) -> None:
+    litellm.keys(key_row(SECRET, "ada"))
+    litellm.imported()
+    before = KeysVersion.current()
+    litellm.imported()
+    assert KeysVersion.current() == before
