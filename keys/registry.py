@@ -7,6 +7,7 @@ Knows no HTTP and no process model; whoever owns the process calls `refresh`.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -16,14 +17,15 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from django.db.models import F, QuerySet, TextField
+from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
 from common.versioned import KEEP_TOMBSTONES
 from keys import crypto, limit_values
-from keys.identity import DEFAULT, LLM_API, NO_ALIASES, Identity
+from keys.identity import DEFAULT, LLM_API, NO_ALIASES, Identity, Party
+from keys.limit_values import Limits, limits_of
 from keys.models import DeletedKey, KeysVersion, VirtualKey
-from keys.parties import JSON_COLUMNS, Parties, party_of, with_objects
+from keys.parties import JSON_COLUMNS, Parties
 from keys.sharing import shared
 
 CHUNK_ROWS = 500  # a few milliseconds of work between two reads
@@ -31,11 +33,16 @@ LONGEST_GAP = KEEP_TOMBSTONES.total_seconds() / 2
 
 # A damaged row allows nothing, instead of stopping the refresh or allowing everything.
 _NO_MODELS = ("",)
-_JSON = (*JSON_COLUMNS, "endpoint_classes", "aliases", "allowed_upstreams", "allowed_routes", "allowed_ips")
-_PLAIN = (
-    *("pk", "name", "user_id", "team_id", "priority", "key_type", "spend_epoch", "expires_at", "blocked"),
-    *(name for name in limit_values.COLUMNS if name not in _JSON),
+LONGEST_COMMON = 1_000
+"""Characters of JSON that are looked up among what other keys have; longer ones are a key's own."""
+
+_OWN = (
+    *("pk", "name", "user_id", "team_id", "expires_at", "blocked", "spend_epoch"),
+    *("secrets__digest", "secrets__last_four", "secrets__pk", "secrets__expires_at"),
 )
+_DIGEST = _OWN.index("secrets__digest")
+_JSON = (*JSON_COLUMNS, "endpoint_classes", "aliases", "allowed_upstreams", "allowed_routes", "allowed_ips")
+_PLAIN = ("priority", "key_type", *(name for name in limit_values.COLUMNS if name not in _JSON))
 _NOWHERE = ip_network("255.255.255.255/32")
 
 
@@ -151,58 +158,108 @@ class DatabaseDirectory:
     def find(self, digest: str) -> Identity | None:
         """The identity behind a secret's digest; one query. Raises django.db.Error."""
         rows = _rows(VirtualKey.objects.filter(secrets__digest=digest))
-        return next((_identity(row) for row in rows if row["digest"] == digest), None)
+        return next((_identity(row) for row in rows if row[_DIGEST] == digest), None)
 
 
-def _rows(keys: QuerySet[VirtualKey]) -> Iterable[Mapping[str, Any]]:
+def _rows(keys: QuerySet[VirtualKey]) -> Iterable[tuple[Any, ...]]:
     """One row for each secret; a key without secrets has one whose digest is None."""
     texts = {f"{name}_text": Cast(name, TextField()) for name in _JSON}
-    rows: Iterable[Mapping[str, Any]] = (
+    rows: Iterable[tuple[Any, ...]] = (
         keys.order_by("pk")
-        .values(
-            *_PLAIN,
-            digest=F("secrets__digest"),
-            last_four=F("secrets__last_four"),
-            secret_id=F("secrets__pk"),
-            secret_expires_at=F("secrets__expires_at"),
-            **texts,
-        )
+        .annotate(**texts)
+        .values_list(*_OWN, *_PLAIN, *(f"{name}_text" for name in _JSON))
         .iterator(chunk_size=CHUNK_ROWS)
     )
-    return (with_objects(row, _JSON) for row in rows)
+    return rows
 
 
-def _identity(row: Mapping[str, Any]) -> Identity:
-    models, metadata = row["models"], row["metadata"]
-    tags = metadata.get("tags") if isinstance(metadata, dict) else None
-    masked = crypto.mask(row["last_four"])
+def _identity(row: tuple[Any, ...]) -> Identity:
+    key_id, name, user_id, team_id, expires_at, blocked, epoch, *of_secret = row[: len(_OWN)]
+    _, last_four, secret_id, secret_expires_at = of_secret
+    common = _common_to_many(row[len(_OWN) :])
+    masked = crypto.mask(last_four)
     return Identity(
-        key_id=row["pk"],
-        name=row["name"],
-        user_id=row["user_id"] and shared(row["user_id"]),
-        models=shared(tuple(map(str, models))) if isinstance(models, list) else _NO_MODELS,
+        key_id=key_id,
+        name=name,
+        user_id=user_id and shared(user_id),
+        models=common.models,
+        endpoint_classes=common.endpoint_classes,
+        team_id=shared(team_id) if team_id else None,
+        party=Party(
+            kind="key",
+            ident=str(key_id),
+            label=name or masked,
+            limits=common.limits,
+            period=common.period,
+            epoch=epoch,
+            blocked=blocked,
+        ),
+        allowed_routes=common.allowed_routes,
+        networks=common.networks,
+        expires_at=expires_at and expires_at.timestamp(),
+        blocked=blocked,
+        tags=common.tags,
+        secret_id=secret_id,
+        secret_expires_at=secret_expires_at and secret_expires_at.timestamp(),
+        masked=masked,
+        aliases=common.aliases,
+        allowed_upstreams=common.allowed_upstreams,
+        priority=common.priority,
+        key_type=common.key_type,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What keys often have in common."""
+
+    models: tuple[str, ...]
+    tags: tuple[str, ...]
+    endpoint_classes: frozenset[str]
+    limits: Limits
+    period: str
+    allowed_routes: tuple[str, ...]
+    networks: tuple[IPv4Network | IPv6Network, ...]
+    aliases: Mapping[str, str]
+    allowed_upstreams: tuple[str, ...]
+    priority: int
+    key_type: str
+
+
+def _common_to_many(columns: tuple[Any, ...]) -> _Common:
+    """What these columns (`_PLAIN`, then `_JSON` as texts) say. Made once for all keys that are alike in them."""
+    is_short = sum(len(text) for text in columns[len(_PLAIN) :] if text) <= LONGEST_COMMON
+    return (_made_once if is_short else _made)(columns)
+
+
+def _made(columns: tuple[Any, ...]) -> _Common:
+    plain, texts = columns[: len(_PLAIN)], columns[len(_PLAIN) :]
+    row = dict(zip(_PLAIN, plain, strict=True)) | {
+        name: None if text is None else json.loads(text) for name, text in zip(_JSON, texts, strict=True)
+    }
+    models, metadata = row["models"], row["metadata"]
+    return _Common(
+        models=tuple(map(str, models)) if isinstance(models, list) else _NO_MODELS,
+        tags=_texts(metadata.get("tags") if isinstance(metadata, dict) else None),
         endpoint_classes=_classes(row),
-        team_id=shared(row["team_id"]) if row["team_id"] else None,
-        party=party_of("key", str(row["pk"]), {**row, "alias": row["name"] or masked}),
+        limits=limits_of(row),
+        period=row["budget_duration"] or "",
         allowed_routes=_texts(row["allowed_routes"]),
         networks=_networks(row["allowed_ips"]),
-        expires_at=row["expires_at"] and row["expires_at"].timestamp(),
-        blocked=row["blocked"],
-        tags=_texts(tags),
-        secret_id=row["secret_id"],
-        secret_expires_at=row["secret_expires_at"] and row["secret_expires_at"].timestamp(),
-        masked=masked,
         aliases=_aliases(row["aliases"]),
         allowed_upstreams=_texts(row["allowed_upstreams"]),
         priority=row["priority"],
-        key_type=shared(row["key_type"]),
+        key_type=row["key_type"],
     )
+
+
+_made_once = lru_cache(maxsize=20_000)(_made)
 
 
 def _classes(row: Mapping[str, Any]) -> frozenset[str]:
     """What the key may call: only a type that is for calls may call anything."""
     is_for_calls = row["key_type"] in {DEFAULT, LLM_API}
-    return shared(frozenset(map(str, row["endpoint_classes"] or ()))) if is_for_calls else frozenset()
+    return frozenset(map(str, row["endpoint_classes"] or ())) if is_for_calls else frozenset()
 
 
 def _aliases(value: object) -> Mapping[str, str]:
@@ -226,17 +283,18 @@ def _network(text: object) -> IPv4Network | IPv6Network:
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    return shared(tuple(item for item in value if isinstance(item, str))) if isinstance(value, list) else ()
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
 
 
 def _read(keys: QuerySet[VirtualKey]) -> tuple[dict[str, Identity], dict[int, tuple[str, ...]]]:
     identities: dict[str, Identity] = {}
     digests: dict[int, tuple[str, ...]] = {}
     for row in _rows(keys):
-        known = digests.setdefault(row["pk"], ())
-        if row["digest"] is not None:
-            identities[row["digest"]] = _identity(row)
-            digests[row["pk"]] = (*known, row["digest"])
+        key_id, digest = row[0], row[_DIGEST]
+        known = digests.setdefault(key_id, ())
+        if digest is not None:
+            identities[digest] = _identity(row)
+            digests[key_id] = (*known, digest)
     return identities, digests
 
 
