@@ -95,6 +95,7 @@ class RelayPlane:
     def stop(self) -> None:
         """At the end of the process."""
         self.refresher.stop()
+        self.counters.flush()  # or else what the last calls held would stay taken for the life of a lease
         gevent.killall(self._greenlets, block=False)
         self.journal.close()
 

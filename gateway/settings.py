@@ -39,6 +39,7 @@ elif DATABASE_POOL_SIZE:
     # A kept connection would be one for each greenlet for ever; a pool bounds them, and gives them back. While the
     # database is away it must neither hold calls up for long nor wait longer and longer before it tries again.
     DATABASES["default"]["OPTIONS"] = {
+        "tcp_user_timeout": 5_000,  # milliseconds: no call waits for a quarter of an hour when the network is cut
         **DATABASES["default"].get("OPTIONS", {}),  # type: ignore[dict-item]
         "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 2, "reconnect_timeout": 1},
     }
