@@ -14,15 +14,17 @@ _TAKE = (
     "SELECT place, stands_at, seconds_left, taken, refused, exceeded FROM keys_take(%s, %s::text[], %s::bigint[],"
     " %s::bigint[], %s::bool[], %s::float8[], %s::bool[], %s::bool[], %s::bigint[], %s)"
 )
+# Sums stop below what the column holds: a batch that cannot be booked would be tried for ever.
 # Rows in the order in which keys_take has them, whatever the order of texts in this database.
 _SETTLE = """
 WITH gone AS (DELETE FROM keys_lease WHERE lease_id = ANY(%s::text[]) RETURNING id)
 INSERT INTO keys_counter AS old (counter, used, ends_at)
-SELECT spent.counter, sum(spent.amount), clock_timestamp() + make_interval(secs => max(spent.seconds))
+SELECT spent.counter, least(sum(spent.amount), 9e18)::bigint, clock_timestamp() + make_interval(secs => max(spent.seconds))
 FROM unnest(%s::text[], %s::bigint[], %s::float8[]) AS spent (counter, amount, seconds)
 GROUP BY spent.counter ORDER BY spent.counter COLLATE "C"
 ON CONFLICT (counter) DO UPDATE SET
-  used = CASE WHEN old.ends_at <= clock_timestamp() THEN excluded.used ELSE old.used + excluded.used END,
+  used = CASE WHEN old.ends_at <= clock_timestamp() THEN excluded.used
+    ELSE least(old.used::numeric + excluded.used, 9e18)::bigint END,
   ends_at = CASE WHEN old.ends_at <= clock_timestamp() THEN excluded.ends_at ELSE old.ends_at END
 RETURNING counter
 """

@@ -148,7 +148,7 @@ while at <= #ARGV do
   end
   for _ = 1, windows do
     local length = ARGV[at + 1]
-    redis.call('INCRBY', KEYS[key], ARGV[at])
+    redis.pcall('INCRBY', KEYS[key], ARGV[at])  -- what would be too large stays as it is
     if length == '' then
       redis.call('PEXPIRE', KEYS[key], FOREVER)
     elseif redis.call('PTTL', KEYS[key]) < 0 then

@@ -694,3 +694,15 @@ def test_the_counters_fit_the_settings(settings: Any) -> None:
 def test_each_kind_says_where_it_counts() -> None:
     kinds = (MemoryCounters(), PostgresCounters(), RedisCounters("redis://127.0.0.1:1"))
     assert [one.store for one in kinds] == ["memory", "postgresql", "redis"]
+
+
+def test_sums_stop_before_they_are_too_large(counters):
+    counter = "key:1/usd//0/0"
+    for _ in range(3):
+        for number in range(400):
+            counters.settle(f"call-{number}", [Spent(counter, 2**53, None)])
+        counters.flush()
+    charge = Charge(counter, 1, 2**60, seconds=None, elastic=True, counts="budget", unit="usd")
+    with pytest.raises(BudgetExceeded):
+        counters.take("last", [charge])
+    assert not counters.is_degraded
