@@ -19,7 +19,10 @@ _TAKE = (
 _SETTLE = """
 WITH gone AS (DELETE FROM keys_lease WHERE lease_id = ANY(%s::text[]) RETURNING id)
 INSERT INTO keys_counter AS old (counter, used, ends_at)
-SELECT spent.counter, least(sum(spent.amount), 9e18)::bigint, clock_timestamp() + make_interval(secs => max(spent.seconds))
+SELECT
+  spent.counter,
+  least(sum(spent.amount), 9e18)::bigint,
+  clock_timestamp() + make_interval(secs => max(spent.seconds))
 FROM unnest(%s::text[], %s::bigint[], %s::float8[]) AS spent (counter, amount, seconds)
 GROUP BY spent.counter ORDER BY spent.counter COLLATE "C"
 ON CONFLICT (counter) DO UPDATE SET

@@ -284,7 +284,7 @@ def _outcome(counters: Counters, lease: str, charges: list[Charge]) -> Any:
     try:
         return [(one.used, one.taken, one.exceeded) for one in counters.take(lease, charges)]
     except (LimitExceeded, BudgetExceeded) as error:
-        return error.message
+        return error.message.partition(" Limit resets at")[0]  # each asks its own clock
 
 
 # --- Many at once
