@@ -73,9 +73,10 @@ def check_usable(identity: Identity, now: float) -> None:
     """Raises KeyBlocked or KeyExpired. `now` is in unix seconds."""
     if identity.blocked:
         raise KeyBlocked
-    for expires_at in (identity.expires_at, identity.secret_expires_at):
-        if expires_at is not None and expires_at <= now:
-            raise KeyExpired(masked=identity.masked, expired_at=expires_at, now=now)
+    if identity.expires_at is not None and identity.expires_at <= now:
+        raise KeyExpired(masked=identity.masked, expired_at=identity.expires_at, now=now)
+    if identity.secret_expires_at is not None and identity.secret_expires_at <= now:
+        raise KeyExpired(masked=identity.masked, expired_at=identity.secret_expires_at, now=now, is_replaced=True)
 
 
 def holder_of(secret: str | None, directory: Directory, look: Look) -> Identity:

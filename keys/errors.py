@@ -83,9 +83,11 @@ class KeyExpired(AuthenticationRefused):
 
     type = "expired_key"
 
-    def __init__(self, *, masked: str, expired_at: float, now: float) -> None:
+    def __init__(self, *, masked: str, expired_at: float, now: float, is_replaced: bool = False) -> None:
+        replaced = ". The key has been given another secret; use that one." if is_replaced else ""
         super().__init__(
-            f"Authentication Error - Expired Key. Key Expiry time {_time(expired_at)} and current time {_time(now)}",
+            f"Authentication Error - Expired Key. Key Expiry time {_time(expired_at)} and current time {_time(now)}"
+            f"{replaced}",
             param=masked,
         )
 
@@ -110,8 +112,8 @@ class ManagementRefused(AuthenticationRefused):
     """Someone with neither the master key nor a management key asked for a management route."""
 
     default_detail = (
-        "Authentication Error, Only proxy admin can be used to generate, delete, update info for new keys. "
-        "Use the master key or a management key."
+        "Authentication Error, Only proxy admin can be used to generate, delete, update info for new keys, users and "
+        "teams, or to read all usage. Use the master key or a management key."
     )
 
 
@@ -223,9 +225,18 @@ class LimitExceeded(GatewayError):
     type = "throttling_error"
 
     def __init__(
-        self, *, subject: str, limit: str, ceiling: int, remaining: int, retry_after: int, kind: str = "key"
+        self,
+        *,
+        subject: str,
+        limit: str,
+        ceiling: int,
+        remaining: int,
+        retry_after: int,
+        kind: str = "key",
+        model: str | None = None,
     ) -> None:
         whose = "api_key" if kind == "key" else kind
+        limit = limit if model is None else f"{limit} of {model}"
         resets = "" if limit == "max_parallel_requests" else f" Limit resets at: {_time(time.time() + retry_after)}"
         super().__init__(
             f"Rate limit exceeded for {whose}: {subject}. Limit type: {limit}. "

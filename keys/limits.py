@@ -69,7 +69,7 @@ class RequestsPerMinute:
         if limits.rpm is not None:
             yield _rate(party, "rpm_limit", f"{party.scope}/rpm", limits.rpm)
         for pattern, ceiling in _fitting(limits.model_rpm, asked.model):
-            yield _rate(party, "model_rpm_limit", f"{party.scope}/rpm@{pattern}", ceiling)
+            yield _rate(party, "model_rpm_limit", f"{party.scope}/rpm@{pattern}", ceiling, pattern)
 
 
 class TokensPerMinute:
@@ -83,7 +83,7 @@ class TokensPerMinute:
         if limits.tpm is not None:
             yield _tokens(party, "tpm_limit", f"{party.scope}/tpm", asked.tokens, limits.tpm)
         for pattern, ceiling in _fitting(limits.model_tpm, asked.model):
-            yield _tokens(party, "model_tpm_limit", f"{party.scope}/tpm@{pattern}", asked.tokens, ceiling)
+            yield _tokens(party, "model_tpm_limit", f"{party.scope}/tpm@{pattern}", asked.tokens, ceiling, pattern)
 
 
 class Budgets:
@@ -108,6 +108,7 @@ class Budgets:
                     unit=budget.unit,
                     subject=party.label,
                     kind=party.kind,
+                    model=budget.model,
                     counts="budget",
                 )
 
@@ -177,7 +178,7 @@ def _charge(party: Party, limit: str, counter: str, amount: int, ceiling: int) -
     )
 
 
-def _rate(party: Party, limit: str, counter: str, ceiling: int) -> Charge:
+def _rate(party: Party, limit: str, counter: str, ceiling: int, model: str | None = None) -> Charge:
     return Charge(
         counter,
         1,
@@ -188,11 +189,12 @@ def _rate(party: Party, limit: str, counter: str, ceiling: int) -> Charge:
         limit=limit,
         subject=party.label,
         kind=party.kind,
+        model=model,
         counts="requests",
     )
 
 
-def _tokens(party: Party, limit: str, counter: str, amount: int, ceiling: int) -> Charge:
+def _tokens(party: Party, limit: str, counter: str, amount: int, ceiling: int, model: str | None = None) -> Charge:
     return Charge(
         counter,
         amount,
@@ -204,5 +206,6 @@ def _tokens(party: Party, limit: str, counter: str, amount: int, ceiling: int) -
         unit="tokens",
         subject=party.label,
         kind=party.kind,
+        model=model,
         counts="tokens",
     )

@@ -39,6 +39,8 @@ class Charge:
     unit: Unit | None = None
     subject: str = ""
     kind: str = "key"
+    model: str | None = None
+    """The pattern of models that the limit is for."""
     counts: str = "max_parallel_requests"
     """What is limited, in a refusal's words: `requests`, `tokens`, `max_parallel_requests` or `budget`."""
 
@@ -56,7 +58,7 @@ class Charge:
                 subject=self.subject,
                 spent=f"{used} tokens" if self.unit == "tokens" else shown(used),
                 ceiling=f"{self.ceiling} tokens" if self.unit == "tokens" else shown(self.ceiling),
-                limit=self.limit,
+                limit=self.limit if self.model is None else f"{self.limit} of {self.model}",
                 retry_after=retry_after if seconds_left is not None else None,
             )
         left = max(0, self.ceiling - used)
@@ -67,6 +69,7 @@ class Charge:
             ceiling=self.ceiling,
             remaining=left,
             retry_after=retry_after,
+            model=self.model,
         )
         if self.seconds:
             error.headers = dict(rate_headers(self.counts, self.ceiling, left, seconds_left))
