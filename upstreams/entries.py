@@ -133,7 +133,7 @@ def candidate_alone(entry: Entry, target: Target) -> Candidate:
     named = [one for one in entry.deployments if (one.served_name or one.alias) == served]
     return Candidate(
         target,
-        prices=Prices.of(named[0]) if named else None,
+        prices=next((prices for one in named if (prices := Prices.of(one)) is not None), None),
         max_model_len=_whole(entry.details.get(served or "", {}).get("max_model_len")),
     )
 

@@ -44,8 +44,11 @@ class View:
         by_alias: dict[str, tuple[Place, ...]] = {}
         hidden: dict[str, list[Entry]] = {}
         for _, entry in sorted(entries.items()):
+            prices = _prices(entry)
             for one in entry.deployments:
-                place = Place(entry, one.alias, one.served_name or one.alias, one.share, Prices.of(one))
+                served_name = one.served_name or one.alias
+                inherited = prices.get(served_name) if one.source == DISCOVERED else None
+                place = Place(entry, one.alias, served_name, one.share, Prices.of(one) or inherited)
                 if one.hidden:
                     hidden.setdefault(one.alias, []).append(entry)
                 elif place.is_listed or one.source != DISCOVERED:
@@ -113,6 +116,12 @@ class View:
             if usable:
                 listed.append(served(name, usable))
         return listed
+
+
+def _prices(entry: Entry) -> dict[str, Prices]:
+    """What each model of the server costs under any of its names: the name that was discovered is no way around it."""
+    found = ((one.served_name or one.alias, Prices.of(one)) for one in entry.deployments)
+    return {served_name: prices for served_name, prices in found if prices is not None}
 
 
 def _readings(model: str) -> list[str]:

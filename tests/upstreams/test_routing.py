@@ -466,3 +466,14 @@ def test_candidates_cost_no_query_whatever_the_strategy(django_assert_num_querie
             assert isinstance(pool.candidates(model, Hints(session="s", prefix=b"p"))[0], Candidate)
         pool.models()
         pool.named("one")
+
+
+def test_a_discovered_name_costs_what_the_model_costs() -> None:
+    upstream = make("one")
+    upstream.deployments.create(alias="nice", served_name="tiny", input_cost_per_token="0.001")
+    upstream.deployments.create(alias="tiny", source="discovered")
+    upstream.deployments.create(alias="given", served_name="tiny")
+    pool = fresh()
+    prices = [pool.candidates(name)[0].prices for name in ("nice", "tiny", "given")]
+    assert prices[0] is not None
+    assert prices == [prices[0], prices[0], None]
