@@ -64,8 +64,8 @@ def parties_of(identity: Identity, end_user: str | None, known: Parties) -> list
 def asked_of(parsed: ParsedCall, match: Match, model: str | None, candidates: Iterable[Candidate]) -> Asked:
     """What the call may use at most, as far as its request tells."""
     is_inference = match.endpoint_class == INFERENCE
-    if match.meter is None:
-        return Asked(model=model, is_inference=is_inference)
+    if match.meter is None:  # of a session nobody knows before how long it will be
+        return Asked(model=model, counts_tokens=match.is_priced, is_inference=is_inference)
     places = list(candidates)
     most = max((one.max_model_len or 0 for one in places), default=0)
     prompts = parsed.prompts

@@ -73,6 +73,7 @@ class Exchange:
         self.model_in_path: str | None = None
         self.model_comes_later = False
         self.choose: Callable[[], None] = lambda: None
+        self.charge_visit: Callable[[], None] = lambda: None
         self._connection = connection
         self._admitted = False
         self._wish = wish_of(environ.get("HTTP_X_LITELLM_TIMEOUT"), environ.get("HTTP_X_LITELLM_STREAM_TIMEOUT"))

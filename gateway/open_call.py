@@ -86,6 +86,7 @@ class OpenCall:
         self.cost: int | None = None  # in units of money
         self.spend: list[Spent] = []
         self.bill = NO_BILL
+        self.outlives = False  # the upstream works on when the call ends
         self.taken_back: Sequence[Spent] = ()  # what another call had reserved, which this one settles
         # How it is cut: by the sweeper, a revocation, a drain, or the client's leaving.
         self.phase = Phase.ADMISSION
@@ -173,12 +174,13 @@ class OpenCall:
 
     def used(self) -> Used:
         """What it has used, once it has ended."""
+        is_all = not self.outlives or self.usage_source is UsageSource.REPORTED
         return Used(
             self.prompt_tokens,
             self.completion_tokens,
             self.cached_tokens,
             max(0.0, (self.ended_at or self.received_at) - self.received_at),
-            self.usage_source,
+            self.usage_source if is_all else UsageSource.UNKNOWN,
             self.outcome is Outcome.COMPLETED and self.status is not None and self.status < 400,
         )
 

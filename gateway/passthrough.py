@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import MutableMapping
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -36,7 +37,7 @@ from gateway.serving.server import ClientConnection
 from keys.authentication import check_usable, recognise
 from keys.errors import KeyUnknown
 from keys.identity import INFERENCE, Identity
-from keys.limits import charges_for
+from keys.limits import Asked, charges_for
 from keys.permissions import (
     check_address,
     check_class,
@@ -136,6 +137,7 @@ class PassThrough:
 
     def _operate(self, exchange: Exchange) -> HttpResponseBase:
         exchange.choose = lambda: self._choose_for(exchange)
+        exchange.charge_visit = lambda: self._charge_visit(exchange)
         local = operations.find(operations.LOCAL_OPERATIONS, exchange)
         if local is not None:
             return local(exchange)
@@ -221,13 +223,40 @@ class PassThrough:
         if not any(party.limits.any_set for party in parties):
             return
         asked = asked_of(exchange.parsed, exchange.match, exchange.model, exchange.candidates)
-        charges = charges_for(parties, asked, plane.ledger.of)
+        asked = self._with_names(exchange, asked)
+        self._take(call, asked)
+
+    def _charge_visit(self, exchange: Exchange) -> None:
+        """A look at what was made before: it has a place and counts as a call, and uses no model and no budget.
+
+        Raises as `_charge`.
+        """
+        call = exchange.call
+        call.bill = Bill(parties_of(exchange.identity, call.end_user, self._plane.keys.parties))
+        check_parties(call.bill.parties, None)
+        self._take(call, Asked(is_inference=False))
+
+    def _take(self, call: OpenCall, asked: Asked) -> None:
+        charges = charges_for(call.bill.parties, asked, self._plane.ledger.of)
         if not charges:
             return
         call.bill.charges = charges
         with call:
-            standings = plane.counters.take(call.call_id, charges)
+            standings = self._plane.counters.take(call.call_id, charges)
         call.bill.note(charges, standings)
+
+    def _with_names(self, exchange: Exchange, asked: Asked) -> Asked:
+        """With what the model that answers is called, where the call does not prove which it is: vLLM takes the one
+        that it has, which has its limits all the same."""
+        match = exchange.match
+        if match.endpoint_class != INFERENCE or not (match.names_model or exchange.model_comes_later):
+            return asked
+        if not exchange.parsed.is_readable:
+            return replace(asked, may_be_any=True)
+        if not exchange.model_comes_later and exchange.model is not None and _is_proven(exchange):
+            return asked
+        names = {name for one in exchange.candidates for name in self._plane.pool.names_at(one.upstream.id)}
+        return replace(asked, names=tuple(sorted(names)), may_be_any=not names)
 
     def _model_to_check(self, exchange: Exchange) -> str | None:
         """The model that a team's list must hold; "" where it cannot be told, None where nothing has to be checked."""

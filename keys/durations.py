@@ -50,17 +50,18 @@ def _parsed(period: str) -> tuple[int, str]:
 def is_period(period: str) -> bool:
     """Whether budgets can start anew every such period."""
     try:
-        window(period, 0.0)
+        _, end = window(period, _SOME_TIME)
     except ValueError:
         return False
-    return True
+    return end is not None or not period
 
 
 def window(period: str, now: float) -> tuple[int, int | None]:
     """The window of a budget that holds this moment: its first second and the one after its last (unix seconds).
 
     "" is one window without an end. Windows are snapped as LiteLLM's are: 1h to the full hour, 1d to midnight UTC,
-    7d or 1w to Monday, 30d or 1mo to the first of the month. Raises ValueError.
+    7d or 1w to Monday, 30d or 1mo to the first of the month. One that would end after the last year of the calendar has
+    no end. Raises ValueError.
     """
     if not period:
         return 0, None
@@ -70,9 +71,12 @@ def window(period: str, now: float) -> tuple[int, int | None]:
     length = number * _seconds[unit]
     shift = _MONDAY if unit == "w" else 0
     start = int((now - shift) // length * length) + shift
-    return start, start + length
+    end = start + length
+    return start, end if end <= _LAST else None
 
 
+_LAST = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
+_SOME_TIME = 946_684_800.0  # 2000
 _MONDAY = 4 * 86_400
 """The first Monday of unix time."""
 

@@ -36,6 +36,15 @@ class Asked:
     cost: int = 0
     counts_tokens: bool = False
     is_inference: bool = True
+    names: tuple[str, ...] = ()
+    """Where the call names no model: what the one that answers is called."""
+    may_be_any: bool = False
+    """Whether nobody can tell which model answers: then the limits of all models count the call."""
+
+    def fits(self, pattern: str) -> bool:
+        """Whether a model's limit counts the call."""
+        names = self.names if self.model is None else (self.model, *self.names)
+        return self.may_be_any or any(matches(pattern, name) for name in names)
 
 
 Floor = Callable[[str], int]
@@ -68,7 +77,7 @@ class RequestsPerMinute:
         limits = party.limits
         if limits.rpm is not None:
             yield _rate(party, "rpm_limit", f"{party.scope}/rpm", limits.rpm)
-        for pattern, ceiling in _fitting(limits.model_rpm, asked.model):
+        for pattern, ceiling in _fitting(limits.model_rpm, asked):
             yield _rate(party, "model_rpm_limit", f"{party.scope}/rpm@{pattern}", ceiling, pattern)
 
 
@@ -82,7 +91,7 @@ class TokensPerMinute:
         limits = party.limits
         if limits.tpm is not None:
             yield _tokens(party, "tpm_limit", f"{party.scope}/tpm", asked.tokens, limits.tpm)
-        for pattern, ceiling in _fitting(limits.model_tpm, asked.model):
+        for pattern, ceiling in _fitting(limits.model_tpm, asked):
             yield _tokens(party, "model_tpm_limit", f"{party.scope}/tpm@{pattern}", asked.tokens, ceiling, pattern)
 
 
@@ -94,7 +103,7 @@ class Budgets:
         if not asked.is_inference:
             return
         for budget in party.limits.budgets:
-            if budget.model is None or (asked.model is not None and matches(budget.model, asked.model)):
+            if budget.model is None or asked.fits(budget.model):
                 counter, seconds = budget_counter(party, budget, now)
                 yield Charge(
                     counter,
@@ -138,7 +147,8 @@ def budget_counter(party: Party, budget: Budget, now: float) -> tuple[str, float
 
 def is_of_tokens(counter: str) -> bool:
     """Whether a budget's counter counts tokens rather than money."""
-    return "/tokens" in counter.rpartition(":")[2]
+    what = counter.rsplit("/", 3)[0]  # of money a pattern's model may follow, of tokens nothing
+    return what.endswith("/tokens") and "/usd@" not in what
 
 
 def spend_counter(party: Party, now: float) -> tuple[str, float | None]:
@@ -159,11 +169,8 @@ def _window(period: str, now: float) -> tuple[int, int | None]:
 _windows: dict[str, tuple[int, int | None]] = {}
 
 
-def _fitting(limits: Mapping[str, int], model: str | None) -> Iterator[tuple[str, int]]:
-    if limits and model is not None:
-        for pattern, ceiling in limits.items():
-            if matches(pattern, model):
-                yield pattern, ceiling
+def _fitting(limits: Mapping[str, int], asked: Asked) -> Iterator[tuple[str, int]]:
+    return ((pattern, ceiling) for pattern, ceiling in limits.items() if asked.fits(pattern))
 
 
 def _charge(party: Party, limit: str, counter: str, amount: int, ceiling: int) -> Charge:

@@ -1,25 +1,57 @@
-"""Runs the whole suite on SQLite, then on PostgreSQL, and holds the coverage of both together against the goal."""
+"""Runs the whole suite on SQLite and on PostgreSQL, and holds the coverage of both together against the goal.
+
+Both run at once, since they mostly wait for sockets; `SUITE_IN_TURN=1` runs one after the other, on a machine that
+has other work. What the run on PostgreSQL prints comes after the other's.
+"""
 
 import os
 import subprocess
 import sys
+import tempfile
+from typing import IO
 
 PYTEST = [sys.executable, "-m", "coverage", "run", "-m", "pytest", *sys.argv[1:]]
+SUITES = {
+    "SQLite": {"TEST_DATABASE": "sqlite", "TEST_DATABASE_URL": ""},
+    "PostgreSQL": {"TEST_DATABASE": "postgresql"},
+}
 
 
-def run(command: list[str], **environment: str) -> None:
+def start(name: str, output: IO[bytes] | None) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(PYTEST, env={**os.environ, **SUITES[name]}, stdout=output, stderr=output)
+
+
+def run(command: list[str]) -> None:
     """Ends the whole run with the command's status when it fails."""
-    status = subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
+    status = subprocess.run(command, check=False).returncode
     if status:
         sys.exit(status)
 
 
+def suites() -> int:
+    """The status of the first suite that fails; 0 when both pass."""
+    if os.environ.get("SUITE_IN_TURN"):
+        statuses = []
+        for name in SUITES:
+            print(f"== {name}", flush=True)
+            statuses.append(start(name, None).wait())
+        return next((status for status in statuses if status), 0)
+    with tempfile.TemporaryFile() as output:
+        beside = start("PostgreSQL", output)
+        print("== SQLite (PostgreSQL beside it)", flush=True)
+        status = start("SQLite", None).wait()
+        print("== PostgreSQL", flush=True)
+        status = beside.wait() or status
+        output.seek(0)
+        sys.stdout.write(output.read().decode("utf-8", "replace"))
+        sys.stdout.flush()
+    return status
+
+
 def main() -> None:
     run([sys.executable, "-m", "coverage", "erase"])
-    print("== SQLite", flush=True)
-    run(PYTEST, TEST_DATABASE="sqlite", TEST_DATABASE_URL="")
-    print("== PostgreSQL", flush=True)
-    run(PYTEST, TEST_DATABASE="postgresql")
+    if status := suites():
+        sys.exit(status)
     run([sys.executable, "-m", "coverage", "combine", "-q"])
     run([sys.executable, "-m", "coverage", "report"])
 

@@ -213,6 +213,17 @@ class UpstreamPool:
         """The model that this upstream's vLLM takes when a call names none; None when that is not known."""
         return first_model(self._view.entries.get(upstream_id) if upstream_id is not None else None)
 
+    def names_at(self, upstream_id: int | None) -> frozenset[str]:
+        """All names of that model: its own, and those by which it may be asked for. Empty when it is not known."""
+        entry = self._view.entries.get(upstream_id) if upstream_id is not None else None
+        served = first_model(entry)
+        if entry is None or served is None:
+            return frozenset()
+        view = self._view
+        own = (one.alias for one in entry.deployments if one.served_name == served)
+        others = (name for name, one in view.aliases.items() if one.stands_for and view.leads_to(name, entry, served))
+        return frozenset((served, *own, *others))
+
     # --- What calls do there
 
     @property

@@ -80,6 +80,10 @@ class View:
                     return [_filled(place, part) for place in wild if not self.hides(model, place.entry)]
         return ()
 
+    def leads_to(self, model: str, entry: Entry, served_name: str) -> bool:
+        """Whether a call for this name may reach that model of the upstream."""
+        return any(place.entry is entry and place.served_name == served_name for place in self.places(model))
+
     def hides(self, model: str, entry: Entry | None) -> bool:
         """Whether an admin has hidden a model of this name on the upstream."""
         return bool(self.hidden) and any(one is entry for name in _readings(model) for one in self.hidden.get(name, ()))

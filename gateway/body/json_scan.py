@@ -100,8 +100,9 @@ class JsonScanner(Scanner):
         )
 
     def _max_tokens(self) -> int | None:
+        """The most of what is said: which of the names counts depends on the route, and vLLM ignores the others."""
         counts = (_count(self._values.get(name)) for name in OUTPUT_NAMES)
-        return next((most for most in counts if most is not None), None)
+        return max((most for most in counts if most is not None), default=None)
 
     def _user(self) -> str | None:
         metadata = self._values.get(METADATA)
@@ -246,7 +247,13 @@ class JsonScanner(Scanner):
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 2**31 else None
+    """A count as vLLM (pydantic's lax mode) takes it: 5, 5.0, "5", and true for 1."""
+    if isinstance(value, str):
+        text = value.strip()
+        value = int(text) if text.isdecimal() and len(text) <= 10 else None
+    if not isinstance(value, int | float) or not 0 <= value <= 2**31 or value != int(value):
+        return None
+    return int(value)
 
 
 def _wanted(key: bytes, wanted: frozenset[bytes]) -> bytes:

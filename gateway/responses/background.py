@@ -1,6 +1,7 @@
 """What a background response has used is told when it is asked for after its end: then it is settled, once.
 
-The call that made it was answered before anything was used, so its reservation stands until then.
+The call that made it was answered before anything was used, so its reservation stands until then. One that streams it
+is told what it has used, and settled as all others; where its client leaves before that, the reservation stands.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import time
 
 from django.http import HttpResponseBase
 
-from gateway.charging import Bill, parties_of, reserved
+from gateway.charging import reserved
 from gateway.exchange import Exchange
 from gateway.metering.answers import usage_of
 from gateway.metering.plain_meter import Meter
@@ -35,7 +36,6 @@ def pending_of(call: OpenCall) -> tuple[Pending, ...]:
 
 def read(exchange: Exchange, owned: Owned, upstream: Candidate) -> HttpResponseBase:
     """A response that was made in the background, and has not been settled: settled now, if it has ended."""
-    exchange.call.bill = Bill(parties_of(exchange.identity, None, exchange.plane.keys.parties))
     answer = exchange.send(only=_priced(exchange, owned, upstream))
     content_type = answer.response.header("content-type")
     if answer.response.status != 200 or "json" not in content_type:

@@ -51,7 +51,7 @@ def render(exchange: Exchange) -> HttpResponseBase:
 
 
 def visit(exchange: Exchange) -> HttpResponseBase:
-    """Anything below `/v1/responses/{id}`. Raises ResponseUnknown."""
+    """Anything below `/v1/responses/{id}`. Raises ResponseUnknown, LimitExceeded."""
     response_id = named_in_path(exchange)
     owned = find_mine(exchange, response_id)
     if owned is None:
@@ -61,6 +61,7 @@ def visit(exchange: Exchange) -> HttpResponseBase:
         check_wanted(exchange, owned)
         return _visit_here(exchange, owned)
     upstream = upstream_of(exchange, owned)
+    exchange.charge_visit()
     if owned.pending is not None and exchange.call.method == "GET" and exchange.match.template.endswith("/{id}"):
         return background.read(exchange, owned, upstream)
     return _pass_on(exchange, exchange.send(only=upstream))
@@ -128,13 +129,15 @@ def _note(exchange: Exchange, answer: RelayedAnswer, asked: Asked) -> None:
             begun, is_all = more, len(more) == len(begun)
         if reader.response_id is not None:
             store, upstream = exchange.plane.responses, answer.candidate.upstream
+            is_told_later = asked.background and not answer.is_stream
+            exchange.call.outlives = asked.background and answer.is_stream
             owned = store.owned_now(
                 reader.response_id,
                 exchange.identity,
                 upstream_id=upstream.id,
                 upstream_name=upstream.name,
                 model=exchange.call.model,
-                pending=background.pending_of(exchange.call) if asked.background else None,
+                pending=background.pending_of(exchange.call) if is_told_later else None,
             )
             with exchange.call:
                 store.keep(owned, in_memory=asked.chosen is None)

@@ -280,3 +280,18 @@ def test_a_call_counts_against_all_who_have_a_say() -> None:
     identity = Identity(key_id=1, name="k", party=own, team_id="1", user_id="nobody")
     assert parties_of(identity, "1", Known(team, person)) == [own, team, person]
     assert parties_of(Identity(key_id=None, name=None), None, Known(team)) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "written"),
+    [
+        (b'{"max_tokens":900,"max_output_tokens":1}', 900),
+        (b'{"max_completion_tokens":1,"max_tokens":900}', 900),
+        (b'{"max_tokens":"900"}', 900),
+        (b'{"max_tokens":900.0,"n":"3"}', 2700),
+        (b'{"max_tokens":900,"n":3.0}', 2700),
+    ],
+)
+def test_no_way_of_writing_a_number_makes_it_less(body: bytes, written: int) -> None:
+    prompt = -(-len(body) // 4)
+    assert asked(body).tokens == prompt + written

@@ -83,3 +83,9 @@ def test_every_moment_is_in_its_window(period: str, now: float) -> None:
     assert end is not None
     assert start <= now < end
     assert window(period, end)[0] == end
+
+
+@pytest.mark.parametrize("period", ["999999999w", "9999999d", "99999999h"])
+def test_a_period_that_outlives_the_calendar_is_none(period):
+    assert not is_period(period)
+    assert window(period, NOW.timestamp())[1] is None  # of a row that has it nevertheless

@@ -305,3 +305,17 @@ def test_a_failed_write_leaves_nothing(api):
     api.generate(key_alias="a")
     api.post("generate", {"key_alias": "a"})
     assert (VirtualKey.objects.count(), LogEntry.objects.count()) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"budget_duration": "999999999w", "max_budget": 1},
+        {"budget_limits": [{"max_budget": 1, "budget_duration": "9999999d"}]},
+        {"model_max_budget": {"m": {"budget_limit": 1, "time_period": "99999999h"}}},
+    ],
+)
+def test_a_budget_s_period_that_outlives_the_calendar_is_a_400(api, fields):
+    response = api.post("generate", fields)
+    assert response.status_code == 400
+    assert not VirtualKey.objects.exists()

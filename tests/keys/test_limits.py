@@ -12,7 +12,7 @@ from keys.counters import Charge, MemoryCounters, Spent
 from keys.errors import BudgetExceeded, LimitExceeded
 from keys.identity import Party
 from keys.limit_values import Budget, Limits
-from keys.limits import Asked, budget_counter, charges_for, spend_counter
+from keys.limits import Asked, budget_counter, charges_for, is_of_tokens, spend_counter
 
 NOON = 1_795_262_400.0  # 2026-11-21 12:00 UTC
 ASKED = Asked(model="qwen-7b", tokens=100, most_tokens=300, cost=2 * USD, counts_tokens=True)
@@ -186,3 +186,12 @@ def test_what_no_longer_counts_is_cleared_away() -> None:
     clock.now += 61
     counters.renew([])
     assert len(counters) == 0
+
+
+@pytest.mark.parametrize("ident", ["1", "a/tokens", "a:b"])
+@pytest.mark.parametrize("model", [None, "acme/tokens-7b", "acme/tokens", "a:tokens"])
+@pytest.mark.parametrize("unit", ["usd", "tokens"])
+def test_a_counter_tells_its_unit_whatever_names_are_in_it(ident: str, model: str | None, unit: Any) -> None:
+    budget = Budget("b", unit, "1d", 5, model if unit == "usd" else None)
+    counter, _ = budget_counter(Party(kind="team", ident=ident), budget, 0.0)
+    assert is_of_tokens(counter) is (unit == "tokens")

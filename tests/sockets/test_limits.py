@@ -267,3 +267,23 @@ def test_the_list_of_models_is_what_the_team_may_use_too(gateway: Gateway, upstr
     secret = gateway.make_key(team_id="narrow")
     listed = gateway.call("GET", "/v1/models", key=secret).json()["data"]
     assert [row["id"] for row in listed] == ["priced"]
+
+
+@pytest.mark.parametrize("target", [CHAT, "/v1/chat/completions"])
+@pytest.mark.parametrize("limited", ["free", "tiny-*"])
+def test_a_model_s_limit_holds_for_calls_that_name_no_model(
+    gateway: Gateway, upstream: Upstream, target: str, limited: str
+) -> None:
+    secret = gateway.make_key(model_rpm_limit={limited: 1, "other": 0})
+    bodies: list[dict[str, Any]] = [{}, {"model": None}, {"model": ""}]
+    statuses = [gateway.post(target, {"messages": [], **one}, key=secret).status for one in bodies]
+    assert statuses == [200, 429, 429]
+    assert gateway.post(f"{target}?model=absent", {"messages": []}, key=secret).status in (404, 429)
+
+
+def test_a_model_s_limit_holds_for_a_body_that_cannot_be_read(gateway: Gateway, upstream: Upstream) -> None:
+    secret = gateway.make_key(model_rpm_limit={"free": 1})
+    body = '{"model":"free","messages":[]}'.encode("utf-16")  # json.loads, which vLLM uses, reads it
+    json_type = [("content-type", "application/json")]
+    statuses = [gateway.call("POST", CHAT, json_type, body, key=secret).status for _ in range(2)]
+    assert statuses[1] == 429

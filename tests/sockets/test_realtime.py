@@ -349,3 +349,19 @@ def test_binary_messages_are_refused(gateway: Gateway, upstream: Upstream) -> No
         assert client.json() == GREETING
         client.send(BytesMessage(data=b'{"model":"speech"}'))
         assert client.json() == 1003
+
+
+def test_a_session_counts_against_the_tokens_per_minute(gateway: Gateway, upstream: Upstream) -> None:
+    key = gateway.make_key(tpm_limit=15)
+    with connect(gateway, key=key) as client:
+        assert client.json() == GREETING
+        client.send_json({"type": "session.update", "model": "speech"})
+        client.send_json({"type": "input_audio_buffer.commit", "final": True})
+        assert client.json()["type"] == "transcription.delta"
+        assert client.json()["type"] == "transcription.done"  # 11 + 4 tokens
+        client.close()
+        assert client.json() == 1000
+    ended(gateway, client)
+    with pytest.raises(WebSocketRefused) as refused:
+        connect(gateway, key=key)
+    assert refused.value.status == 429

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -206,3 +207,47 @@ def test_a_background_response_is_settled_once_when_it_has_ended(
     spent = wait_for(lambda: gateway.query("SELECT used FROM keys_spendwindow WHERE counter LIKE '%/tokens/%'"))
     assert [row["used"] for row in spent] == [12]
     assert gateway.post("/v1/responses", {**body, "max_output_tokens": 800}, key=key).status == 200
+
+
+def test_a_background_response_whose_stream_told_its_usage_is_not_settled_again(
+    gateway: Gateway, native: NativeServer
+) -> None:
+    key = gateway.make_key(token_budget=900)
+    body = {"model": "native-model", "input": "Hi", "background": True, "stream": True, "max_output_tokens": 500}
+    made = gateway.post("/v1/responses", body, key=key)
+    row = gateway.row(made)
+    assert row["usage_source"] == "reported"
+    used = row["prompt_tokens"] + row["completion_tokens"]
+    new = re.search(rb"resp_[0-9a-f]+", made.body)[0].decode()  # type: ignore[index]
+    told = {"id": new, "status": "completed", "usage": {"input_tokens": 7, "output_tokens": 5, "total_tokens": 12}}
+    native.upstream.on(f"GET /v1/responses/{new}", answers.json(200, told))
+    read = gateway.call("GET", f"/v1/responses/{new}", key=key)
+    assert gateway.row(read)["completion_tokens"] is None
+    spent = gateway.query(f"SELECT used FROM keys_spendwindow WHERE counter LIKE 'key:{row['key_id']}/tokens/%'")
+    assert [one["used"] for one in spent] == [used]
+
+
+def test_a_background_response_whose_stream_was_left_keeps_what_was_reserved(
+    gateway: Gateway, native: NativeServer
+) -> None:
+    key = gateway.make_key(token_budget=900)
+    event = b'event: response.created\ndata: {"type":"response.created","response":{"id":"resp_left"}}\n\n'
+    more = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"x"}\n\n'
+    native.upstream.on("POST /v1/responses", answers.endless(event + more, gap=0.05))
+    body = b'{"model":"native-model","input":"Hi","background":true,"stream":true,"max_output_tokens":500}'
+    with gateway.connect() as client:
+        client.request("POST", "/v1/responses", gateway.headers(key), body)
+        client.read_head()
+    query = "SELECT used FROM keys_spendwindow WHERE counter LIKE '%/tokens/%' AND used >= 500"
+    assert wait_for(lambda: gateway.query(query))
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_who_reads_a_response_again_has_limits_too(gateway: Gateway, native: NativeServer, face: str) -> None:
+    secret = gateway.make_key(rpm_limit=3, max_budget=1, allowed_upstreams=["*"])
+    made = gateway.post(f"{face}/responses", {"model": "native-model", "input": "x"}, key=secret).json()["id"]
+    native.upstream.on(f"GET /v1/responses/{made}", answers.json(200, {"id": made, "status": "completed"}))
+    read = [gateway.call("GET", f"{face}/responses/{made}", key=secret) for _ in range(4)]
+    assert [one.status for one in read] == [200, 200, 429, 429]
+    assert read[0].header("x-ratelimit-remaining-requests") == "1"
+    assert gateway.call("POST", f"{face}/responses/{made}/cancel", key=secret).status == 429
