@@ -22,6 +22,7 @@ from typing import Self, TypeVar
 
 from tests.support import wire
 from tests.support.exchange import Behaviour, Connection, Exchange, Request, runs_before_body
+from tests.support.threads import Thread
 
 T = TypeVar("T")
 
@@ -59,7 +60,7 @@ class Upstream:
         self._script: dict[str, deque[Behaviour]] = {}
         self._on_connect: deque[Behaviour] = deque()
         self._lock = threading.Lock()
-        self._threads: list[threading.Thread] = []
+        self._threads: list[Thread] = []
         self._listener = socket.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         for option, size in ((socket.SO_RCVBUF, receive_buffer), (socket.SO_SNDBUF, send_buffer)):
@@ -159,9 +160,7 @@ class Upstream:
             thread.join(timeout=5)
 
     def _start(self, target: Callable[..., None], *args: object) -> None:
-        thread = threading.Thread(target=target, args=args, daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        self._threads.append(Thread(target, *args))
 
     def _accept(self) -> None:
         while True:
