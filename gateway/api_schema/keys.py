@@ -11,7 +11,7 @@ _HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _KEY = {
     "token": _HASH,
     "token_id": _HASH,
-    "key_name": "sk-...9aAw",
+    "key_name": "sk-...I012",
     "key_alias": "laptop",
     "user_id": "ann@example.com",
     "team_id": "red",
@@ -22,10 +22,10 @@ _KEY = {
     "budget_reset_at": "2026-12-01T00:00:00+00:00",
     "rpm_limit": 60,
     "tpm_limit": 100_000,
-    "expires": None,
+    "expires": "2027-02-19T10:00:00+00:00",
     "blocked": False,
 }
-_SECRET = "sk-vgw-0123456789abcdefghijABCDEFGHIJ012345"  # noqa: S105 - nobody's
+_SECRET = "sk-vgw-3456789abcdefghijkABCDEFGHIJKLMNI012"  # noqa: S105 - nobody's
 
 
 class Nothing(StrictSerializer):
@@ -74,7 +74,7 @@ OPERATIONS: list[Operation] = [
         "Read several keys",
         serializers.KeysReference,
         {"key_aliases": ["laptop"]},
-        {"key": [_HASH], "info": [{"key_alias": "laptop", "spend": 0.0}]},
+        {"key": ["laptop"], "info": [{"key_alias": "laptop", "spend": 0.0}]},
     ),
     get(
         "key/list",

@@ -63,7 +63,7 @@ OPERATIONS: list[Operation] = [
         _DATES,
         [{"individual_request_tag": "nightly", "log_count": 20, "total_spend": 1.5}],
     ),
-    get("global/spend", GLOBAL, "What all calls have cost", queries.Range, {}, {"spend": 1.5, "max_budget": 0.0}),
+    get("global/spend", GLOBAL, "What all calls have cost", queries.Range, {}, {"spend": 1.5, "max_budget": None}),
     get("global/spend/logs", GLOBAL, "By day", queries.OfKey, {}, [{"date": "2026-11-20", "spend": 1.5}]),
     get(
         "global/spend/keys",

@@ -50,7 +50,8 @@ class Command(BaseCommand):
             made, rows = _table(wanted, options["by"], weights)
         except (DatabaseError, InterfaceError) as error:
             raise ImproperlyConfigured(
-                "The database of DATABASE_URL cannot be used; start the gateway once, which makes its tables."
+                "The database cannot be used; set DATABASE_URL or GATEWAY_DATA_DIR as the gateway has them,"
+                " and start it once."
             ) from error
         self._write(rows, options["csv"])
         self._tell(made)

@@ -48,7 +48,8 @@ class Command(BaseCommand):
             raise ImproperlyConfigured(str(error)) from error
         except (DatabaseError, InterfaceError) as error:
             raise ImproperlyConfigured(
-                "The database of DATABASE_URL cannot be used; start the gateway once, which makes its tables."
+                "The database cannot be used; set DATABASE_URL or GATEWAY_DATA_DIR as the gateway has them,"
+                " and start it once."
             ) from error
 
     def _import(self, options: Mapping[str, Any]) -> None:
