@@ -7,7 +7,7 @@ import time_machine
 from django.contrib.admin.models import LogEntry
 
 from common.money import USD
-from keys.limits import Budgets
+from keys.limits import Asked, Budgets
 from keys.models import SpendWindow, VirtualKey
 from keys.parties import party_of
 from keys.spending import spending
@@ -41,11 +41,7 @@ def budgets():
     key = VirtualKey.objects.values().get()
     party = party_of("key", str(key["id"]), {**key, "alias": ""})
     used = dict(SpendWindow.objects.values_list("counter", "used"))
-
-    class Asked:
-        model, is_inference, cost, most_tokens = "m", True, 0, 0
-
-    found = Budgets().charges(party, Asked(), lambda counter: used.get(counter, 0), NOON.timestamp())
+    found = Budgets().charges(party, Asked(model="m"), lambda counter: used.get(counter, 0), NOON.timestamp())
     return {f"{charge.limit} {charge.counter.split('/')[2]}": charge.floor for charge in found}
 
 

@@ -200,11 +200,13 @@ def test_a_background_response_is_settled_once_when_it_has_ended(
     native.upstream.on("GET /v1/responses/resp_later", answers.json(200, told), answers.json(200, ended))
     body = {"model": "native-model", "input": "Hi", "background": True, "max_output_tokens": 50}
     made = gateway.post("/v1/responses", body, key=key)
-    assert gateway.row(made)["usage_source"] == "unknown"
+    row = gateway.row(made)
+    assert row["usage_source"] == "unknown"
     reads = [gateway.call("GET", "/vllm/v1/responses/resp_later", key=key) for _ in range(3)]
     assert [read.json()["status"] for read in reads] == ["queued", "completed", "completed"]
     assert [gateway.row(read)["completion_tokens"] for read in reads] == [None, 5, None]
-    spent = wait_for(lambda: gateway.query("SELECT used FROM keys_spendwindow WHERE counter LIKE '%/tokens/%'"))
+    windows = "SELECT used FROM keys_spendwindow WHERE counter LIKE ?"
+    spent = wait_for(lambda: gateway.query(windows, f"key:{row['key_id']}/tokens/%"))
     assert [row["used"] for row in spent] == [12]
     assert gateway.post("/v1/responses", {**body, "max_output_tokens": 800}, key=key).status == 200
 
