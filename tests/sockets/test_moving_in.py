@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,6 +17,13 @@ from tests.support.upstream import Upstream
 pytestmark = pytest.mark.skipif(not databases.on_postgresql(), reason="is for the run on PostgreSQL")
 CHAT = "/v1/chat/completions"
 SECRET, SPENT, BLOCKED = "sk-a-developers-old-key", "sk-nothing-is-left-of-it", "sk-blocked-in-litellm"
+
+
+@pytest.fixture
+def gateway(standing_upstream: Upstream) -> Iterator[Gateway]:
+    """One of its own: what is imported, prices among it, would be the other tests' too."""
+    with Gateway(HOSTED_VLLM_API_BASE=standing_upstream.url) as gateway:
+        yield gateway
 
 
 def _import(gateway: Gateway, litellm: LiteLLMDatabase) -> str:

@@ -225,7 +225,8 @@ def test_a_background_response_whose_stream_told_its_usage_is_not_settled_again(
     native.upstream.on(f"GET /v1/responses/{new}", answers.json(200, told))
     read = gateway.call("GET", f"/v1/responses/{new}", key=key)
     assert gateway.row(read)["completion_tokens"] is None
-    spent = gateway.query(f"SELECT used FROM keys_spendwindow WHERE counter LIKE 'key:{row['key_id']}/tokens/%'")
+    windows = "SELECT used FROM keys_spendwindow WHERE counter LIKE ?"
+    spent = gateway.query(windows, f"key:{row['key_id']}/tokens/%")
     assert [one["used"] for one in spent] == [used]
 
 
@@ -240,8 +241,8 @@ def test_a_background_response_whose_stream_was_left_keeps_what_was_reserved(
     with gateway.connect() as client:
         client.request("POST", "/v1/responses", gateway.headers(key), body)
         client.read_head()
-    query = "SELECT used FROM keys_spendwindow WHERE counter LIKE '%/tokens/%' AND used >= 500"
-    assert wait_for(lambda: gateway.query(query))
+    query = "SELECT used FROM keys_spendwindow WHERE counter LIKE ? AND used >= 500"
+    assert wait_for(lambda: gateway.query(query, "%/tokens/%"))
 
 
 @pytest.mark.parametrize("face", FACES)
