@@ -6,6 +6,7 @@ import pytest
 from gateway.account.log_store import LogStore
 from gateway.models import RequestLog, outcome_choices, usage_source_choices
 from tests.support.entries import NOON, an_entry
+from tests.support.plans import plan_of
 
 pytestmark = pytest.mark.django_db
 HALF_PAST = datetime.fromtimestamp(NOON, tz=UTC)
@@ -68,6 +69,6 @@ def test_choices_are_the_words_of_the_house() -> None:
 
 def test_each_filter_is_a_range_of_an_index(django_assert_num_queries: object) -> None:
     for name, value in [("key_id", 7), ("model", "qwen"), ("upstream_id", 2), ("status", 500), ("outcome", "lost")]:
-        plan = RequestLog.objects.filter(**{name: value}).newest_first()[:50].explain()
-        assert "request_log_" in plan or "Seq Scan" in plan  # PostgreSQL does not use an index on an empty table
+        plan = plan_of(RequestLog.objects.filter(**{name: value}).newest_first()[:50])
+        assert "request_log_" in plan
         assert "TEMP B-TREE" not in plan
