@@ -57,6 +57,9 @@ logger = logging.getLogger(__name__)
 
 Environ = MutableMapping[str, Any]
 
+ANY_CALL = Asked(is_inference=False)
+"""For limits that count calls, whatever they use."""
+
 
 class RefusedResponse(JsonResponse):
     """An error that is answered before the request's body was read: the connection ends after it."""
@@ -222,9 +225,11 @@ class PassThrough:
         check_parties(parties, self._model_to_check(exchange))
         if not any(party.limits.any_set for party in parties):
             return
+        if not any(party.limits.by_use for party in parties):
+            self._take(call, ANY_CALL)
+            return
         asked = asked_of(exchange.parsed, exchange.match, exchange.model, exchange.candidates)
-        asked = self._with_names(exchange, asked)
-        self._take(call, asked)
+        self._take(call, self._with_names(exchange, asked))
 
     def _charge_visit(self, exchange: Exchange) -> None:
         """A look at what was made before: it has a place and counts as a call, and uses no model and no budget.
@@ -234,7 +239,7 @@ class PassThrough:
         call = exchange.call
         call.bill = Bill(parties_of(exchange.identity, call.end_user, self._plane.keys.parties))
         check_parties(call.bill.parties, None)
-        self._take(call, Asked(is_inference=False))
+        self._take(call, ANY_CALL)
 
     def _take(self, call: OpenCall, asked: Asked) -> None:
         charges = charges_for(call.bill.parties, asked, self._plane.ledger.of)

@@ -57,11 +57,14 @@ class Limits:
     shadow: frozenset[str] = frozenset()
     any_set: bool = False
     """Whether there is any ceiling: most parties have none, and then nothing is asked."""
+    by_use: bool = False
+    """Whether one of them depends on what a call uses, or of which model: only then is that found out."""
 
     def __post_init__(self) -> None:
         ceilings = (self.rpm, self.tpm, self.parallel)
-        some = ceilings != (None, None, None) or bool(self.model_rpm or self.model_tpm or self.budgets)
-        object.__setattr__(self, "any_set", some)
+        by_use = self.tpm is not None or bool(self.model_rpm or self.model_tpm or self.budgets)
+        object.__setattr__(self, "by_use", by_use)
+        object.__setattr__(self, "any_set", by_use or ceilings != (None, None, None))
 
 
 NO_LIMITS = Limits()

@@ -108,8 +108,11 @@ def rate_headers(what: str, ceiling: int, left: int, seconds_left: float | None)
 
 def merged(charges: Iterable[Charge]) -> list[Charge]:
     """The charges in the order of their counters, one for each: of two on one counter, the stricter."""
+    given = list(charges)
+    if len(given) < 2:
+        return given
     found: dict[tuple[str, bool], Charge] = {}
-    for charge in charges:
+    for charge in given:
         key = (charge.counter, charge.enforced)
         other = found.get(key)
         if other is None or charge.ceiling < other.ceiling:
