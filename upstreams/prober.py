@@ -91,15 +91,20 @@ class Prober:
     def stop(self, timeout: float | None = None) -> None:
         """Ends the thread; waits at most `timeout` seconds for it."""
         self._stopped.set()
-        self._probes.shutdown(wait=False, cancel_futures=True)
-        if self._thread is not None:
+        if self._thread is None:
+            self._end_probes()
+        else:
             self._thread.join(timeout)
 
     def run(self) -> None:
-        """Step after step until `stop`."""
+        """Step after step until `stop`; the looks end with it, since only this thread begins any."""
         while not self._stopped.is_set():
             self.step()
             self._stopped.wait(TICK_SECONDS)
+        self._end_probes()
+
+    def _end_probes(self) -> None:
+        self._probes.shutdown(wait=False, cancel_futures=True)
 
     def step(self) -> None:
         """Notes what has been seen, follows the database, and begins the looks that are due."""
