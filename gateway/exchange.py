@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
 from django.conf import settings
@@ -72,8 +72,6 @@ class Exchange:
         self.model: str | None = None
         self.model_in_path: str | None = None
         self.model_comes_later = False
-        self.choose: Callable[[], None] = lambda: None
-        self.charge_visit: Callable[[], None] = lambda: None
         self._connection = connection
         self._admitted = False
         self._wish = wish_of(environ.get("HTTP_X_LITELLM_TIMEOUT"), environ.get("HTTP_X_LITELLM_STREAM_TIMEOUT"))

@@ -12,6 +12,7 @@ from django.http import HttpResponse, HttpResponseBase
 from wsproto.connection import ConnectionType
 
 from gateway.account.entry import Outcome, UsageSource
+from gateway.admission import admit
 from gateway.cuts import CallCut
 from gateway.exchange import Exchange
 from gateway.metering.usage import Usage
@@ -37,11 +38,11 @@ class TakenOver(HttpResponse):
 def operate(exchange: Exchange) -> HttpResponseBase:
     """A WebSocket through the gateway; a request that is none is passed on like any other. Raises GatewayError."""
     if not handshake.is_upgrade(exchange.environ):
-        exchange.choose()
+        admit(exchange)
         return exchange.pass_on(exchange.send())
     nonce = handshake.check(exchange.environ)
     exchange.model_comes_later = True
-    exchange.choose()
+    admit(exchange)
     candidate, (sock, early) = _open(exchange)
     try:
         with contextlib.closing(sock):

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 from django.http import HttpResponseBase
 
 from common.errors import InvalidRequest
+from gateway.admission import admit_visit
 from gateway.errors import ResponseUnknown
 from gateway.exchange import Exchange
 from gateway.openai import hidden_errors
@@ -61,7 +62,7 @@ def visit(exchange: Exchange) -> HttpResponseBase:
         check_wanted(exchange, owned)
         return _visit_here(exchange, owned)
     upstream = upstream_of(exchange, owned)
-    exchange.charge_visit()
+    admit_visit(exchange)
     if owned.pending is not None and exchange.call.method == "GET" and exchange.match.template.endswith("/{id}"):
         return background.read(exchange, owned, upstream)
     return _pass_on(exchange, exchange.send(only=upstream))
