@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import close_old_connections
+from django.utils import timezone
 
-from upstreams import checking
+from upstreams import checking, posture
 from upstreams.entries import Entry
 from upstreams.load import Figures
 from upstreams.models import DISABLED, ModelAlias, Routing, Upstream, UpstreamsVersion
-from upstreams.observations import record, record_illness, record_loads
+from upstreams.observations import prune, record, record_illness, record_loads, record_posture
 from upstreams.selection import LowestWaiting
 from upstreams.view import View
 
@@ -31,7 +32,8 @@ AT_ONCE = 16
 TICK_SECONDS = 0.25
 FOLLOW_SECONDS = 1.0
 REWRITE_SECONDS = 6.0
-FULL, PULSE, LOAD = "full", "pulse", "load"
+PRUNE_SECONDS = 3600.0
+FULL, PULSE, LOAD, POSTURE = "full", "pulse", "load", "posture"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Pace:
     pulse: float = 5.0
     load: float = 2.0
     load_else: float = 10.0
+    posture: float = 600.0
     jitter: float = 0.2
 
 
@@ -62,6 +65,8 @@ class _Watched:
         url, credential = self.row.url, self.row.credential
         if kind == FULL:
             return checking.check(url, credential)
+        if kind == POSTURE:
+            return posture.look(url)
         return checking.pulse(url, credential) if kind == PULSE else checking.figures(url, credential)
 
 
@@ -78,7 +83,7 @@ class Prober:
         self._pace, self._rand, self._clock = pace, rand, clock
         self._watched: dict[int, _Watched] = {}
         self._version = -1
-        self._follow_at = clock()
+        self._follow_at = self._prune_at = clock()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._probes = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="probe")
@@ -113,6 +118,9 @@ class Prober:
             if self._clock() >= self._follow_at:
                 self._follow_at = self._clock() + FOLLOW_SECONDS
                 self._follow()
+            if self._clock() >= self._prune_at:
+                self._prune_at = self._clock() + PRUNE_SECONDS
+                prune(list(self._watched), timezone.now())
         except Exception:  # the database may be away; the next step tries again
             logger.exception("The upstreams could not be watched.")
         finally:
@@ -157,7 +165,7 @@ class Prober:
     def _seconds(self, watched: _Watched, kind: str) -> float:
         if kind == LOAD:
             return self._pace.load if watched.is_chosen_by_load else self._pace.load_else
-        return self._pace.full if kind == FULL else self._pace.pulse
+        return {FULL: self._pace.full, PULSE: self._pace.pulse, POSTURE: self._pace.posture}[kind]
 
     def _spread(self, seconds: float) -> float:
         return seconds * (1 + self._pace.jitter * (2 * self._rand() - 1))
@@ -170,7 +178,10 @@ class Prober:
                     continue
                 del watched.going_on[kind]
                 seen = look.result()
-                if kind != LOAD:
+                if kind == POSTURE:
+                    if seen is not None:
+                        record_posture(watched.row, seen)
+                elif kind != LOAD:
                     self._note_health(watched, kind, seen)
                 elif seen is not None and self._is_news(watched, seen):
                     loads[pk] = seen
@@ -188,6 +199,8 @@ class Prober:
         was_ill, watched.is_ill = watched.is_ill, not seen.healthy
         if kind == FULL:
             record(watched.row, seen)
+            if seen.healthy and watched.row.state != DISABLED:  # what does not answer has no posture
+                watched.due.setdefault(POSTURE, self._clock())
         elif watched.is_ill:
             record_illness(watched.row, seen)
         elif was_ill:  # it is back, perhaps with other models

@@ -1,17 +1,19 @@
 """What is noted of upstreams."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from tests.support import vllm
+from tests.support import answers, vllm
 from tests.support.upstream import Upstream as Server
 from upstreams.checking import Check
 from upstreams.load import Figures
-from upstreams.models import Upstream, UpstreamsVersion
-from upstreams.observations import check_and_record, record_illness, record_loads
+from upstreams.models import HealthChange, LoadSample, Upstream, UpstreamsVersion
+from upstreams.observations import check_and_record, prune, record, record_illness, record_loads
 
 pytestmark = [pytest.mark.sockets, pytest.mark.django_db]
 
@@ -85,3 +87,67 @@ def test_loads_are_noted_quietly() -> None:
     assert (noted.running, noted.waiting, noted.kv_cache_use) == (3, 2, 0.5)
     assert noted.load_at is not None
     assert UpstreamsVersion.current() == version
+
+
+def history() -> list[tuple[str, str]]:
+    return list(HealthChange.objects.order_by("pk").values_list("health", "text"))
+
+
+def test_each_change_of_health_is_a_line_of_the_history(server: Server) -> None:
+    upstream = row(server)
+    for healthy, text in [(True, "well"), (True, "still well"), (False, "refused"), (False, "silent"), (True, "back")]:
+        record(upstream, Check(healthy=healthy, text=text))
+    assert history() == [("healthy", "well"), ("unhealthy", "refused"), ("healthy", "back")]
+
+
+def test_an_illness_that_the_pulse_sees_is_a_line_too(server: Server) -> None:
+    upstream = row(server, health="healthy")
+    for _ in range(2):
+        record_illness(upstream, Check(healthy=False, text="refused"))
+    assert history() == [("unhealthy", "refused")]
+
+
+def test_what_was_seen_at_an_old_url_is_no_line(server: Server) -> None:
+    seen = row(server)
+    Upstream.objects.update_quietly(url="http://elsewhere")
+    record(seen, Check(healthy=True, text="well"))
+    assert history() == []
+
+
+def test_load_is_kept_once_in_half_a_minute(server: Server) -> None:
+    upstream, busy = row(server), Figures(running=1, waiting=2, kv_cache_use=0.5)
+    record_loads({upstream.pk: busy})
+    record_loads({upstream.pk: Figures(running=9, waiting=9, kv_cache_use=None)})
+    now = timezone.now()
+    assert LoadSample.objects.count() <= 2  # the half minute may just have begun
+    LoadSample.objects.note({upstream.pk: busy}, now + timedelta(seconds=60))
+    LoadSample.objects.note({upstream.pk: busy}, now + timedelta(seconds=60))
+    latest = LoadSample.objects.latest("at")
+    assert (latest.running, latest.waiting, latest.kv_cache_use) == (1, 2, 0.5)
+    assert LoadSample.objects.filter(at=latest.at).count() == 1
+
+
+def test_load_of_an_upstream_that_is_gone_is_not_kept(server: Server) -> None:
+    record_loads({row(server).pk + 1: Figures(running=1, waiting=0, kv_cache_use=None)})
+    assert not LoadSample.objects.exists()
+
+
+def test_old_observations_are_pruned(server: Server) -> None:
+    upstream, now = row(server), timezone.now()
+    for days in (1, 6, 8, 100):
+        at = now - timedelta(days=days)
+        LoadSample.objects.create(upstream=upstream, at=at, running=days, waiting=0)
+        HealthChange.objects.create(upstream=upstream, at=at, health="healthy", text=str(days))
+    prune([upstream.pk], now)
+    assert list(LoadSample.objects.values_list("running", flat=True)) == [6, 1]
+    assert [text for _, text in history()] == ["1", "6", "8"]
+
+
+def test_a_check_notes_the_posture_too_and_another_url_forgets_it(server: Server) -> None:
+    server.on("GET /is_sleeping", answers.json(200, {"is_sleeping": False}))
+    check_and_record(row(server))
+    upstream = Upstream.objects.get()
+    assert upstream.posture == {"dev_mode": True, "models": True, "invocations": False, "asleep": False}
+    upstream.url = "http://elsewhere"
+    upstream.save()
+    assert (Upstream.objects.get().posture, Upstream.objects.get().posture_at) == ({}, None)

@@ -3,15 +3,17 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection
+from django.utils import timezone
 
 from tests.support import answers, vllm
 from tests.support.upstream import Upstream as Server
 from tests.support.upstream import unused_port
-from upstreams.models import Deployment, ModelAlias, Routing, Upstream
+from upstreams.models import Deployment, LoadSample, ModelAlias, Routing, Upstream
 from upstreams.pool import UpstreamPool
 from upstreams.prober import Pace, Prober
 
@@ -75,6 +77,27 @@ def test_disabled_upstreams_are_checked_too_but_not_otherwise(server: Server) ->
     prober = Prober(ONCE)
     steps_until(prober, is_known(health="healthy"))
     assert asked(server) == ["/health", "/version", "/v1/models"]
+
+
+def test_the_posture_of_a_healthy_server_is_looked_at_now_and_then(server: Server) -> None:
+    clock = Clock()
+    row(server)
+    prober = Prober(Pace(full=NEVER, pulse=NEVER, load=NEVER, load_else=NEVER, posture=600, jitter=0), clock=clock)
+    steps_until(prober, is_known(posture__models=True))
+    server.on("GET /v1/models", vllm.unauthorized())
+    clock.now += 600
+    steps_until(prober, is_known(posture__models=False))
+    assert asked(server).count("/is_sleeping") == 2
+
+
+def test_what_is_too_old_goes_within_the_hour(server: Server) -> None:
+    clock, upstream = Clock(), row(server)
+    prober = Prober(ONCE, clock=clock)
+    prober.step()
+    LoadSample.objects.create(upstream=upstream, at=timezone.now() - timedelta(days=8), running=1, waiting=1)
+    clock.now += 3600
+    prober.step()
+    assert not LoadSample.objects.exclude(running=0).exists()
 
 
 def test_one_that_is_away_does_not_keep_others_waiting(server: Server) -> None:
