@@ -10,6 +10,7 @@ import ipaddress
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,10 +23,35 @@ TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off"}
 
 
+ENVIRONMENT, FILE, GENERATED, DEFAULT = "environment", "file", "generated", "default"
+
+
+@dataclass(slots=True)
+class Reading:
+    """How one setting was read: its names, aliases last, and where its value comes from.
+
+    `source` is one of the four above; `place` is the variable that was set, or the file. `value` is what was made of
+    it, and `default` what it would be unset; of what may be a secret both are empty.
+    """
+
+    names: tuple[str, ...]
+    source: str
+    place: str
+    value: object = ""
+    default: object = ""
+    is_secret: bool = False
+
+
+def may_be_secret(name: str) -> bool:
+    """Whether a text of this name is not for showing."""
+    return any(word in name for word in ("KEY", "PASSWORD", "SECRET", "TOKEN"))
+
+
 class Environment:
-    """The settings in `variables` (default: the process's environment)."""
+    """The settings in `variables` (default: the process's environment). `readings` tells how each was read."""
 
     def __init__(self, variables: dict[str, str] | None = None) -> None:
+        self.readings: dict[str, Reading] = {}
         self._env = environ.Env()
         # Env.ENVIRON is where django-environ reads; its own `$NAME` references would misread secrets with a `$`.
         self._env.ENVIRON = dict(os.environ) if variables is None else variables
@@ -35,8 +61,31 @@ class Environment:
         for name in names:
             value = self._raw(name)
             if value:
+                self._note(names, name, value, default)
                 return value
+        self._note(names, "", default, default)
         return default
+
+    def _note(self, names: tuple[str, ...], found: str, value: str, default: str) -> None:
+        if names[0] in self.readings:
+            return
+        is_direct = bool(str(self._env.ENVIRON.get(found, "")).strip())
+        source = (ENVIRONMENT if is_direct else FILE) if found else DEFAULT
+        place = found if is_direct or not found else str(self._env.ENVIRON.get(f"{found}_FILE", "")).strip()
+        if may_be_secret(names[0]):
+            self.readings[names[0]] = Reading(names, source, place, is_secret=True)
+        else:
+            self.readings[names[0]] = Reading(names, source, place, value, default)
+
+    def _note_parsed(self, name: str, value: object, default: object) -> None:
+        """A value of a kind that holds no secret."""
+        reading = self.readings[name]
+        reading.value, reading.default, reading.is_secret = value, default, False
+
+    def note_generated(self, name: str, file: Path) -> None:
+        """The setting was not set, and has what stands in this file of ours."""
+        reading = self.readings[name]
+        reading.source, reading.place = GENERATED, str(file)
 
     def _raw(self, name: str) -> str:
         value = str(self._env.ENVIRON.get(name, "")).strip()
@@ -50,13 +99,13 @@ class Environment:
             raise ImproperlyConfigured(f"{name}_FILE points to {file}, which cannot be read: {reason}.") from error
 
     def _parsed(self, name: str, parse: Callable[[str], Value], default: Value, wanted: str) -> Value:
-        value = self.text(name)
-        if not value:
-            return default
+        text = self.text(name)
         try:
-            return parse(value)
+            value = parse(text) if text else default
         except ValueError as error:
             raise ImproperlyConfigured(f"{name} must be {wanted}.") from error
+        self._note_parsed(name, value, default)
+        return value
 
     def flag(self, name: str, *, default: bool) -> bool:
         """true or false (also yes/no, on/off, 1/0)."""
@@ -103,8 +152,8 @@ class Environment:
 
     def items(self, name: str, *, default: list[str]) -> list[str]:
         """A list, separated by commas."""
-        value = self.text(name)
-        return [item.strip() for item in value.split(",") if item.strip()] if value else default
+        value = self.text(name, default=",".join(default))
+        return [item.strip() for item in value.split(",") if item.strip()]
 
     def networks(self, name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
         """A list of IP addresses and networks."""

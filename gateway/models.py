@@ -15,7 +15,10 @@ from django.db.models import Q, Sum
 
 from gateway.account import call_ids, histogram
 from gateway.account.entry import MAX_LENGTHS, MAX_TAG_LENGTH, Outcome, UsageSource
-from gateway.importing.memory import ImportedRow as ImportedRow  # another module's table, which Django finds here
+from gateway.capture.models import CapturedPayload as CapturedPayload  # other modules' tables: Django finds them here
+from gateway.capture.models import PayloadCapture as PayloadCapture
+from gateway.importing.memory import ImportedRow as ImportedRow
+from gateway.page_permissions import AdminPage as AdminPage
 
 MAX_RESPONSE_ID = 200
 """Characters of a response's id; one that is longer (clients may choose them) is nobody's."""

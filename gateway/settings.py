@@ -59,6 +59,7 @@ def _secret(name: str, file_name: str, command: str, *aliases: str) -> str:
     if not EMBEDDED:
         raise ImproperlyConfigured(f"{name} must be set when PostgreSQL is used; make one with: {command}")
     makers = {"encryption_keys": lambda: Fernet.generate_key().decode(), "master_key": new_master_key}
+    env.note_generated(name, DATA_DIR / file_name)
     try:
         return read_or_create(DATA_DIR / file_name, makers.get(file_name, lambda: secrets.token_urlsafe(50)))
     except OSError as error:
@@ -163,6 +164,7 @@ _ADMIN_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "people.apps.PeopleConfig",
 ]
 # The relay loads neither the admin nor any middleware: what it does not have cannot delay a stream.
 INSTALLED_APPS = _OWN_APPS if PLANE == "relay" else [*_ADMIN_APPS, "drf_spectacular", *_OWN_APPS]
