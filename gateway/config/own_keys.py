@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.config.addresses import normalised
+from gateway.config.key_limits import read_limits
 from gateway.config.model_list import LARGEST_WEIGHT, read_hourly_price, read_price
 from gateway.config.sections import Section
 from gateway.config.wanted import PRICES, AliasSpec, DeploymentSpec, KeySpec, UpstreamSpec
@@ -132,7 +133,8 @@ def _key(section: Section) -> KeySpec:
         user_id=section.text("user_id", longest=255),
         models=section.texts("models"),
         endpoint_classes=classes or DEFAULT_ENDPOINT_CLASSES,
-        max_parallel_requests=section.whole("max_parallel_requests"),
+        team_id=section.text("team_id", longest=64),
+        limits=read_limits(section),
         aliases=section.plain("aliases"),
         allowed_upstreams=section.texts("allowed_upstreams"),
         priority=section.whole("priority", least=-HIGHEST_PRIORITY, most=HIGHEST_PRIORITY) or 0,

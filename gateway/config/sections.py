@@ -189,6 +189,19 @@ class Section:
             raise self.error(key, f"cannot be kept. {reason}")
         return plain
 
+    def plain_list(self, key: str) -> list[Any]:
+        """A list of any plain data, references replaced; an empty one when there is none."""
+        found = self.value(key)
+        if found is None:
+            return []
+        if not isinstance(found, list):
+            raise self.error(key, "must be a list.")
+        plain = [self._plain(key, value, 0) for value in found]
+        reason = unstorable(plain)
+        if reason:
+            raise self.error(key, f"cannot be kept. {reason}")
+        return plain
+
     def _plain(self, key: str, found: object, depth: int) -> object:
         if depth > 15:
             raise self.error(key, "is nested too deeply.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.config.key_limits import LIMITS
 from gateway.config.plan import State, Stored, StoredKey, StoredUpstream
 from gateway.config.wanted import AliasSpec, DeploymentSpec, KeySpec, UpstreamSpec, hourly_price, price
 from keys.models import VirtualKey
@@ -85,7 +86,8 @@ def _key(row: VirtualKey) -> StoredKey:
         user_id=row.user_id,
         models=tuple(row.models),
         endpoint_classes=tuple(row.endpoint_classes),
-        max_parallel_requests=row.max_parallel_requests,
+        team_id=row.team_id,
+        limits={name: getattr(row, name) for name in LIMITS},
         aliases=row.aliases,
         allowed_upstreams=tuple(row.allowed_upstreams),
         priority=row.priority,

@@ -77,14 +77,15 @@ class AliasSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeySpec:
-    """A virtual key whose secret the environment holds."""
+    """A virtual key whose secret the environment holds. `limits` are columns by name."""
 
     name: str
     secret: str = field(repr=False)
     user_id: str | None = None
     models: tuple[str, ...] = ()
     endpoint_classes: tuple[str, ...] = ()
-    max_parallel_requests: int | None = None
+    team_id: str | None = None
+    limits: Mapping[str, Any] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     allowed_upstreams: tuple[str, ...] = ()
     priority: int = 0
@@ -104,4 +105,5 @@ def columns(spec: DeploymentSpec | UpstreamSpec | AliasSpec | KeySpec) -> dict[s
     """The spec's values by the names of the columns that keep them."""
     values = {one.name: getattr(spec, one.name) for one in fields(spec)}
     values.pop("deployments", None)
-    return values
+    limits = values.pop("limits", {})
+    return {**values, **limits}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -304,6 +305,58 @@ def test_a_zero_is_exported_and_shown(capsys: Any, file: Path, monkeypatch: pyte
     assert VirtualKey.objects.get().max_parallel_requests == 0
     assert (Routing.current().cooldown_seconds, Routing.current().prefix_bytes) == (0, 0)
     assert (Deployment.objects.get().rpm, Deployment.objects.get().input_cost_per_token) == (0, 0)
+
+
+LIMITED = """
+gateway:
+  keys:
+    - {name: ci, secret: os.environ/CI_KEY, team_id: red, rpm_limit: 60, tpm_limit: 9000, max_parallel_requests: 2,
+       model_rpm_limit: {qwen-*: 5}, model_tpm_limit: {qwen-*: 500}, max_budget: 12.5, budget_duration: 30d,
+       budget_limits: [{budget_duration: 1d, max_budget: 0.75}],
+       model_max_budget: {big: {budget_limit: 5, time_period: 1d}},
+       soft_budget: 10, token_budget: 5000000, token_budget_duration: 1d, shadow_limits: [tpm_limit],
+       allowed_routes: [/vllm/*], allowed_ips: [10.0.0.0/8]}
+"""
+
+
+def test_a_key_of_the_file_has_all_the_limits_that_a_key_may_have(
+    capsys: Any, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (said,) = lines(LIMITED)
+    assert "rpm_limit 60" in said
+    assert "max_budget 12.5" in said
+    key = VirtualKey.objects.get()
+    assert (key.team_id, key.rpm_limit, key.tpm_limit, key.max_parallel_requests) == ("red", 60, 9000, 2)
+    assert (key.max_budget, key.budget_duration, key.soft_budget) == (Decimal("12.5"), "30d", Decimal(10))
+    assert (key.token_budget, key.token_budget_duration) == (5_000_000, "1d")
+    assert key.model_max_budget == {"big": {"budget_limit": 5, "time_period": "1d"}}
+    assert (key.allowed_routes, key.allowed_ips, key.shadow_limits) == (["/vllm/*"], ["10.0.0.0/8"], ["tpm_limit"])
+    assert lines(LIMITED) == []
+    monkeypatch.setitem(os.environ, "SECRET_OF_CI", SECRET)
+    file.write_text(run(capsys, "export")[0])
+    assert run(capsys, "apply", str(file)) == ("Nothing to do.\n", "")
+    assert lines(LIMITED.replace("rpm_limit: 60", "rpm_limit: 0")) == ["~ virtual key ci: rpm_limit 60 → 0"]
+
+
+@pytest.mark.parametrize(
+    ("slip", "sentence"),
+    [
+        ("budget_duration: fortnight", "gateway.keys[0].budget_duration is not right. Not a period"),
+        ("rpm_limit: -1", "gateway.keys[0].rpm_limit must be a whole number from 0"),
+        ("max_budget: -1", "gateway.keys[0].max_budget must be a number from 0"),
+        (
+            "budget_limits: [{max_budget: much}]",
+            "gateway.keys[0].budget_limits is not right. Must be a list of budgets",
+        ),
+        ("budget_limits: daily", "gateway.keys[0].budget_limits must be a list"),
+        ("shadow_limits: [moon]", "gateway.keys[0].shadow_limits is not right. Must be a list of these"),
+        ("allowed_ips: [here]", "gateway.keys[0].allowed_ips is not right. Must be a list of addresses"),
+        ("model_rpm_limit: {m: many}", "gateway.keys[0].model_rpm_limit is not right. Must be a JSON object"),
+    ],
+)
+def test_a_limit_that_is_none_is_refused_with_its_line(slip: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        wanted(f"gateway:\n  keys:\n    - {{name: ci, secret: os.environ/CI_KEY, {slip}}}\n")
 
 
 def test_an_empty_installation_exports_a_file_too(capsys: Any, file: Path) -> None:
