@@ -25,6 +25,7 @@ from common.admin import log_changes
 from common.errors import GatewayError
 from keys.admin_forms import ALREADY_ROTATED, OVERLAPS, IssueForm, RotateForm, key_fieldsets
 from keys.admin_limited import counted
+from keys.admin_scope import for_person
 from keys.models import KeysVersion, Secret, Team, VirtualKey
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class SecretsAdmin(_KeyAdmin):
     ) -> HttpResponse:
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = IssueForm(request.POST or None)
+        form = for_person(IssueForm, request)(request.POST or None)
         if request.method == "POST" and form.is_valid():
             try:
                 return self._issue(request, form.values())
