@@ -170,7 +170,7 @@ def _ask(url: str, credential: str, path: str, timeout: float) -> client.Fetched
     try:
         answer = client.fetch(url, credential, path, timeout=timeout)
     except UpstreamError as error:
-        raise _Finding(_in_words(error)) from error
+        raise _Finding(in_words(error)) from error
     if answer.status in {401, 403}:
         wrong = "does not accept the credential" if credential else "wants a credential, and none is stored"
         raise _Finding(f"The server {wrong} ({path} answers {answer.status}).")
@@ -190,7 +190,8 @@ def _json(answer: client.Fetched) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _in_words(error: UpstreamError) -> str:
+def in_words(error: UpstreamError) -> str:
+    """What went wrong on the way to a server, as a sentence for the admin."""
     words = WORDS.get(type(error), error.message)
     if error.message != error.default_detail:
         return error.message

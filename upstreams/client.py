@@ -177,9 +177,21 @@ class UpstreamClient:
         return UpstreamResponse(response.raw)
 
 
-def fetch(base_url: str, credential: str, path: str, *, timeout: float, limit: int = 1_000_000) -> Fetched:
-    """A GET for probes: whole answer of at most `limit` bytes within `timeout` seconds. Raises UpstreamError."""
-    client = UpstreamClient(connect_timeout=timeout, read_timeout=timeout)
+def fetch(
+    base_url: str,
+    credential: str,
+    path: str,
+    *,
+    timeout: float,
+    limit: int = 1_000_000,
+    method: str = "GET",
+    body: bytes | None = None,
+) -> Fetched:
+    """One question of the gateway's own: the whole answer of at most `limit` bytes within `timeout` seconds.
+
+    `body` is JSON. Nothing is sent twice. Raises UpstreamError.
+    """
+    client = UpstreamClient(connect_timeout=timeout, read_timeout=timeout, resend=False)
     headers = {
         "Accept": "application/json",
         "Accept-Encoding": "identity",
@@ -188,13 +200,15 @@ def fetch(base_url: str, credential: str, path: str, *, timeout: float, limit: i
     }
     if credential:
         headers["Authorization"] = f"Bearer {credential}"
+    if method != "GET":
+        headers |= {"Content-Type": "application/json", "Content-Length": str(len(body or b""))}
     started = time.monotonic()
     outgoing = Outgoing(headers, target_below(base_url, path))
     # The read time-out is for each read; a head that drips in would stretch it for ever.
     deadline = threading.Timer(timeout, outgoing.break_off)
     deadline.start()
     try:
-        response = client.open(base_url, "GET", outgoing)
+        response = client.open(base_url, method, outgoing, body)
         seconds = time.monotonic() - started
         try:
             body = _limited(response, limit, started + timeout)
