@@ -5,23 +5,28 @@ Writes go through the models, which bump the version.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from common.admin import BAD, GOOD, QUIET, WARNING, badge, moment
+from common.admin import QUIET, WARNING, badge, moment
 from keys.admin_budgets import SpendChangeList, budget_cell
+from keys.admin_expiry import ExpiryAdmin
+from keys.admin_filters import LastUseFilter, OwnerFilter, StateFilter, TeamFilter, found
 from keys.admin_forms import KeyForm, key_fieldsets
-from keys.admin_limited import ExactFilter, LimitedAdmin, address_of
+from keys.admin_limited import address_of
+from keys.admin_revoking import RevokingAdmin
+from keys.admin_scope import KeysScoped
 from keys.admin_secrets import SecretsAdmin
+from keys.admin_states import holders_of, state_badges
 from keys.identity import DEFAULT
 from keys.limit_words import in_short
 from keys.models import Owner, Team, VirtualKey
@@ -29,66 +34,21 @@ from keys.models import Owner, Team, VirtualKey
 if TYPE_CHECKING:
     _Keys = QuerySet[VirtualKey]
 
-STATE_BADGES = {
-    "active": (GOOD, "Active"),
-    "blocked": (BAD, "Blocked"),
-    "expired": (WARNING, "Expired"),
-}
-
-
-class StateFilter(admin.SimpleListFilter):
-    """Active, blocked or expired, as `VirtualKey.state` tells them apart."""
-
-    title = "state"
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(state, text) for state, (_, text) in STATE_BADGES.items()]
-
-    def queryset(self, request: HttpRequest, queryset: _Keys) -> _Keys:
-        expired = Q(expires_at__lte=timezone.now())
-        states = {
-            "active": Q(blocked=False) & ~expired,
-            "blocked": Q(blocked=True),
-            "expired": Q(blocked=False) & expired,
-        }
-        return queryset.filter(states.get(self.value() or "", Q()))
-
-
-class TeamFilter(ExactFilter):
-    """The keys of one team."""
-
-    title = "team"
-    parameter_name = "team_id"
-
-
-class OwnerFilter(ExactFilter):
-    """The keys of one owner."""
-
-    title = "owner"
-    parameter_name = "user_id"
-
 
 class KeyChangeList(SpendChangeList):
-    """A page of keys with the names of their owners and teams; one query for each of the two."""
+    """A page of keys with their owners and teams; two queries for each of the two."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        owners, teams = (_names(table, self.result_list) for table in (Owner, Team))
+        holders = holders_of(self.result_list)
         for key in self.result_list:
-            key.owner_name = owners.get(key.user_id, key.user_id)
-            key.team_name = teams.get(key.team_id, key.team_id)
+            key.holders = holders[key.pk]
+            names = {holder.word: str(holder.row) for holder in key.holders}
+            key.owner_name, key.team_name = names.get("Owner", key.user_id), names.get("Team", key.team_id)
 
 
-def _names(table: type[Owner | Team], keys: Iterable[VirtualKey]) -> dict[str, str]:
-    column = table.column
-    idents = {getattr(key, column) for key in keys} - {None}
-    rows = table._default_manager.filter(**{f"{column}__in": idents}).exclude(alias="")
-    return dict(rows.values_list(column, "alias"))
-
-
-class VirtualKeyAdmin(LimitedAdmin, SecretsAdmin):
-    """Issue, change, block, rotate and delete keys."""
+class VirtualKeyAdmin(RevokingAdmin, ExpiryAdmin, SecretsAdmin, KeysScoped):
+    """Issue, change, block, kill, rotate, extend and delete keys."""
 
     noun = "key"
     form = KeyForm
@@ -102,12 +62,14 @@ class VirtualKeyAdmin(LimitedAdmin, SecretsAdmin):
         "last_use",
     )
     list_display_links = ("label",)
-    list_filter = (StateFilter, "key_type", TeamFilter, OwnerFilter)
+    list_filter = (StateFilter, LastUseFilter, "key_type", TeamFilter, OwnerFilter)
     show_facets = admin.ShowFacets.NEVER
-    search_fields = ("name", "user_id", "team_id", "=secrets__last_four")
+    search_fields = ("name",)  # and more, see get_search_results
     search_help_text = "Name, owner, team, or the last four characters of a secret"
     list_per_page = 50
-    actions = ("block", "unblock", "rotate")
+    actions = ("block", "unblock", "rotate", "extend", "kill")
+    row_actions = ("block", "unblock", "extend", "kill")
+    blocking = "Calls are refused within a second, and running streams are cut."
 
     # --- The list ---------------------------------------------------------------------------------
 
@@ -116,6 +78,9 @@ class VirtualKeyAdmin(LimitedAdmin, SecretsAdmin):
 
     def get_queryset(self, request: HttpRequest) -> _Keys:
         return super().get_queryset(request).prefetch_related("secrets")
+
+    def get_search_results(self, request: HttpRequest, queryset: _Keys, search_term: str) -> tuple[_Keys, bool]:
+        return found(queryset, search_term), False
 
     @admin.display(description="name", ordering="name")
     def label(self, key: VirtualKey) -> str:
@@ -132,12 +97,13 @@ class VirtualKeyAdmin(LimitedAdmin, SecretsAdmin):
         return format_html('{}<span class="under">{}</span>', key.owner_name or "", key.team_name or "")
 
     @admin.display(description="state")
-    def state_badge(self, key: VirtualKey) -> SafeString:
-        state = badge(*STATE_BADGES[key.state])
-        return state + self.type_badge(key) if key.key_type != DEFAULT else state
+    def state_badge(self, key: Any) -> SafeString:
+        return state_badges(key, key.spend, key.holders) + self.type_badge(key)
 
     def type_badge(self, key: VirtualKey) -> SafeString:
-        """What the key is for."""
+        """What the key is for, where that is nothing usual."""
+        if key.key_type == DEFAULT:
+            return SafeString()
         return badge(WARNING if key.is_management else QUIET, key.get_key_type_display())
 
     @admin.display(description="budget and limits")
@@ -163,9 +129,11 @@ class VirtualKeyAdmin(LimitedAdmin, SecretsAdmin):
 
     def facts(self, request: HttpRequest, row: VirtualKey) -> dict[str, Any]:
         secrets = sorted(row.secrets.all(), key=lambda secret: secret.pk, reverse=True)
+        shared = super().facts(request, row)
+        holders = holders_of([row])[row.pk]
         return {
-            **super().facts(request, row),
-            "state": self.state_badge(row),
+            **shared,
+            "state": state_badges(row, shared["spend"], holders) + self.type_badge(row),
             "issued_at": moment(row.created_at),
             "used_at": self.last_use(row),
             "holders": list(self._holders(request, row)),

@@ -45,9 +45,14 @@ class Use:
         return self.used / self.budget.ceiling if self.budget.ceiling else 1.0
 
     @property
+    def is_over(self) -> bool:
+        """Whether calls are refused for it."""
+        return self.refuses and self.share >= 1
+
+    @property
     def kind(self) -> str:
         """The colour that goes with it."""
-        if self.share >= 1 and self.refuses:
+        if self.is_over:
             return BAD
         return WARNING if self.share >= NEARLY else GOOD
 

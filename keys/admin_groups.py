@@ -22,6 +22,7 @@ from keys.admin_budgets import SpendChangeList
 from keys.admin_group_forms import EndUserForm, OwnerForm, TeamForm, group_fieldsets
 from keys.admin_limited import LimitedAdmin, address_of, counted
 from keys.admin_limits import folded
+from keys.admin_scope import EveryTeamOnly, TeamScoped
 from keys.models import KeysVersion, Owner, Team, VirtualKey
 
 SHOWN_KEYS = 10
@@ -206,10 +207,11 @@ class HolderAdmin(GroupAdmin):
         return keys
 
 
-class TeamAdmin(HolderAdmin):
+class TeamAdmin(HolderAdmin, TeamScoped):
     """Several keys that share limits."""
 
     noun, plural, ident = "team", "Teams", "team_id"
+    blocking = "All of its keys are refused within a second, and their running streams are cut."
     explained = "The keys of a team share its limits and its budget, beside those of their own."
     model: type[Team]
     form = TeamForm
@@ -220,10 +222,11 @@ class TeamAdmin(HolderAdmin):
         return group_fieldsets(("team_id", "alias"), obj, folded("Members", ("members",), obj))
 
 
-class OwnerAdmin(HolderAdmin):
+class OwnerAdmin(HolderAdmin, EveryTeamOnly):
     """Who holds keys; the key API calls it a user."""
 
     noun, plural, ident = "owner", "Owners", "user_id"
+    blocking = "All keys of the owner are refused within a second, and their running streams are cut."
     explained = "An owner holds keys, which share the owner's limits. The REST API calls owners users."
     model: type[Owner]
     form = OwnerForm
@@ -240,10 +243,11 @@ class OwnerAdmin(HolderAdmin):
         return {**super().facts(request, row), "login": person, "login_url": url}
 
 
-class EndUserAdmin(GroupAdmin):
+class EndUserAdmin(GroupAdmin, EveryTeamOnly):
     """The people behind the calls, as far as anything is said of them."""
 
     noun, plural, ident = "end user", "End users", "end_user_id"
+    blocking = "Calls that name them are refused within a second, whatever key is used; running streams are cut."
     explained = (
         "An end user is the person behind a call, as the caller names them. Add one here to limit or to block them; "
         "all others may call as their key may."

@@ -21,6 +21,7 @@ from django.views.decorators.http import require_POST
 
 from common.admin import FiltersOnly, changeable, log_changes
 from keys.admin_budgets import BAR, Row, SpendChangeList, budget_cell, spend_of
+from keys.admin_confirm import Question, ask, is_confirmed
 from keys.limit_words import dollars, in_short
 from keys.models import KeysVersion
 from keys.spending import set_spent
@@ -50,6 +51,8 @@ class LimitedAdmin(FiltersOnly, _Admin):
 
     noun: ClassVar[str]
     actions: Any = ("block", "unblock")
+    row_actions: ClassVar[tuple[str, ...]] = ("block", "unblock")
+    """The actions that a row's page has buttons for."""
 
     # --- The list ---------------------------------------------------------------------------------
 
@@ -66,13 +69,26 @@ class LimitedAdmin(FiltersOnly, _Admin):
 
     # --- Buttons ----------------------------------------------------------------------------------
 
-    @admin.action(description="Block", permissions=["change"])
-    def block(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+    blocking: ClassVar[str]
+    """What blocking one does to calls, in a sentence."""
+
+    @admin.action(description="Block …", permissions=["change"])
+    def block(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        if not is_confirmed(request):
+            title = f"Block {self.told(queryset)}?"
+            words = (self.blocking, "Limits, spend and request logs stay, and it can be unblocked at any time.")
+            return ask(self, request, queryset, Question(action="block", title=title, words=words, button="Block"))
         self._set_blocked(request, queryset, blocked=True)
+        return None
 
     @admin.action(description="Unblock", permissions=["change"])
     def unblock(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         self._set_blocked(request, queryset, blocked=False)
+
+    def told(self, rows: QuerySet[Any]) -> str:
+        """The rows in a heading: the only one by its name, several by their number."""
+        number = rows.count()
+        return str(rows[0]) if number == 1 else counted(number, self.noun)
 
     def _set_blocked(self, request: HttpRequest, rows: QuerySet[Any], *, blocked: bool) -> None:
         word = "Blocked" if blocked else "Unblocked"
@@ -86,11 +102,11 @@ class LimitedAdmin(FiltersOnly, _Admin):
         self.message_user(request, f"{word} {counted(len(changed), self.noun)}.", level)
 
     @method_decorator(require_POST)
-    def set_blocked_view(self, request: HttpRequest, object_id: int, *, blocked: bool) -> HttpResponseRedirect:
-        """The buttons on a row's page."""
+    def act_view(self, request: HttpRequest, object_id: int, *, action: str) -> HttpResponse:
+        """The buttons on a row's page: what the action of this name does to one row."""
         row = changeable(self, request, object_id)
-        self._set_blocked(request, self.get_queryset(request).filter(pk=row.pk), blocked=blocked)
-        return redirect(self._name("change"), row.pk)
+        response: HttpResponse | None = getattr(self, action)(request, self.get_queryset(request).filter(pk=row.pk))
+        return redirect(self._name("change"), row.pk) if response is None else response
 
     @method_decorator(require_POST)
     def reset_spend_view(self, request: HttpRequest, object_id: int) -> HttpResponseRedirect:
@@ -140,7 +156,7 @@ class LimitedAdmin(FiltersOnly, _Admin):
             "show_save_and_add_another": False,
             "spend": spend_of(cast("Row", row)),
             "bar": BAR,
-            "url_names": {verb: self._name(verb) for verb in ("block", "unblock", "reset_spend", "history")},
+            "url_names": {verb: self._name(verb) for verb in (*self.row_actions, "reset_spend", "history")},
         }
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # noqa: FBT001
@@ -164,11 +180,12 @@ class LimitedAdmin(FiltersOnly, _Admin):
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         name = f"{self.opts.app_label}_{self.opts.model_name}"
-        blocked = view(self.set_blocked_view)
-        reset = view(self.reset_spend_view)
+        act, reset = view(self.act_view), view(self.reset_spend_view)
         return [
-            path("<int:object_id>/block/", blocked, {"blocked": True}, name=f"{name}_block"),
-            path("<int:object_id>/unblock/", blocked, {"blocked": False}, name=f"{name}_unblock"),
+            *(
+                path(f"<int:object_id>/{verb}/", act, {"action": verb}, name=f"{name}_{verb}")
+                for verb in self.row_actions
+            ),
             path("<int:object_id>/reset_spend/", reset, name=f"{name}_reset_spend"),
             *super().get_urls(),
         ]

@@ -193,7 +193,7 @@ def act(admin: Client, action: str, *keys: VirtualKey, **more: object):
 def test_keys_are_blocked_and_unblocked_in_bulk(admin: Client, action: str, blocked: bool) -> None:
     one, two = issue("one", blocked=not blocked), issue("two", blocked=blocked)
     before = KeysVersion.current()
-    response = act(admin, action, one, two)
+    response = act(admin, action, one, two, post="yes")
     assert set(VirtualKey.objects.values_list("blocked", flat=True)) == {blocked}
     assert messages_of(response) == [f"{action.capitalize()}ed 1 key."]
     assert KeysVersion.current() > before
@@ -202,7 +202,7 @@ def test_keys_are_blocked_and_unblocked_in_bulk(admin: Client, action: str, bloc
 
 def test_a_key_is_blocked_and_unblocked_on_its_page(admin: Client) -> None:
     key = issue()
-    assert admin.post(page_of(key, "block")).url == page_of(key)
+    assert admin.post(page_of(key, "block"), {"post": "yes"}).url == page_of(key)
     assert VirtualKey.objects.get().blocked
     admin.post(page_of(key, "unblock"))
     assert not VirtualKey.objects.get().blocked
@@ -255,7 +255,7 @@ def test_a_change_of_many_keys_takes_few_queries(
 ) -> None:
     keys = [issue(f"key {number}") for number in range(40)]
     with django_assert_max_num_queries(30):
-        act(admin, "block", *keys)
+        act(admin, "block", *keys, post="yes")
     assert all(history_of(key) == ["Blocked."] for key in keys)
 
 

@@ -298,7 +298,7 @@ def test_an_odd_filter_of_keys_is_no_failure(admin: Client, query: str) -> None:
 def test_rows_are_blocked_and_unblocked(admin: Client, table: type[Any], ident: str) -> None:
     row = made(table)
     before = KeysVersion.current()
-    response = admin.post(at(table), {"action": "block", "_selected_action": [row.pk]})
+    response = admin.post(at(table), {"action": "block", "_selected_action": [row.pk], "post": "yes"})
     assert table.objects.get().blocked
     assert messages_of(response) == [f"Blocked 1 {table._meta.verbose_name}."]
     assert admin.post(at(row, "unblock")).url == at(row, "change")
