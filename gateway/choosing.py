@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway import named_model
+from gateway.account.decisions import BY_DEFAULT, BY_FALLBACK, BY_MODEL, BY_NAME
 from gateway.account.entry import MAX_LENGTHS, clean_text
 from gateway.body.prompt import prompt_prefix
 from gateway.errors import DuplicateModel, ModelUnknown
@@ -27,10 +28,20 @@ def choose(exchange: Exchange) -> None:
         _check_model(exchange, named)
     if named is not None:
         exchange.candidates = [exchange.plane.pool.on(named, exchange.model)]
+        call.decisions.way = BY_NAME
         return
     if exchange.model is not None and not exchange.face.verbatim:
         _check_known(exchange)
-    exchange.candidates = list(exchange.plane.pool.candidates(exchange.model, _hints(exchange)))
+    hints = _hints(exchange)
+    exchange.candidates = list(exchange.plane.pool.candidates(exchange.model, hints))
+    way = _way(exchange.candidates[0])
+    call.decisions.note_choice(way, exchange.model, exchange.candidates, hints, exchange.plane.pool)
+
+
+def _way(first: Candidate) -> str:
+    if first.alias is not None:
+        return BY_MODEL
+    return BY_FALLBACK if first.upstream.id is None else BY_DEFAULT
 
 
 def is_proven(exchange: Exchange) -> bool:

@@ -118,6 +118,9 @@ class RequestLog(models.Model):
     shadowed = models.JSONField(
         default=list, help_text="Limits that would have refused the call, were they not in shadow."
     )
+    decisions = models.JSONField(
+        null=True, editable=False, help_text="What was decided of the call, and when (gateway.account.decisions)."
+    )
 
     objects = RequestLogQuerySet.as_manager()
 
@@ -135,10 +138,20 @@ class RequestLog(models.Model):
             models.Index(fields=["outcome", "call_id"], name="request_log_outcome"),
             models.Index(fields=["user_id", "call_id"], name="request_log_user", condition=Q(user_id__isnull=False)),
             models.Index(fields=["team_id", "call_id"], name="request_log_team", condition=Q(team_id__isnull=False)),
+            models.Index(fields=["endpoint_class", "call_id"], name="request_log_class"),
+            models.Index(fields=["streaming", "call_id"], name="request_log_streaming"),
+            # PostgreSQL searches a text by its beginning only in indexes of this kind.
             models.Index(
-                fields=["end_user", "call_id"], name="request_log_end_user", condition=Q(end_user__isnull=False)
+                fields=["end_user", "call_id"],
+                name="request_log_end_user_text",
+                condition=Q(end_user__isnull=False),
+                opclasses=["varchar_pattern_ops", "uuid_ops"],
             ),
-            # PostgreSQL searches a text by its beginning only in an index of this kind.
+            models.Index(
+                fields=["key_name", "call_id"],
+                name="request_log_key_name",
+                opclasses=["varchar_pattern_ops", "uuid_ops"],
+            ),
             models.Index(fields=["request_id"], name="request_log_request", opclasses=["varchar_pattern_ops"]),
         ]
 
@@ -167,6 +180,29 @@ class RequestLog(models.Model):
         if self.prompt_tokens is None and self.completion_tokens is None:
             return None
         return (self.prompt_tokens or 0) + (self.completion_tokens or 0)
+
+
+class RequestFacet(models.Model):
+    """One of several values that a call has of one kind: its tags, and the limits in shadow that it went over.
+
+    A table, as no index holds the items of a list in the order of the calls. Made and deleted with the row.
+    """
+
+    pk = models.CompositePrimaryKey("kind", "value", "call_id")
+    kind = models.CharField(max_length=16)
+    value = models.CharField(max_length=MAX_TAG_LENGTH)
+    call = models.ForeignKey(RequestLog, models.DO_NOTHING, related_name="facets", db_constraint=False)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.value}"
+
+
+TAG, SHADOWED = "tag", "shadowed"
+ANY = ""
+"""The value of a facet that says only that there is one: of `shadowed`."""
 
 
 def _ms(start: datetime, end: datetime) -> float:

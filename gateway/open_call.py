@@ -14,6 +14,7 @@ import gevent
 
 from common.errors import GatewayError
 from common.money import shown
+from gateway.account.decisions import Decisions, told_of
 from gateway.account.entry import ADMITTED_FIELDS, Entry, Outcome, UsageSource
 from gateway.charging import NO_BILL, Used, reserved
 from gateway.cuts import CallCut
@@ -86,6 +87,7 @@ class OpenCall:
         self.cost: int | None = None  # in units of money
         self.spend: list[Spent] = []
         self.bill = NO_BILL
+        self.decisions = Decisions()
         self.outlives = False  # the upstream works on when the call ends
         self.taken_back: Sequence[Spent] = ()  # what another call had reserved, which this one settles
         # How it is cut: by the sweeper, a revocation, a drain, or the client's leaving.
@@ -248,6 +250,7 @@ class OpenCall:
             "shadowed": list(self.bill.shadowed),
             "attempts": self.attempts,
             "queue_ms": self.queue_ms,
+            "decisions": told_of(self),
         }
 
 

@@ -17,6 +17,7 @@ from common.errors import GatewayError
 from gateway import call as calls
 from gateway import end_users, headers, operations, paths, routes
 from gateway.account.call_ids import new_call_id
+from gateway.account.decisions import BY_A_LOOK, IN_MEMORY, MASTER_KEY, NO_KEY, Decisions
 from gateway.account.entry import Outcome
 from gateway.admission import admit, check_head
 from gateway.body.request_body import announced_length, receive
@@ -31,9 +32,9 @@ from gateway.open_call import OpenCall, Phase
 from gateway.openai import model_paths, surface
 from gateway.plane import RelayPlane
 from gateway.serving.server import ClientConnection
-from keys.authentication import check_usable, recognise
+from keys.authentication import check_usable, presenting_header, recognise
 from keys.errors import KeyUnknown
-from keys.identity import Identity
+from keys.identity import ANONYMOUS, MASTER, Identity
 from upstreams.errors import CredentialUnreadable, NoUpstream, UpstreamError, UpstreamTimeout
 from upstreams.health import Mark
 
@@ -64,6 +65,8 @@ class PassThrough:
         self._request_id = headers.request_id(environ, new_call_id)
         self._call: OpenCall | None = None
         self._unread = announced_length(environ) != 0
+        self._began = time.monotonic()
+        self._looked = False
 
     def answer(self) -> HttpResponseBase:
         """The answer, whatever it is. Raises nothing that it knows."""
@@ -125,10 +128,14 @@ class PassThrough:
     def _identify(self) -> Identity:
         plane = self._plane
         try:
-            return recognise(self._environ, plane.keys, plane.look)
+            return recognise(self._environ, plane.keys, self._look)
         except KeyUnknown:
             plane.unknown_keys += 1
             raise
+
+    def _look(self) -> None:
+        self._looked = True
+        self._plane.look()
 
     def _open_call(self, identity: Identity, match: routes.Match) -> OpenCall:
         environ, plane = self._environ, self._plane
@@ -148,8 +155,19 @@ class PassThrough:
         call.team_id = identity.team_id
         call.end_user = end_users.named_in(environ)
         call.tags = _tags(identity.tags, environ)
+        self._note_key(call.decisions, identity)
         plane.open_calls.add(call)
         return call
+
+    def _note_key(self, noted: Decisions, identity: Identity) -> None:
+        if identity is MASTER:
+            noted.key = MASTER_KEY
+        elif identity is ANONYMOUS:
+            noted.key = NO_KEY
+        else:
+            noted.key = BY_A_LOOK if self._looked else IN_MEMORY
+        noted.header = presenting_header(self._environ)
+        noted.prefix, noted.began = self._face.prefix, self._began
 
     # --- Whether
 
@@ -157,6 +175,7 @@ class PassThrough:
         environ = self._environ
         scanner = calls.scanner_for(match, str(environ.get("CONTENT_TYPE", "")))
         call.enter(Phase.BODY)
+        call.decisions.checked = call.progress_at
 
         def count(total: int) -> None:
             call.bytes_in = total
@@ -171,6 +190,7 @@ class PassThrough:
         )
         self._unread = False
         call.enter(Phase.ADMISSION)
+        call.decisions.body = call.progress_at
         try:
             return calls.parse(body, match, scanner)
         except BaseException:

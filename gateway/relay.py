@@ -84,6 +84,7 @@ class Relay:
             try:
                 answer = self._open_on(call, candidate, prepare, method or call.method)
             except UpstreamError as error:
+                _note_failure(call, candidate, error.type)
                 self._pool.mark(candidate.upstream.id, mark_of(error))
                 if error.before_sent:
                     call.usage_source = UsageSource.NONE
@@ -92,6 +93,7 @@ class Relay:
                 continue
             if self._stays(call, answer, is_last=is_last, looks_ahead=looks_ahead):
                 return answer
+            _note_failure(call, candidate, f"answered {answer.response.status}")
         raise NoUpstream
 
     def _open_on(self, call: OpenCall, candidate: Candidate, prepare: Prepare, method: str) -> RelayedAnswer:
@@ -106,9 +108,13 @@ class Relay:
         try:
             outgoing, body = prepare(candidate)
             call.enter(Phase.ANSWER)
+            noted = call.decisions
+            noted.asked = call.progress_at
             response = self._client.open(
                 upstream.base_url, method, outgoing, body, connect_timeout=upstream.timeouts.connect
             )
+            noted.reused = outgoing.reused
+            noted.connected = 0.0 if outgoing.reused else outgoing.connected_at
         except BaseException:
             leave()
             raise
@@ -211,6 +217,10 @@ def mark_of(error: GatewayError) -> Mark:
     if isinstance(error, UpstreamReset | UpstreamBroken):
         return Mark.RESET
     return Mark.SERVER_ERROR if isinstance(error, UpstreamInvalid) else Mark.REFUSED
+
+
+def _note_failure(call: OpenCall, candidate: Candidate, end: str) -> None:
+    call.decisions.note_attempt(candidate.upstream.name, call.decisions.asked, time.monotonic(), end)
 
 
 def _may_go_on(error: UpstreamError) -> bool:

@@ -26,6 +26,13 @@ from keys.registry import Directory
 
 Look = Callable[[], object]
 
+_HEADERS = (
+    ("x-litellm-api-key", "HTTP_X_LITELLM_API_KEY"),
+    ("Authorization", "HTTP_AUTHORIZATION"),
+    ("api-key", "HTTP_API_KEY"),
+    ("x-api-key", "HTTP_X_API_KEY"),
+)
+
 
 def presented_key(environ: Mapping[str, str]) -> str | None:
     """The key among a WSGI environ's headers, by LiteLLM's precedence; None when there is none.
@@ -45,6 +52,11 @@ def presented_key(environ: Mapping[str, str]) -> str | None:
     if not key and authorization and not is_bearer:
         raise AuthorizationMalformed
     return key or None
+
+
+def presenting_header(environ: Mapping[str, str]) -> str:
+    """The name of the header whose key counts, "" without any; a scheme is not looked at."""
+    return next((name for name, variable in _HEADERS if environ.get(variable)), "")
 
 
 def _without_bearer(value: str) -> str:

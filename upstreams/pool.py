@@ -197,6 +197,15 @@ class UpstreamPool:
             raise NoUpstream("No upstream serves this model, and none is marked as default.")
         return Target(None, "fallback", settings.UPSTREAM_BASE_FALLBACK, settings.UPSTREAM_CREDENTIAL)
 
+    def strategy_of(self, model: str) -> str:
+        """How one of several candidates for a call for this model is chosen."""
+        return self._view.strategy_of(model)
+
+    def standing_of(self, upstream_id: int | None) -> tuple[int, int | None]:
+        """How many calls this process has open there, and how many wait there by its own figures, if those are known."""
+        load = self._loads.get(upstream_id)
+        return self._open.get(upstream_id, 0), None if load is None else load.waiting
+
     @property
     def default(self) -> Target | None:
         """The upstream for calls whose model is nobody's alias; None when it takes no calls or there is none."""

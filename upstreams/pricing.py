@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from common.money import MOST, units
@@ -29,6 +30,12 @@ class Prices:
     cached: Price = None
     second: Price = None
     request: Price = None
+    told: Mapping[str, str] = field(init=False, repr=False, compare=False)
+    """Those that are set, as texts: made once, since each call's row has them."""
+
+    def __post_init__(self) -> None:
+        named = {name: getattr(self, name) for name in ("input", "output", "cached", "second", "request")}
+        object.__setattr__(self, "told", {name: f"{price:f}" for name, price in named.items() if price is not None})
 
     @classmethod
     def of(cls, row: object) -> Prices | None:

@@ -45,6 +45,11 @@ class Outgoing(dict[str, str]):
         self.connection: Any = None
 
     @property
+    def connected_at(self) -> float:
+        """When the connection stood that it left on, in monotonic seconds; 0 where there was none yet."""
+        return getattr(self.connection, "connected_at", 0.0)
+
+    @property
     def has_left(self) -> bool:
         """Whether a part of the request may have reached the upstream."""
         return getattr(self.connection, "has_sent", False)
@@ -91,6 +96,7 @@ class _RawTarget:
 
     response_class: Any = UpstreamHTTPResponse
     idle_since = 0.0
+    connected_at = 0.0
     held_head = b""
     has_sent = False
 
@@ -113,6 +119,7 @@ class _RawTarget:
         connection: Any = self
         if connection.sock is None:
             connection.connect()  # now, with the time-out for it; afterwards urllib3 sets the one for reading
+            self.connected_at = time.monotonic()
         connection._buffer.extend((b"", b""))
         self.held_head = b"\r\n".join(connection._buffer)
         connection._buffer.clear()

@@ -128,6 +128,7 @@ FIELDS = (
     "team_id",
     "spend",
     "shadowed",
+    "decisions",
 )
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")

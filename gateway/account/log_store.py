@@ -14,12 +14,13 @@ from uuid import UUID
 from django.db import DataError, Error, IntegrityError, router, transaction
 
 from gateway.account.bulk_insert import BulkInsert
-from gateway.account.entry import Entry
+from gateway.account.entry import MAX_TAG_LENGTH, Entry
 from gateway.account.rollups import Cap, add_usage
 from gateway.account.spending import add_spend
-from gateway.models import RequestLog
+from gateway.models import ANY, SHADOWED, TAG, RequestFacet, RequestLog
 
-MOST_ROWS_AT_ONCE = 500  # of 36 parameters each; SQLite takes 32,766 in one statement
+MOST_ROWS_AT_ONCE = 500  # of 38 parameters each; SQLite takes 32,766 in one statement
+_MOST_FACETS_AT_ONCE = 5_000
 
 # What the entry itself is to blame for. All else that a database raises is its own state: tried again later.
 _UNFIT = (DataError, IntegrityError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError)
@@ -58,6 +59,7 @@ class LogStore:
         with transaction.atomic(using=router.db_for_write(RequestLog)):
             inserted = {_uuid(call_id) for call_id in _INSERT.execute([_row(entry) for entry in entries])}
             new = [entry for entry in entries if _taken(inserted, UUID(entry["call_id"]))]
+            _add_facets(new)
             add_usage(new, self._cap)
             add_spend(new)
         return new
@@ -82,6 +84,21 @@ def _row(entry: Entry) -> list[Any]:
     for place, convert in _CONVERSIONS:
         values[place] = convert(values[place])
     return values
+
+
+def _add_facets(entries: Sequence[Entry]) -> None:
+    rows = [(*facet, _uuid(entry["call_id"])) for entry in entries for facet in _facets(entry)]
+    for start in range(0, len(rows), _MOST_FACETS_AT_ONCE):
+        _INSERT_FACETS.execute(rows[start : start + _MOST_FACETS_AT_ONCE])
+
+
+def _facets(entry: Entry) -> set[tuple[str, str]]:
+    """The items of the entry's lists, cut as the columns are; a call with limits in shadow is found by any too."""
+    shadowed = entry.get("shadowed") or ()
+    found = {(TAG, tag) for tag in entry.get("tags") or ()} | {(SHADOWED, limit) for limit in shadowed}
+    if shadowed:
+        found.add((SHADOWED, ANY))
+    return {(kind, value[:MAX_TAG_LENGTH]) for kind, value in found}
 
 
 def _uuid(value: str | UUID) -> UUID:
@@ -114,3 +131,4 @@ _BY_NAME: dict[str, Callable[[Any], Any]] = {
 _COLUMNS = [field.name for field in RequestLog._meta.concrete_fields]
 _CONVERSIONS = [(_COLUMNS.index(name), convert) for name, convert in _BY_NAME.items()]
 _INSERT = BulkInsert(RequestLog, _COLUMNS, "ON CONFLICT DO NOTHING RETURNING call_id")
+_INSERT_FACETS = BulkInsert(RequestFacet, ["kind", "value", "call_id"], "ON CONFLICT DO NOTHING")

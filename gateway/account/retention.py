@@ -12,8 +12,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from django.db import router, transaction
+
 from gateway.account import call_ids
-from gateway.models import RequestLog, StoredResponse
+from gateway.models import RequestFacet, RequestLog, StoredResponse
 from keys.models import SpendWindow
 
 BATCH = 5_000
@@ -56,7 +58,9 @@ def prune_batch(end: UUID, batch: int) -> int:
     """Deletes the oldest rows before `end`, at most `batch`, as one range of the primary key."""
     oldest = RequestLog.objects.filter(pk__lt=end).order_by("pk").values_list("pk", flat=True)
     beyond = oldest[batch : batch + 1].first()
-    return RequestLog.objects.filter(pk__lt=beyond or end).delete()[0]
+    with transaction.atomic(using=router.db_for_write(RequestLog)):
+        RequestFacet.objects.filter(call_id__lt=beyond or end).delete()
+        return RequestLog.objects.filter(pk__lt=beyond or end).delete()[0]
 
 
 def prune_responses(now: datetime, batch: int = RESPONSES_BATCH) -> int:

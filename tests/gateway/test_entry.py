@@ -57,5 +57,5 @@ def test_a_journal_of_an_older_release_is_read_as_it_was_written() -> None:
     assert FIELDS[18:] == (
         *("tags", "head_at", "first_token_at", "ended_at", "status", "outcome", "prompt_tokens", "completion_tokens"),
         *("cached_tokens", "reasoning_tokens", "usage_source", "cost", "ttft_ms", "inter_token_ms", "bytes_out"),
-        *("error_type", "error_text", "secret_id", "attempts", "queue_ms", "team_id", "spend", "shadowed"),
+        *("error_type", "error_text", "secret_id", "attempts", "queue_ms", "team_id", "spend", "shadowed", "decisions"),
     )

@@ -61,5 +61,6 @@ def an_entry(at: float = NOON, **fields: Any) -> dict[str, Any]:
         "team_id": None,
         "spend": [],
         "shadowed": [],
+        "decisions": None,
     }
     return clean({**entry, **fields})

@@ -1,0 +1,119 @@
+"""What the gateway decided of one call, and when: noted while it happens, told once in the entry's `decisions`.
+
+Costs a call a few microseconds, so it holds what is at hand and computes nothing that the reader can. Knows neither
+table nor page. The reader (`gateway.admin_pages.log_facts`) takes rows that lack any of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gateway.charging import Bill
+    from gateway.open_call import OpenCall
+    from upstreams.pool import UpstreamPool
+    from upstreams.selection import Candidate, Hints
+
+MOST_AMONG = 8
+MOST_TRIED = 16
+MOST_LIMITS = 24
+
+# How the key was found.
+IN_MEMORY, BY_A_LOOK, MASTER_KEY, NO_KEY = "memory", "database", "master", "none"
+# Why these upstreams were asked: they have the model, take what nobody has, stand in for all, or were named.
+BY_MODEL, BY_DEFAULT, BY_FALLBACK, BY_NAME = "model", "default", "fallback", "named"
+
+Tried = tuple[str, float, float, str]
+
+
+class Decisions:
+    """One call's. Moments are monotonic seconds, 0 where one was not reached.
+
+    `began`: the head was there; `checked`: the key and all that the head decides; `body`: it was read; `asked`: the
+    last upstream had been chosen and had room; `connected`: a new connection to it stood.
+    """
+
+    # Defaults of the class: a call pays only for what it notes.
+    key = ""
+    header = ""
+    prefix: str | None = None
+    began = 0.0
+    checked = 0.0
+    body = 0.0
+    asked = 0.0
+    connected = 0.0
+    reused = False
+    way = ""
+    strategy = ""
+    hint = ""
+    among: Sequence[tuple[str, int, int | None, bool]] = ()
+    tried: Sequence[Tried] = ()
+
+    def note_choice(
+        self, way: str, model: str | None, candidates: Sequence[Candidate], hints: Hints, pool: UpstreamPool
+    ) -> None:
+        """Where the call can go, and how it stood there; in detail only where there was a choice."""
+        self.way = way
+        if len(candidates) > 1 and model is not None:
+            self.strategy = pool.strategy_of(model)
+            self.hint = "session" if hints.session else "prefix" if hints.prefix else ""
+            self.among = [
+                (one.upstream.name, *pool.standing_of(one.upstream.id), one.is_last_resort)
+                for one in candidates[:MOST_AMONG]
+            ]
+
+    def note_attempt(self, name: str, asked: float, ended: float, end: str) -> None:
+        """An upstream that did not keep the call, and what it met there."""
+        if len(self.tried) < MOST_TRIED:
+            self.tried = [*self.tried, (name, asked, ended, end)]
+
+
+def told_of(call: OpenCall) -> dict[str, Any]:
+    """What the row keeps. Moments in milliseconds from receiving the call, which is after its key was found."""
+    noted, zero = call.decisions, call.opened_at
+    told: dict[str, Any] = {}
+    if noted.key:
+        told = {"key": noted.key, "header": noted.header, "prefix": noted.prefix}
+    at = {name: _ms(getattr(noted, name), zero) for name in _MOMENTS if getattr(noted, name)}
+    if at:
+        told["at"] = at
+    if noted.reused:
+        told["reused"] = True
+    if noted.way:
+        told["way"] = noted.way
+    if noted.among:
+        told["strategy"], told["hint"], told["among"] = noted.strategy, noted.hint, noted.among
+    if noted.tried:
+        told["tried"] = [(name, _ms(asked, zero), _ms(ended, zero), end) for name, asked, ended, end in noted.tried]
+    if call.bill.charges:
+        told["limits"] = limits_of(call.bill)
+    if call.prices is not None:
+        told["prices"] = call.prices.told
+    return told
+
+
+_MOMENTS = ("began", "checked", "body", "asked", "connected")
+
+
+def limits_of(bill: Bill) -> list[list[Any]]:
+    """Each charge as [whose, limit, model, unit, ceiling, used, taken, seconds left, enforced, exceeded].
+
+    `used` is what was in use once the call had been let through, its own part (`taken`) included; None for all of a
+    call that was not.
+    """
+    found: list[list[Any]] = []
+    standings = bill.standings
+    for at, charge in enumerate(bill.charges[:MOST_LIMITS]):
+        one = [charge.kind, charge.limit, charge.model, charge.unit, charge.ceiling]
+        if standings:
+            used, left, taken, exceeded = standings[at]
+            one += [used, taken, None if left is None else round(left, 1), charge.enforced, exceeded]
+        else:
+            one += [None, charge.amount, None, charge.enforced, False]
+        found.append(one)
+    return found
+
+
+def _ms(moment: float, zero: float) -> float:
+    return round((moment - zero) * 1000, 2)
