@@ -252,12 +252,12 @@ def test_a_gateway_with_keys_has_no_banner(admin: Client) -> None:
 
 def test_the_side_leads_to_what_one_may_see() -> None:
     side = text(signed_in("keys.view_virtualkey").get("/admin/").content)
-    assert "Virtual keys" in side
+    assert "Keys" in side
     assert "Users" not in side
 
 
 def test_a_model_without_a_place_comes_last(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.admin_pages.site.NAVIGATION", (("People", {"auth.User": "user"}),))
+    monkeypatch.setattr("gateway.admin_pages.navigation.ORDER", {"People": ("auth.User",)})
     headings = [group.heading for group in admin.get("/admin/").context["navigation"]]
     assert headings == ["", "People", "More"]
 

@@ -37,9 +37,9 @@
         return new Intl.DateTimeFormat(undefined, {...day, year: 'numeric'}).format(at);
     }
 
-    function showTimes() {
+    function showTimes(within) {
         const now = new Date();
-        for (const element of document.querySelectorAll('time[datetime]')) {
+        for (const element of within.querySelectorAll('time[datetime]:not([title])')) {
             element.title = element.textContent;
             element.textContent = words(new Date(element.dateTime), now);
         }
@@ -73,14 +73,18 @@
     for (const input of document.querySelectorAll('input[data-utc]')) {
         enterLocally(input);
     }
-    for (const button of document.querySelectorAll('button[data-copy]')) {
-        button.addEventListener('click', () => copy(button));
-    }
+    document.addEventListener('click', event => {
+        const button = event.target.closest('button[data-copy]');
+        if (button) {
+            copy(button);
+        }
+    });
+    document.addEventListener('gateway:content', event => showTimes(event.target));
     const once = document.querySelector('[data-reload-goes-to]');
     if (once) {
         window.history.replaceState(null, '', once.dataset.reloadGoesTo);
     }
     // On a narrow screen the navigation is one row, and the current page may stand beyond its end.
     document.querySelector('.side [aria-current]')?.scrollIntoView({block: 'nearest', inline: 'center'});
-    showTimes();
+    showTimes(document);
 }
