@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.contrib.auth.models import Group, User
 
 from gateway.admin_pages.groups import EndUserTrafficAdmin, OwnerTrafficAdmin, TeamTrafficAdmin
 from gateway.admin_pages.keys import KeyTrafficAdmin
 from gateway.admin_pages.logs import RequestLogAdmin
+from gateway.admin_pages.people import PeopleAdmin, RolesAdmin
 from gateway.admin_pages.upstreams import UpstreamTrafficAdmin
 from gateway.models import RequestLog
 from keys.models import EndUser, Owner, Team, VirtualKey
 from upstreams.admin_routing import ModelAliasAdmin, RoutingAdmin
 from upstreams.models import ModelAlias, Routing, Upstream
 
+admin.site.unregister([User, Group])
+admin.site.register(User, PeopleAdmin)
+admin.site.register(Group, RolesAdmin)
 admin.site.register(VirtualKey, KeyTrafficAdmin)
 admin.site.register(Team, TeamTrafficAdmin)
 admin.site.register(Owner, OwnerTrafficAdmin)

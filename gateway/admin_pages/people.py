@@ -1,0 +1,143 @@
+"""People and roles in the admin: who may sign in, with which roles, and whose teams they manage.
+
+Nobody gives away, here, what they have not themselves: somebody who may change people must not become a superuser by
+it, nor a manager of everybody's keys.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, Permission, User
+from django.db.models import Model, QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest
+
+from keys.admin_fields import SuggestInput
+from keys.admin_forms import known_teams
+from keys.scope import visible_teams
+from people.models import TeamManager
+from people.roles import ROLES
+
+if TYPE_CHECKING:
+    _Inline = admin.TabularInline[TeamManager, User]
+    _Form = ModelForm[TeamManager]
+else:
+    _Inline, _Form = admin.TabularInline, ModelForm
+
+ONLY_SUPERUSERS = ("is_superuser", "user_permissions")
+
+
+class ManagedTeamForm(_Form):
+    """Which team."""
+
+    class Meta:
+        model = TeamManager
+        fields = ["team_id"]
+        widgets = {"team_id": SuggestInput(known_teams)}
+
+
+class ManagedTeams(_Inline):
+    """The teams that a person manages. Only who sees every team may say so."""
+
+    model = TeamManager
+    form = ManagedTeamForm
+    extra = 0
+    verbose_name_plural = "Manages these teams (for key managers, who see nothing else)"
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_view_permission(request, obj) and visible_teams(request.user) is None
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_add_permission(request, obj) and visible_teams(request.user) is None
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and visible_teams(request.user) is None
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and visible_teams(request.user) is None
+
+
+class PeopleAdmin(UserAdmin[User]):
+    """Who may sign in."""
+
+    inlines = (ManagedTeams,)
+    list_display = ("username", "email", "roles", "teams", "is_active", "last_login")
+    list_filter = ("is_active", "is_superuser", "groups")
+    filter_horizontal = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return super().get_queryset(request).prefetch_related("groups", "managed_teams")
+
+    @admin.display(description="roles")
+    def roles(self, person: User) -> str:
+        names = [role.name for role in person.groups.all()]
+        return ", ".join(["Superuser", *names] if person.is_superuser else names) or "none"
+
+    @admin.display(description="manages")
+    def teams(self, person: Any) -> str | None:
+        return ", ".join(row.team_id for row in person.managed_teams.all()) or None
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        fixed = () if request.user.is_superuser else ONLY_SUPERUSERS  # type: ignore[union-attr]
+        return (*super().get_readonly_fields(request, obj), *fixed, "last_login", "date_joined")
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest | None, **kwargs: Any) -> Any:
+        if db_field.name == "groups" and request is not None:
+            kwargs["queryset"] = Group.objects.filter(pk__in=[one.pk for one in roles_within(request.user)])
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return super().has_change_permission(request, obj) and is_within(request.user, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and is_within(request.user, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        super().delete_queryset(request, queryset.filter(pk__in=[p.pk for p in queryset if is_within(request.user, p)]))
+
+
+class RolesAdmin(GroupAdmin):
+    """Roles. The built-in ones are kept by the migrations, so they are shown and not changed."""
+
+    filter_horizontal = ()
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest | None, **kwargs: Any) -> Any:
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if db_field.name == "permissions" and request is not None and field is not None:
+            mine = [one.pk for one in field.queryset if request.user.has_perm(_named(one))]
+            field.queryset = field.queryset.filter(pk__in=mine)
+        return field
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return super().has_change_permission(request, obj) and self._is_own(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and self._is_own(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Group]) -> None:
+        super().delete_queryset(request, queryset.exclude(name__in=ROLES))
+
+    @staticmethod
+    def _is_own(request: HttpRequest, role: Any) -> bool:
+        return role is None or (role.name not in ROLES and role in roles_within(request.user))
+
+
+def roles_within(person: Any) -> list[Group]:
+    """The roles that give nothing that the person has not."""
+    mine = person.get_all_permissions()
+    rows = Group.objects.prefetch_related("permissions__content_type")
+    return [row for row in rows if person.is_superuser or mine.issuperset(map(_named, row.permissions.all()))]
+
+
+def is_within(person: Any, other: Any) -> bool:
+    """Whether the other has nothing that the person has not: by a new password one could become them."""
+    if other is None or person.is_superuser:
+        return True
+    return not other.is_superuser and other.get_all_permissions() <= person.get_all_permissions()
+
+
+def _named(permission: Permission) -> str:
+    return f"{permission.content_type.app_label}.{permission.codename}"
