@@ -23,11 +23,6 @@ SOURCE_WORDS = {ENVIRONMENT: "environment", FILE: "file", GENERATED: "generated"
 DOCTOR_WORDS = {GOOD: "Good", WARNING: "Warning", BAD: "Bad"}
 
 
-def allowed(request: HttpRequest) -> bool:
-    """Whether this user may see the page."""
-    return request.user.has_perm(PERMISSION)
-
-
 def settings_view(request: HttpRequest) -> HttpResponse:
     """The page. What the doctor finds is looked up now, which takes seconds while an upstream is silent."""
     groups = settings_in_force(settings.env.readings.values())

@@ -10,12 +10,22 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver
 
-from gateway.admin_pages.navigation import navigation
+from gateway.admin_pages import settings as settings_page
+from gateway.admin_pages.navigation import SYSTEM, navigation
 from gateway.admin_pages.overview import overview
-from gateway.admin_pages.page import Page
+from gateway.admin_pages.page import Page, has_perm
 
 # The pages that belong to no model, each with its line in the navigation.
-PAGES: tuple[Page, ...] = ()
+PAGES: tuple[Page, ...] = (
+    Page(
+        "settings/",
+        "Settings in force",
+        SYSTEM,
+        "settings",
+        settings_page.settings_view,
+        has_perm(settings_page.PERMISSION),
+    ),
+)
 
 
 class GatewayAdminSite(admin.AdminSite):
