@@ -93,4 +93,4 @@ def test_a_chart_without_figures_says_so() -> None:
 
 
 def test_amounts_have_the_decimals_that_make_sense() -> None:
-    assert [amount(number) for number in (None, 3.0, 1234.5, 0.012345)] == ["—", "3", "1,234", "0.01234"]
+    assert [amount(number) for number in (None, 3.0, 1234.5, 0.012)] == ["—", "3", "1,234", "0.012"]
