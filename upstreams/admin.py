@@ -9,32 +9,25 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
-from django.db import transaction
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import URLPattern, path
 from django.utils import timezone
-from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.views.decorators.http import require_POST
 
-from common.admin import BAD, GOOD, QUIET, WARNING, FiltersOnly, badge, changeable, duration, log_changes, moment
+from common.admin import GOOD, QUIET, WARNING, FiltersOnly, badge, duration, moment
+from upstreams import posture
+from upstreams.admin_checks import CheckViews, callable_models
+from upstreams.admin_control import ControlViews, may_control
 from upstreams.admin_deployments import DeploymentInline
 from upstreams.admin_forms import UpstreamForm
-from upstreams.models import (
-    ACTIVE,
-    DISABLED,
-    DRAINING,
-    ENVIRONMENT,
-    HEALTHY,
-    UNHEALTHY,
-    UNKNOWN,
-    Upstream,
-    UpstreamsVersion,
-)
-from upstreams.observations import check_and_record
+from upstreams.admin_history import HEALTH_BADGES, health_history, load_history
+from upstreams.admin_states import StateActions, buttons
+from upstreams.control import COMMANDS
+from upstreams.models import ACTIVE, DISABLED, DRAINING, ENVIRONMENT, HEALTHY, Upstream
 from upstreams.sources import API, CONFIG
 
 if TYPE_CHECKING:
@@ -47,11 +40,6 @@ SOURCE_BADGES = {
     ENVIRONMENT: ("Environment", "Kept in step with HOSTED_VLLM_API_BASE"),
     CONFIG: ("Config file", "Kept in step with a configuration file, each time it is applied"),
     API: ("REST API", "Made through the model API"),
-}
-HEALTH_BADGES = {
-    HEALTHY: (GOOD, "Healthy"),
-    UNHEALTHY: (BAD, "Unhealthy"),
-    UNKNOWN: (QUIET, "Not checked yet"),
 }
 CREDENTIAL_CLEARED = (
     "The stored credential was cleared, because it belongs to the server of the old URL. "
@@ -67,8 +55,8 @@ PRICE_HELP = (
 _CREDENTIAL_FIELDS = ("credential", "clear_credential")
 
 
-class UpstreamAdmin(FiltersOnly, _UpstreamAdmin):
-    """Add, change, check and delete upstreams."""
+class UpstreamAdmin(StateActions, CheckViews, ControlViews, FiltersOnly, _UpstreamAdmin):
+    """Add, change, check, drain, try, control and delete upstreams."""
 
     form = UpstreamForm
     inlines = (DeploymentInline,)
@@ -127,25 +115,6 @@ class UpstreamAdmin(FiltersOnly, _UpstreamAdmin):
     def checked(self, upstream: Upstream) -> SafeString | str:
         return moment(upstream.checked_at, "never")
 
-    @admin.action(description="Drain: no new calls, the open ones finish", permissions=["change"])
-    def drain(self, request: HttpRequest, queryset: QuerySet[Upstream]) -> None:
-        self._set_state(request, queryset, ACTIVE, DRAINING, "Draining")
-
-    @admin.action(description="End draining: take calls again", permissions=["change"])
-    def undrain(self, request: HttpRequest, queryset: QuerySet[Upstream]) -> None:
-        self._set_state(request, queryset, DRAINING, ACTIVE, "Taking calls again")
-
-    def _set_state(self, request: HttpRequest, rows: QuerySet[Upstream], old: str, new: str, words: str) -> None:
-        """Moves those in the old state to the new one; a disabled upstream stays disabled."""
-        with transaction.atomic():
-            UpstreamsVersion.lock()
-            changed = [upstream for upstream in rows if upstream.state == old]
-            if changed:
-                Upstream.objects.filter(pk__in=[upstream.pk for upstream in changed]).update(state=new)
-                log_changes(request, changed, f"{words}.")
-        names = ", ".join(upstream.name for upstream in changed) or "no upstream"
-        self.message_user(request, f"{words}: {names}.", messages.SUCCESS if changed else messages.WARNING)
-
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return super().changelist_view(request, {"title": "Upstreams", **(extra_context or {})})
 
@@ -183,17 +152,27 @@ class UpstreamAdmin(FiltersOnly, _UpstreamAdmin):
         upstream = self.get_object(request, object_id)
         context: dict[str, Any] = {}
         if upstream is not None:
-            context = {
-                "title": str(upstream),
-                "subtitle": None,
-                "state": self.state_badge(upstream),
-                "health": badge(*HEALTH_BADGES[upstream.health]),
-                "latency": duration(upstream.latency_ms),
-                "checked": self.checked(upstream),
-                "load": self.load(upstream),
-                "of_environment": upstream.source == ENVIRONMENT,
-            }
+            context = {"title": str(upstream), "subtitle": None, **self._page_context(request, upstream)}
         return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
+
+    def _page_context(self, request: HttpRequest, upstream: Upstream) -> dict[str, Any]:
+        now = timezone.now()
+        found = posture.findings(upstream.url, upstream.vllm_version, posture.Posture.stored(upstream.posture))
+        return {
+            **self.now_context(request, upstream),
+            "of_environment": upstream.source == ENVIRONMENT,
+            "states": buttons(upstream),
+            "history": health_history(upstream, now),
+            "load_history": load_history(upstream, request.GET.get("hours", ""), now),
+            "posture": found,
+            "posture_at": moment(upstream.posture_at),
+            "models_to_try": callable_models(upstream),
+            "commands": COMMANDS.values() if may_control(request) else (),
+        }
+
+    def get_inlines(self, request: HttpRequest, obj: Upstream | None) -> Any:
+        """A new upstream has no deployments to enter: its models are found as soon as it is saved."""
+        return self.inlines if obj is not None else ()
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -213,19 +192,39 @@ class UpstreamAdmin(FiltersOnly, _UpstreamAdmin):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Upstream]) -> None:
         Upstream.objects.filter(pk__in=[upstream.pk for upstream in queryset]).delete()
 
-    # --- Check now --------------------------------------------------------------------------------
+    # --- What can be done on the page ---------------------------------------------------------------
 
-    @method_decorator(require_POST)
-    def check_view(self, request: HttpRequest, object_id: int) -> HttpResponseRedirect:
-        """Looks at the upstream now, and says what it found."""
-        upstream = changeable(self, request, object_id)
-        result = check_and_record(upstream)
-        self.message_user(request, result.text, messages.SUCCESS if result.healthy else messages.ERROR)
-        self.log_change(request, upstream, f"Checked. {result.text}")
-        return redirect("admin:upstreams_upstream_change", upstream.pk)
+    def now_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """The part of the page that changes by itself."""
+        upstream = self.get_object(request, str(object_id))
+        if upstream is None:
+            raise Http404
+        if not self.has_view_permission(request, upstream):
+            raise PermissionDenied
+        return render(request, "admin/upstreams/upstream/now.html", self.now_context(request, upstream))
+
+    def now_context(self, request: HttpRequest, upstream: Upstream) -> dict[str, Any]:
+        """How the upstream is at this moment."""
+        return {
+            "original": upstream,
+            "state": self.state_badge(upstream),
+            "health": badge(*HEALTH_BADGES[upstream.health]),
+            "latency": duration(upstream.latency_ms),
+            "checked": self.checked(upstream),
+            "load": self.load(upstream),
+            "asleep": bool(upstream.posture.get("asleep")),
+        }
 
     def get_urls(self) -> list[URLPattern]:
-        check = path(
-            "<int:object_id>/check/", self.admin_site.admin_view(self.check_view), name="upstreams_upstream_check"
-        )
-        return [check, *super().get_urls()]
+        def own(route: str, view: Any, name: str) -> URLPattern:
+            return path(route, self.admin_site.admin_view(view), name=f"upstreams_upstream_{name}")
+
+        return [
+            own("add/check/", self.preview_view, "preview"),
+            own("<int:object_id>/check/", self.check_view, "check"),
+            own("<int:object_id>/try/", self.try_view, "try"),
+            own("<int:object_id>/state/", self.state_view, "state"),
+            own("<int:object_id>/control/", self.control_view, "control"),
+            own("<int:object_id>/now/", self.now_view, "now"),
+            *super().get_urls(),
+        ]

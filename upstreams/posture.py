@@ -178,6 +178,6 @@ def _transport(url: str, *, here: bool) -> Finding:
         "Transport",
         BAD,
         "Plain HTTP",
-        "Prompts, answers and the credential cross the network in plain text.",
+        "Prompts, answers and the key of the server cross the network in plain text.",
         "Start vLLM with --ssl-certfile and --ssl-keyfile, or put a TLS proxy beside it, and change the URL to https://.",
     )

@@ -1,0 +1,92 @@
+"""Looks at a server for an admin who waits: before it is saved, later, and one tiny call to a model of it.
+
+A button's answer comes as a part of the page where a script asks for it (header X-Fragment), else as a whole page or
+a message: all of this works without a script.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from common.admin import changeable, duration
+from upstreams import preview, trial
+from upstreams.models import Upstream
+from upstreams.observations import check_and_record
+
+if TYPE_CHECKING:
+    _Base = admin.ModelAdmin[Upstream]
+else:
+    _Base = object
+
+KEPT = ("name", "url", "state", "is_default", "max_parallel", "price_per_hour")
+CREDENTIAL_AGAIN = "Enter the credential once more before you save: it is never sent back to a page."
+
+
+def wants_fragment(request: HttpRequest) -> bool:
+    """Whether a script puts the answer into the page that is open."""
+    return request.headers.get("X-Fragment") == "1"
+
+
+class CheckViews(_Base):
+    """Mixed into the ModelAdmin of upstreams."""
+
+    @method_decorator([require_POST, never_cache])
+    def preview_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Checks the server that the form of a new upstream names; saves nothing."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        credential = request.POST.get("credential", "").strip()
+        seen = preview.look(request.POST.get("url", ""), credential)
+        if wants_fragment(request):
+            return render(request, "admin/upstreams/upstream/preview.html", {"preview": seen})
+        again = CREDENTIAL_AGAIN if credential else ""
+        request.method = "GET"  # the form is shown again with what was entered, and is not judged yet
+        return self.add_view(request, extra_context={"preview": seen, "credential_again": again})
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """What was entered before a check without a script; a credential is never given back."""
+        if not request.POST:
+            return dict(super().get_changeform_initial_data(request))
+        return {name: request.POST[name] for name in KEPT if name in request.POST}
+
+    @method_decorator(require_POST)
+    def check_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Looks at the upstream now, and says what it found."""
+        upstream = changeable(self, request, object_id)
+        result = check_and_record(upstream)
+        self.message_user(request, result.text, messages.SUCCESS if result.healthy else messages.ERROR)
+        self.log_change(request, upstream, f"Checked. {result.text}")
+        return redirect("admin:upstreams_upstream_change", upstream.pk)
+
+    @method_decorator([require_POST, never_cache])
+    def try_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Makes one tiny call to the chosen model of the upstream, and says how it went."""
+        upstream = changeable(self, request, object_id)
+        model = request.POST.get("model", "")
+        if model in callable_models(upstream):
+            result = trial.call(upstream.url, upstream.credential, model)
+            self.log_change(request, upstream, f"Called {model} as a test. {result.text}")
+        else:
+            result = trial.Trial(ok=False, text="Choose one of the models that this upstream serves.")
+        if wants_fragment(request):
+            context = {"trial": result, "model": model, "took": duration(result.seconds * 1000)}
+            return render(request, "admin/upstreams/upstream/trial.html", context)
+        told = f"{model}: {result.text}" + (f" It said “{result.answer}”" if result.answer else "")
+        took = f" ({duration(result.seconds * 1000)})" if result.seconds else ""
+        self.message_user(request, told + took, messages.SUCCESS if result.ok else messages.ERROR)
+        return redirect("admin:upstreams_upstream_change", upstream.pk)
+
+
+def callable_models(upstream: Upstream) -> list[str]:
+    """The names that the server knows: those that it listed, else those of its deployments."""
+    listed = [str(name) for name in upstream.served_models]
+    names = listed or [one.served_name for one in upstream.deployments.all()]
+    return [name for name in dict.fromkeys(names) if "*" not in name]
