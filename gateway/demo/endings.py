@@ -1,0 +1,85 @@
+"""How the demo's calls end, and how often: outcomes, statuses and sentences as the gateway and vLLM have them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from gateway.account.entry import Outcome
+from gateway.demo import cast
+
+
+@dataclass(frozen=True)
+class Ending:
+    """An end of calls. `weight`: how often in 100,000; `used`: which part of the completion came, None for no answer.
+
+    `seconds`: when it ended, where its tokens do not say so. `tries`: at how many upstreams.
+    """
+
+    outcome: Outcome
+    weight: int = 0
+    status: int | None = 200
+    type: str = ""
+    text: str = ""
+    used: float | None = 1.0
+    seconds: float | None = None
+    source: str = "reported"
+    tries: int = 1
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the gateway itself said no, before any upstream was asked."""
+        return self.outcome is Outcome.REFUSED
+
+
+_TOO_LONG = (
+    "This model's maximum context length is 32768 tokens. However, your request has 39,014 input tokens. "
+    "Please reduce the length of the input messages."
+)
+_NOT_YOURS = (
+    "The requested model 'gpt-4o' is not available for this API key, or the model name is invalid. "
+    "Check the models available to you and try again."
+)
+
+ENDINGS = (
+    Ending(Outcome.COMPLETED, 96_500),
+    Ending(Outcome.CLIENT_DISCONNECTED, 1_900, used=0.4, source="estimated"),
+    Ending(Outcome.COMPLETED, 700, 400, "BadRequestError", _TOO_LONG, used=None, seconds=0.02),
+    Ending(Outcome.REFUSED, 260, 403, "key_model_access_denied", _NOT_YOURS, used=None),
+    Ending(Outcome.REFUSED, 160, 404, "NotFoundError",
+           "The model 'gpt-4o-mini' does not exist. Models that this key may use: {model}.", used=None),
+    Ending(Outcome.UPSTREAM_FAILED, 240, 502, "upstream_unreachable",
+           "The upstream closed the connection before it answered.", used=None, seconds=0.4, tries=2),
+    Ending(Outcome.UPSTREAM_FAILED, 90, 504, "upstream_timeout", "The upstream did not answer in time.",
+           used=None, seconds=120.0),
+    Ending(Outcome.UPSTREAM_FAILED, 60, 200, "upstream_error",
+           "The upstream broke off in the middle of its answer.", used=0.5, source="estimated"),
+    Ending(Outcome.REFUSED, 40, 503, "upstream_saturated",
+           "All upstreams for this call are busy, and none had room in time. Try again in a moment.", used=None),
+    Ending(Outcome.DRAINED, 15, 200, used=0.6, source="estimated"),
+    Ending(Outcome.LOST, 8, None, used=None),
+)  # fmt: skip
+
+
+def limited(key: cast.Key) -> Ending:
+    """A refusal by the limit that the key has."""
+    if "max_budget" in key.limits or "budget_duration" in key.limits:
+        text = f"Budget has been exceeded! Key={key.name} Current cost: 1.2, Max budget: 1.2 (max_budget)."
+        return Ending(Outcome.REFUSED, 0, 422, "budget_exceeded", text, used=None)
+    counted, ceiling = ("tokens", key.limits.get("tpm_limit"))
+    if "rpm_limit" in key.limits:
+        counted, ceiling = "requests", key.limits["rpm_limit"]
+    text = (
+        f"Rate limit exceeded for api_key: {key.name}. Limit type: {counted}. Current limit: {ceiling}, "
+        "Remaining: 0. Limit resets at: {at:%Y-%m-%d %H:%M:%S}+00:00"
+    )
+    return Ending(Outcome.REFUSED, 0, 429, "throttling_error", text, used=None)
+
+
+def too_late(expired_at: float) -> Ending:
+    """A refusal of a key whose time is over."""
+    since = f"{datetime.fromtimestamp(expired_at, UTC):%Y-%m-%d %H:%M:%S}+00:00"
+    text = (
+        f"Authentication Error - Expired Key. Key Expiry time {since} and current time {{at:%Y-%m-%d %H:%M:%S}}+00:00"
+    )
+    return Ending(Outcome.REFUSED, 0, 401, "expired_key", text, used=None)
