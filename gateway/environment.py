@@ -155,6 +155,13 @@ class Environment:
         value = self.text(name, default=",".join(default))
         return [item.strip() for item in value.split(",") if item.strip()]
 
+    def pairs(self, name: str) -> list[tuple[str, str]]:
+        """A list of `one=other`, separated by commas; the last `=` divides, since names of groups may hold some."""
+        found = [tuple(part.strip() for part in item.rpartition("=")[::2]) for item in self.items(name, default=[])]
+        if not all(one and other for one, other in found):
+            raise ImproperlyConfigured(f"{name} must be a list such as group=Role, separated by commas.")
+        return [(one, other) for one, other in found]
+
     def networks(self, name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
         """A list of IP addresses and networks."""
         try:

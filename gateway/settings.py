@@ -122,6 +122,18 @@ UPSTREAM_CREDENTIAL = env.text("HOSTED_VLLM_API_KEY", "VLLM_API_KEY")
 ADMIN_USERNAME = env.text("GATEWAY_ADMIN_USERNAME", default="admin")
 ADMIN_PASSWORD = env.text("GATEWAY_ADMIN_PASSWORD")
 
+# --- Who signs in to the admin ---------------------------------------------------------------------------------
+
+PASSWORD_SIGN_IN = env.flag("GATEWAY_PASSWORD_SIGN_IN", default=True)
+SESSION_HOURS = env.whole("GATEWAY_SESSION_HOURS", default=12, least=1, most=720)
+OIDC_ISSUER = env.web_address("GATEWAY_OIDC_ISSUER")
+OIDC_CLIENT_ID = env.text("GATEWAY_OIDC_CLIENT_ID")
+OIDC_CLIENT_SECRET = env.text("GATEWAY_OIDC_CLIENT_SECRET")
+OIDC_SCOPES = env.text("GATEWAY_OIDC_SCOPES", default="openid email profile")
+OIDC_GROUPS_CLAIM = env.text("GATEWAY_OIDC_GROUPS_CLAIM", default="groups")
+OIDC_ROLES = env.pairs("GATEWAY_OIDC_ROLES")
+OIDC_NAME = env.text("GATEWAY_OIDC_NAME", default="single sign-on")
+
 # --- Times and sizes -----------------------------------------------------------------------------------------------
 
 CONNECT_TIMEOUT = env.seconds("GATEWAY_CONNECT_TIMEOUT", default=5)
@@ -180,6 +192,7 @@ MIDDLEWARE = (
         "django.middleware.csrf.CsrfViewMiddleware",
         "django.contrib.auth.middleware.AuthenticationMiddleware",
         "django.contrib.messages.middleware.MessageMiddleware",
+        "people.standing.StandingMiddleware",
         "django.middleware.clickjacking.XFrameOptionsMiddleware",
     ]
 )
@@ -197,6 +210,10 @@ TEMPLATES = [
         },
     }
 ]
+AUTHENTICATION_BACKENDS = [
+    *(["django.contrib.auth.backends.ModelBackend"] if PASSWORD_SIGN_IN else []),
+    *(["people.oidc.OpenIDBackend"] if OIDC_ISSUER else []),
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
@@ -211,6 +228,9 @@ _HTTPS = PUBLIC_URL.startswith("https://")
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")  # only ever written by the relay
 SESSION_COOKIE_SECURE = _HTTPS
 SESSION_COOKIE_NAME = "vgw_session"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"  # people come back from single sign-on by a link
+SESSION_COOKIE_AGE = SESSION_HOURS * 3600
 CSRF_COOKIE_SECURE = _HTTPS
 CSRF_COOKIE_HTTPONLY = True
 SECURE_HSTS_SECONDS = 31_536_000 if _HTTPS and PLANE != "relay" else 0

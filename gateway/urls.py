@@ -47,6 +47,7 @@ def control() -> Routes:
 
     return [
         path("", front_page),
+        path("admin/oidc/", include("people.urls")),
         path("admin/", admin.site.urls),
         path("", include("gateway.spend_api.urls")),
         path("api/", include("gateway.api_schema.urls")),

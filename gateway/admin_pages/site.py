@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver
 
@@ -14,6 +14,7 @@ from gateway.admin_pages import settings as settings_page
 from gateway.admin_pages.navigation import SYSTEM, navigation
 from gateway.admin_pages.overview import overview
 from gateway.admin_pages.page import Page, has_perm
+from gateway.admin_pages.sign_in import SignInForm, ways_in
 
 # The pages that belong to no model, each with its line in the navigation.
 PAGES: tuple[Page, ...] = (
@@ -36,6 +37,7 @@ class GatewayAdminSite(admin.AdminSite):
     index_title = "Home"
     site_url = None
     enable_nav_sidebar = False  # ours stands in base_site.html
+    login_form = SignInForm
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
         own = [url for page in PAGES for url in page.urls(self.admin_view)]
@@ -46,6 +48,9 @@ class GatewayAdminSite(admin.AdminSite):
         context["navigation"] = list(navigation(request, context["available_apps"], PAGES))
         context["keys_required"] = settings.REQUIRE_KEYS
         return context
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().login(request, {**ways_in(), **(extra_context or {})})
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         return super().index(request, {"overview": overview(request), **(extra_context or {})})
