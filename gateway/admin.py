@@ -8,11 +8,12 @@ from django.contrib.auth.models import Group, User
 from gateway.admin_pages.groups import EndUserTrafficAdmin, OwnerTrafficAdmin, TeamTrafficAdmin
 from gateway.admin_pages.keys import KeyTrafficAdmin
 from gateway.admin_pages.logs import RequestLogAdmin
+from gateway.admin_pages.models import ModelsAdmin
 from gateway.admin_pages.people import PeopleAdmin, RolesAdmin
 from gateway.admin_pages.upstreams import UpstreamTrafficAdmin
 from gateway.models import RequestLog
 from keys.models import EndUser, Owner, Team, VirtualKey
-from upstreams.admin_routing import ModelAliasAdmin, RoutingAdmin
+from upstreams.admin_routing import RoutingAdmin
 from upstreams.models import ModelAlias, Routing, Upstream
 
 admin.site.unregister([User, Group])
@@ -24,5 +25,5 @@ admin.site.register(Owner, OwnerTrafficAdmin)
 admin.site.register(EndUser, EndUserTrafficAdmin)
 admin.site.register(Upstream, UpstreamTrafficAdmin)
 admin.site.register(RequestLog, RequestLogAdmin)
-admin.site.register(ModelAlias, ModelAliasAdmin)
+admin.site.register(ModelAlias, ModelsAdmin)
 admin.site.register(Routing, RoutingAdmin)

@@ -124,10 +124,11 @@ class UpstreamAdmin(StateActions, CheckViews, ControlViews, FiltersOnly, _Upstre
         server: tuple[str, ...] = ("name", "url")
         if self._takes_credential(request, obj):
             server += ("credential", *(["clear_credential"] if obj is not None and obj.credential else []))
+        folded = () if obj is not None else ("collapse",)  # nothing of it is needed to begin with
         return (
             (None, {"fields": server}),
-            ("Calls", {"fields": ("state", "is_default", "max_parallel")}),
-            ("Price", {"fields": ("price_per_hour",), "description": PRICE_HELP}),
+            ("Calls", {"fields": ("state", "is_default", "max_parallel"), "classes": folded}),
+            ("Price", {"fields": ("price_per_hour",), "description": PRICE_HELP, "classes": folded}),
             ("Times", {"fields": TIMES, "description": TIMES_HELP, "classes": ("collapse",)}),
         )
 

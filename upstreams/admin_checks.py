@@ -12,6 +12,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
@@ -49,7 +50,8 @@ class CheckViews(_Base):
             return render(request, "admin/upstreams/upstream/preview.html", {"preview": seen})
         again = CREDENTIAL_AGAIN if credential else ""
         request.method = "GET"  # the form is shown again with what was entered, and is not judged yet
-        return self.add_view(request, extra_context={"preview": seen, "credential_again": again})
+        form_url = reverse("admin:upstreams_upstream_add")
+        return self.add_view(request, form_url, {"preview": seen, "credential_again": again})
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """What was entered before a check without a script; a credential is never given back."""

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from common.admin import FiltersOnly
+from upstreams.model_list import every_model
 from upstreams.models import ModelAlias, Routing
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ else:
 
 
 class ModelAliasAdmin(FiltersOnly, _AliasAdmin):
-    """Model aliases that stand for another, or whose calls are shared out in a way of their own."""
+    """Every model that can be called, and the aliases that stand for another or have a strategy of their own."""
 
     list_display = ("name", "stands_for", "strategy", "prefix_bytes")
     list_filter = ("strategy",)
@@ -28,6 +29,13 @@ class ModelAliasAdmin(FiltersOnly, _AliasAdmin):
     search_help_text = "Model alias"
     fields = ("name", "stands_for", "strategy", "prefix_bytes")
     actions = None
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The list of aliases below all models that they and the deployments make callable."""
+        given = extra_context or {}
+        models = given["models"] if "models" in given else every_model()
+        context = {"title": "Models", **given, "models": models}
+        return super().changelist_view(request, context)
 
 
 class RoutingAdmin(_RoutingAdmin):
