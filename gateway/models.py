@@ -15,6 +15,7 @@ from django.db.models import Q, Sum
 
 from gateway.account import call_ids, histogram
 from gateway.account.entry import MAX_LENGTHS, MAX_TAG_LENGTH, Outcome, UsageSource
+from gateway.account.relay_report import RelayReport as RelayReport
 from gateway.capture.models import CapturedPayload as CapturedPayload  # other modules' tables: Django finds them here
 from gateway.capture.models import PayloadCapture as PayloadCapture
 from gateway.importing.memory import ImportedRow as ImportedRow

@@ -18,14 +18,18 @@ from gevent.threadpool import ThreadPool
 
 from gateway.account.entry import Outcome, clean
 from gateway.account.journal import Journal
+from gateway.account.recent import RecentTraffic
 from gateway.charging import cost_of, settled, settled_for
 from gateway.cuts import CallCut
-from gateway.errors import KeyRevoked, NotServing
+from gateway.errors import NotServing
 from gateway.open_call import OpenCall, OpenCalls
 from gateway.places import Places
 from gateway.refresher import Refresher
+from gateway.reporter import INTERVAL_SECONDS as REPORT_SECONDS
+from gateway.reporter import Reporter
 from gateway.responses.native import NativeRoutes
 from gateway.responses.store import ResponseStore
+from gateway.revocation import Revocation
 from gateway.serving.control_address import base_url
 from gateway.serving.local_files import private_directory
 from gateway.sweeper import INTERVAL_SECONDS, Sweeper
@@ -66,14 +70,16 @@ class RelayPlane:
         self.run_in_store = _runner()
         self.responses = ResponseStore(self.run_in_store, settings.RESPONSE_STATE_BYTES)
         self.native_routes = NativeRoutes()
-        self.refresher = Refresher(self.refresh, run=self.run_in_store, then=self.cut_revoked)
+        self.revocation = Revocation(self.keys, self.open_calls)
+        self.refresher = Refresher(self.refresh, run=self.run_in_store, then=self.revocation.cut)
+        self.recent = RecentTraffic()
+        # In a thread of its own: the refresher must not wait while a report waits for SQLite's one writer.
+        self.reporter = Reporter(self.open_calls, self.revocation, self.recent, run=_runner(), more=self._of_worker)
         self.fingerprints: dict[int | None, str] = {}  # by upstream: vLLM's system_fingerprint
         self.upstream_health: Mapping[str, int] = {}  # how many upstreams are healthy, unhealthy, unknown
         self._health_due = 0.0
         self.draining = False
         self.unknown_keys = 0
-        self._revoked: frozenset[int] = frozenset()
-        self._blocked: frozenset[str] = frozenset()
         self._flushing = False
         self._worker: Any = None
         self._greenlets: list[Any] = []
@@ -90,6 +96,7 @@ class RelayPlane:
             gevent.spawn(self._every, settings.LEASE_SECONDS / 3, self._renew_leases),
             gevent.spawn(self._every, FLUSH_SECONDS, self.counters.flush),
             gevent.spawn(self._every, CLOSE_IDLE_SECONDS, self.client.close_idle),
+            gevent.spawn(self._every, REPORT_SECONDS, self.reporter.report),
         ]
 
     def stop(self) -> None:
@@ -127,12 +134,14 @@ class RelayPlane:
         self.counters.renew(held)
         self.ledger.forget_ended(time.time())
 
+    def _of_worker(self) -> dict[str, Any]:
+        return {"draining": self.draining, "waiting": self.places.waiting}
+
     # --- What is known of keys and upstreams
 
     def refresh(self) -> None:
         """Brings the registries up to date. It may run in another thread, so it cuts no call itself."""
-        self._revoked |= self.keys.refresh()
-        self._blocked |= self.keys.newly_blocked()
+        self.revocation.refresh()
         self.ledger.refresh()
         self.pool.refresh()
         self._refresh_health()
@@ -142,15 +151,6 @@ class RelayPlane:
         now = time.monotonic()
         if now >= self._health_due:
             self.upstream_health, self._health_due = self.pool.observe(), now + HEALTH_SECONDS
-
-    def cut_revoked(self) -> None:
-        """Cuts the open calls of keys that are refused since the last refresh."""
-        revoked, self._revoked = self._revoked, frozenset()
-        blocked, self._blocked = self._blocked, frozenset()
-        for call in self.open_calls.of_keys(revoked) if revoked else ():
-            call.cut(CallCut(Outcome.REVOKED, KeyRevoked()))
-        for call in self.open_calls.of_parties(blocked) if blocked else ():
-            call.cut(CallCut(Outcome.REVOKED, KeyRevoked()))
 
     def look(self) -> None:
         """One look at the database for a key that is not known here, shared by all who wait.
@@ -189,6 +189,7 @@ class RelayPlane:
             call.spend = [one for one in call.spend if one.counter not in corrected] + list(corrected.values())
             booked = [*booked, *corrected.values()]
         self.journal.ended(clean(call.entry()))
+        self.recent.add(call)
         if call.bill.charges or booked:
             self.counters.settle(call.call_id, booked)
             if not settings.EMBEDDED:
