@@ -11,7 +11,7 @@ from django.contrib.admin.widgets import AdminIntegerFieldWidget, AdminTextInput
 from django.utils import timezone
 
 from keys.admin_fields import LinesField, ObjectField, SuggestInput, network_fault, route_fault
-from keys.admin_limits import LIMITS, RATES, Fieldset, LimitsForm, folded, limit_fieldsets
+from keys.admin_limits import LIMITS, Fieldset, LimitsForm, folded, limit_fieldsets
 from keys.identity import INFERENCE, MANAGEMENT, MONITORING, SERVER_CONTROL
 from keys.limit_values import ROUTE_GROUPS
 from keys.models import EndUser, Owner, Secret, Team, VirtualKey
@@ -19,6 +19,7 @@ from keys.validation import HIGHEST_PRIORITY, default_endpoint_classes, validate
 
 DAY = 86_400
 
+REACH = ("allowed_routes", "allowed_ips", "allowed_upstreams", "priority")
 CLASSES = (
     (INFERENCE, "Inference: chat, completions, embeddings, scoring …"),
     (MONITORING, "Monitoring: health, metrics, version, models"),
@@ -166,12 +167,13 @@ class IssueForm(KeyForm):
 
 
 def key_fieldsets(key: VirtualKey | None, end: str) -> list[Fieldset]:
-    """The groups of a key's fields; `end` is the one that says until when it works."""
+    """The groups of a key's fields, what all need first; `end` is the one that says until when it works."""
     return [
-        (None, {"fields": ("name", "user_id", "team_id", "key_type")}),
-        ("What it may call", {"fields": ("models", "endpoint_classes", "aliases")}),
-        folded("Routes, networks and upstreams", ("allowed_routes", "allowed_ips", "allowed_upstreams"), key),
-        *limit_fieldsets(key, (*RATES, "priority", end)),
+        (None, {"fields": ("name", "user_id", "team_id", end)}),
+        ("Models", {"fields": ("models",)}),
+        *limit_fieldsets(key),
+        folded("Kind of key, endpoints and names of its own", ("key_type", "endpoint_classes", "aliases"), key),
+        folded("Routes, networks, upstreams and priority", REACH, key),
         folded("Metadata", ("metadata",), key),
     ]
 

@@ -5,6 +5,7 @@ Writes go through the models, which bump the version, and into Django's history.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.contrib import admin, messages
@@ -22,6 +23,8 @@ from django.views.decorators.http import require_POST
 from common.admin import FiltersOnly, changeable, log_changes
 from keys.admin_budgets import BAR, Row, SpendChangeList, budget_cell, spend_of
 from keys.admin_confirm import Question, ask, is_confirmed
+from keys.admin_limits import WITHOUT_PRICE
+from keys.admin_models import MONEY, KnownModel, counts_nothing, with_models
 from keys.limit_words import dollars, in_short
 from keys.models import KeysVersion
 from keys.spending import set_spent
@@ -121,6 +124,20 @@ class LimitedAdmin(FiltersOnly, _Admin):
         self.message_user(request, f"The spend of {row} starts at zero; it was {spent}.", messages.SUCCESS)
         return redirect(self._name("change"), row.pk)
 
+    # --- Models ------------------------------------------------------------------------------------
+
+    def known_models(self) -> Sequence[KnownModel]:
+        """The models that there are. Which they are the gateway knows."""
+        return ()
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002
+        return with_models(super().get_form(request, obj, change, **kwargs), self.known_models())
+
+    def warn_of_prices(self, request: HttpRequest, row: Any) -> None:
+        """Says so when a budget in money can never be spent."""
+        if counts_nothing(row, self.known_models()):
+            self.message_user(request, f"{row} has a budget in US dollars. {WITHOUT_PRICE}", messages.WARNING)
+
     # --- Add, change and delete -------------------------------------------------------------------
 
     def changeform_view(
@@ -166,6 +183,8 @@ class LimitedAdmin(FiltersOnly, _Admin):
         # Only what was edited: a block or a last use that was written meanwhile must stay.
         elif form.changed_data:
             obj.save(update_fields=form.changed_data)
+        if not change or {*MONEY, "models"}.intersection(form.changed_data):
+            self.warn_of_prices(request, obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         self._rows().filter(pk__in=[row.pk for row in queryset]).delete()

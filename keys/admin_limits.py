@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
+from django.utils.html import format_html
+from django.utils.safestring import mark_safe
 
 from keys.admin_fields import (
     LARGEST_TOKENS,
     BudgetsField,
     CountField,
     DollarsField,
-    LinesField,
     ModelBudgetsField,
     ModelLimitsField,
     ObjectField,
     PeriodField,
 )
+from keys.admin_models import KnownModel, ModelsField
 from keys.limit_values import LIMIT_NAMES
 from keys.limit_words import LIMIT_WORDS
 from keys.validation import validate_metadata
 
 Fieldset = tuple[str | None, dict[str, Any]]
 
+WITHOUT_PRICE = (
+    "No model that may be used has a price, so nothing would ever be spent: set prices on the upstreams' pages."
+)
 RATES = ("rpm_limit", "tpm_limit", "max_parallel_requests")
 BUDGETS = ("max_budget", "budget_duration", "soft_budget", "token_budget", "token_budget_duration")
+MORE_LIMITS = (
+    "soft_budget",
+    ("token_budget", "token_budget_duration"),
+    *("budget_limits", "model_rpm_limit", "model_tpm_limit", "model_max_budget"),
+)
 MORE = ("budget_limits", "model_rpm_limit", "model_tpm_limit", "model_max_budget", "shadow_limits")
 LIMITS = (*RATES, *BUDGETS, *MORE)
 
@@ -33,9 +43,10 @@ LIMITS = (*RATES, *BUDGETS, *MORE)
 class LimitsForm(forms.ModelForm[Any]):
     """What whatever has limits has in common."""
 
-    models = LinesField(
-        label="Models", help_text="One model name or pattern a line, such as qwen-*. Empty allows every model."
-    )
+    known_models: ClassVar[Sequence[KnownModel]] = ()
+    """Those that there are, as far as whoever shows the form knows any."""
+
+    models = ModelsField()
     rpm_limit = CountField(label="Calls a minute")
     tpm_limit = CountField(label="Tokens a minute", help_text="Prompt and completion together.")
     max_parallel_requests = CountField(
@@ -80,28 +91,37 @@ class LimitsForm(forms.ModelForm[Any]):
             field = self.fields.get(name)
             if isinstance(field, PeriodField):
                 field.keep(getattr(self.instance, name))
+        self._offer_models()
+
+    def _offer_models(self) -> None:
+        field = self.fields.get("models")
+        if isinstance(field, ModelsField):
+            field.offer(self.known_models)
+        if "max_budget" in self.fields:
+            # A script shows it as soon as none of the chosen models has a price.
+            budget, none_priced = self.fields["max_budget"], not any(one.is_priced for one in self.known_models)
+            hidden = "" if none_priced else mark_safe(" hidden")
+            budget.help_text = format_html(
+                '{} <span class="price-warning" data-price-warning{}>{}</span>', budget.help_text, hidden, WITHOUT_PRICE
+            )
 
 
-def limit_fieldsets(row: Any = None, rates: Sequence[str] = RATES) -> list[Fieldset]:
-    """The groups of fields; what few need is folded away while it is empty. `rates` may name more than RATES."""
+def limit_fieldsets(row: Any = None) -> list[Fieldset]:
+    """The groups of fields; what few need is folded away while it is empty."""
     return [
-        ("Limits", {"fields": tuple(rates)}),
-        (
-            "Budget",
-            {
-                "fields": (
-                    ("max_budget", "budget_duration"),
-                    "soft_budget",
-                    ("token_budget", "token_budget_duration"),
-                )
-            },
-        ),
-        folded("More limits", ("budget_limits", "model_rpm_limit", "model_tpm_limit", "model_max_budget"), row),
+        ("Limits", {"fields": (*RATES, ("max_budget", "budget_duration"))}),
+        folded("More limits and budgets", MORE_LIMITS, row),
         folded("Shadow", ("shadow_limits",), row),
     ]
 
 
-def folded(heading: str, names: Sequence[str], row: Any = None) -> Fieldset:
-    """A group of fields that is folded away while the row has nothing in them."""
-    is_used = row is not None and any(getattr(row, name) for name in names)
+def folded(heading: str, names: Sequence[str | tuple[str, ...]], row: Any = None) -> Fieldset:
+    """A group of fields that is folded away while the row has nothing in them but what every row begins with."""
+    flat = [name for one in names for name in ((one,) if isinstance(one, str) else one)]
+    is_used = row is not None and any(_is_set(row, name) for name in flat)
     return heading, {"fields": tuple(names), "classes": () if is_used else ("collapse",)}
+
+
+def _is_set(row: Any, name: str) -> bool:
+    value = getattr(row, name)
+    return value not in (None, "", row._meta.get_field(name).get_default())

@@ -24,21 +24,18 @@ from django.utils.http import urlencode
 from common.admin import log_changes
 from common.errors import GatewayError
 from keys.admin_forms import ALREADY_ROTATED, OVERLAPS, IssueForm, RotateForm, key_fieldsets
-from keys.admin_limited import counted
+from keys.admin_limited import LimitedAdmin, counted
+from keys.admin_models import with_models
 from keys.admin_scope import for_person
 from keys.models import KeysVersion, Secret, Team, VirtualKey
 
 if TYPE_CHECKING:
-    _KeyAdmin = admin.ModelAdmin[VirtualKey]
     _Keys = QuerySet[VirtualKey]
-else:
-    _KeyAdmin = admin.ModelAdmin
-
 
 MOST_ROTATED = 100  # at once: their ids stand in an address, their new secrets on one page
 
 
-class SecretsAdmin(_KeyAdmin):
+class SecretsAdmin(LimitedAdmin):
     """Issues and rotates."""
 
     # --- Issue ------------------------------------------------------------------------------------
@@ -48,7 +45,7 @@ class SecretsAdmin(_KeyAdmin):
     ) -> HttpResponse:
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = for_person(IssueForm, request)(request.POST or None)
+        form = for_person(with_models(IssueForm, self.known_models()), request)(request.POST or None)
         if request.method == "POST" and form.is_valid():
             try:
                 return self._issue(request, form.values())
@@ -61,6 +58,7 @@ class SecretsAdmin(_KeyAdmin):
             key, plain = VirtualKey.objects.issue(created_by=request.user.get_username(), **values)
             self.log_addition(request, key, [{"added": {}}])
         self.warn_of_team(request, key.team_id)
+        self.warn_of_prices(request, key)
         return self._secrets_page(request, [(key, plain)], f"{key} is ready")
 
     def _issue_page(
@@ -134,15 +132,15 @@ class SecretsAdmin(_KeyAdmin):
 
     # --- The page with secrets --------------------------------------------------------------------
 
-    def snippet(self, request: HttpRequest, key: VirtualKey, plain: str) -> str:
-        """A command that uses the new secret; empty when there is none. The gateway's admin knows one."""
-        return ""
+    def snippets(self, request: HttpRequest, key: VirtualKey, plain: str) -> Sequence[Any]:
+        """Programs that use the new secret, each with `name` and `text`. The gateway's admin knows some."""
+        return ()
 
     def _secrets_page(self, request: HttpRequest, issued: Sequence[tuple[VirtualKey, str]], title: str) -> HttpResponse:
         one = issued[0][0] if len(issued) == 1 else None
         context = {
             "title": title,
-            "issued": [(key, plain, self.snippet(request, key, plain)) for key, plain in issued],
+            "issued": [(key, plain, self.snippets(request, key, plain) if one else ()) for key, plain in issued],
             "next_url": reverse("admin:keys_virtualkey_change", args=[one.pk])
             if one
             else reverse("admin:keys_virtualkey_changelist"),

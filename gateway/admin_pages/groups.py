@@ -9,6 +9,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
+from gateway.admin_pages.known_models import KnowsModels
 from gateway.admin_pages.traffic import calls_and_tokens, figures, logs_url_with
 from gateway.admin_pages.usage import NOTHING, of_each
 from keys.admin_budgets import SpendChangeList
@@ -37,7 +38,7 @@ LOG_COLUMNS = {"team": "team_id", "user": "user_id", "end_user": "end_user"}
 """In which column of the request log those of a kind are named."""
 
 
-class GroupTrafficAdmin(GroupAdmin):
+class GroupTrafficAdmin(KnowsModels, GroupAdmin):
     """Teams, owners and end users, and what was used in their names."""
 
     @admin.display(description="calls, 24 h")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -12,13 +11,17 @@ from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
+from gateway.admin_pages.killing import KillingAdmin
+from gateway.admin_pages.known_models import CHAT, EMBEDDING, KnowsModels, current_view, known_models, mode_of
+from gateway.admin_pages.snippets import Call, Snippet, for_chat, for_embeddings, for_keys, for_models
 from gateway.admin_pages.traffic import calls_and_tokens, figures, logs_url_with
 from gateway.admin_pages.usage import NOTHING, last_day
 from keys.admin import KeyChangeList, VirtualKeyAdmin
 from keys.identity import INFERENCE, Identity
 from keys.models import VirtualKey
 from keys.permissions import may_use_model
-from upstreams.models import Deployment, Upstream
+
+MOST_LOOKED_AT = 200
 
 
 class KeyUsageChangeList(KeyChangeList):
@@ -31,7 +34,7 @@ class KeyUsageChangeList(KeyChangeList):
             key.usage = usage.get(key.pk, NOTHING)
 
 
-class KeyTrafficAdmin(VirtualKeyAdmin):
+class KeyTrafficAdmin(KnowsModels, KillingAdmin, VirtualKeyAdmin):
     """Keys, and what they were used for."""
 
     list_display = (*VirtualKeyAdmin.list_display, "calls")
@@ -59,29 +62,34 @@ class KeyTrafficAdmin(VirtualKeyAdmin):
             }
         return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
 
-    def snippet(self, request: HttpRequest, key: VirtualKey, plain: str) -> str:
-        """A `curl` for the terminal: a chat where a model is known that the key may use, else the list of models.
+    def snippets(self, request: HttpRequest, key: VirtualKey, plain: str) -> Sequence[Snippet]:
+        """Programs for a model that the key may use, where one is known; a management key calls none, and lists keys.
 
-        A management key, which calls no model, lists keys.
+        Those for a chat come first, of what the key may call.
         """
         address = settings.PUBLIC_URL or request.build_absolute_uri("/")[:-1]
-        header = shlex.quote(f"Authorization: Bearer {plain}")
         if key.is_management:
-            return f"curl {shlex.quote(f'{address}/key/list')} \\\n  -H {header}"
-        model = _example_model(key) if INFERENCE in key.endpoint_classes else None
+            return for_keys(address, plain)
+        model, mode = _example(key) if INFERENCE in key.endpoint_classes else (None, CHAT)
         if model is None:
-            return f"curl {shlex.quote(f'{address}/vllm/v1/models')} \\\n  -H {header}"
-        body = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
-        return (
-            f"curl {shlex.quote(f'{address}/vllm/v1/chat/completions')} \\\n  -H {header} \\\n"
-            f"  -H 'Content-Type: application/json' \\\n  -d {shlex.quote(json.dumps(body))}"
-        )
+            return for_models(address, plain)
+        call = Call(address, plain, model)
+        return for_embeddings(call) if mode == EMBEDDING else for_chat(call)
 
 
-def _example_model(key: VirtualKey) -> str | None:
-    """A model that the key may ask for: one that somebody serves, or else one that its list names."""
-    identity = Identity(key_id=key.pk, name=key.name, models=tuple(key.models))
-    default = Upstream.objects.filter(is_default=True).first()
-    served = [*(default.served_models if default else []), *Deployment.objects.values_list("alias", flat=True)[:100]]
-    named = [model for model in key.models if "*" not in model]
-    return next((model for model in (*served, *named) if may_use_model(identity, model)), None)
+def _example(key: VirtualKey) -> tuple[str | None, str]:
+    """A model that the key may ask for, and what it is for: one that somebody serves, or else one that its list names.
+
+    A model for chats comes before all others.
+    """
+    view = current_view()
+    identity = Identity(key_id=key.pk, name=key.name, models=tuple(key.models), aliases=key.aliases)
+    served = [one.name for one in known_models(view) if "*" not in one.name and may_use_model(identity, one.name)]
+    modes = {name: mode_of(view, name) for name in served[:MOST_LOOKED_AT]}
+    chat = next((name for name, mode in modes.items() if mode == CHAT), None)
+    if chat is not None:
+        return chat, CHAT
+    embedding = next((name for name, mode in modes.items() if mode == EMBEDDING), None)
+    if embedding is not None:
+        return embedding, EMBEDDING
+    return next((model for model in key.models if "*" not in model), None), CHAT

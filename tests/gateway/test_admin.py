@@ -16,11 +16,10 @@ from keys.models import EndUser, Owner, Team, VirtualKey
 from keys.spending import start_with
 from tests.support.entries import an_entry
 from tests.support.people import signed_in
-from upstreams.models import UNHEALTHY, Deployment, Upstream
+from upstreams.models import UNHEALTHY, Upstream
 
 pytestmark = pytest.mark.django_db
 KEYS, UPSTREAMS = "/admin/keys/virtualkey/", "/admin/upstreams/upstream/"
-NEW = {"name": "docs bot", "key_type": "default", "endpoint_classes": ["inference"], "valid_for": "0"}
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC).timestamp()
 
 
@@ -115,54 +114,6 @@ def test_the_list_of_upstreams_has_their_calls(admin: Client) -> None:
 def test_an_upstreams_page_leads_to_its_calls(admin: Client) -> None:
     upstream = an_upstream()
     assert f"?upstream={upstream.pk}" in admin.get(f"{UPSTREAMS}{upstream.pk}/change/").content.decode()
-
-
-# --- The command beside a new secret --------------------------------------------------------------
-
-
-def snippet(admin: Client, **fields: object) -> str:
-    response = admin.post(f"{KEYS}add/", {**NEW, **fields})
-    [(_, plain, command)] = response.context["issued"]
-    assert plain in command
-    return str(command)
-
-
-def test_the_curl_goes_to_the_address_of_the_request(admin: Client) -> None:
-    assert "curl http://testserver/vllm/v1/models" in snippet(admin)
-
-
-def test_the_curl_goes_to_the_public_address(admin: Client, settings) -> None:
-    settings.PUBLIC_URL = "https://llm.example.org"
-    assert "curl https://llm.example.org/vllm/" in snippet(admin)
-
-
-def test_the_curl_asks_for_a_model_that_is_served(admin: Client) -> None:
-    Upstream.objects.filter(pk=an_upstream().pk).update(served_models=["qwen"])
-    assert '"model": "qwen"' in snippet(admin)
-
-
-def test_the_curl_asks_for_a_model_that_the_key_may_use(admin: Client) -> None:
-    upstream = an_upstream()
-    Upstream.objects.filter(pk=upstream.pk).update(served_models=["qwen"])
-    Deployment(upstream=upstream, alias="llama-3").save()
-    assert '"model": "llama-3"' in snippet(admin, models="llama-*")
-
-
-def test_the_curl_asks_for_a_model_that_the_key_names(admin: Client) -> None:
-    assert '"model": "mistral"' in snippet(admin, models="qwen-*\nmistral")
-
-
-def test_what_a_model_is_called_cannot_break_out_of_the_curl(admin: Client) -> None:
-    command = snippet(admin, models="'; rm -rf /; '")
-    assert "'\"'\"'; rm -rf /; '\"'\"'" in command
-
-
-def test_a_key_without_inference_gets_a_curl_for_the_models(admin: Client) -> None:
-    assert "/vllm/v1/models" in snippet(admin, models="qwen", endpoint_classes=["monitoring"])
-
-
-def test_a_management_key_gets_a_curl_for_the_keys(admin: Client) -> None:
-    assert "curl http://testserver/key/list" in snippet(admin, key_type="management")
 
 
 # --- The first page -------------------------------------------------------------------------------
