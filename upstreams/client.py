@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import requests
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
@@ -23,7 +23,6 @@ from urllib3.exceptions import SSLError as Urllib3SSLError
 from urllib3.exceptions import TimeoutError as Urllib3Timeout
 from urllib3.util import SKIP_HEADER, Timeout
 
-from upstreams.chunked import ChunkedBody
 from upstreams.errors import (
     UpstreamBroken,
     UpstreamConnectTimeout,
@@ -35,11 +34,10 @@ from upstreams.errors import (
     UpstreamTimeout,
     UpstreamTlsFailed,
 )
-from upstreams.transport import Outgoing, UpstreamAdapter
+from upstreams.transport import Outgoing, PooledResponse, UpstreamAdapter
 
 __all__ = ["Body", "Fetched", "Outgoing", "UpstreamClient", "UpstreamResponse", "fetch", "target_below"]
 
-CHUNK_BYTES = 65_536
 # A kept-alive connection that the other side had closed fails at once; later than this the call may be at work.
 STALE_SECONDS = 1.0
 UNREACHABLE = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOENT, errno.EADDRNOTAVAIL}
@@ -50,34 +48,33 @@ Body = bytes | Iterable[bytes] | None
 class UpstreamResponse:
     """An upstream's answer, whose body is still to be read."""
 
-    __slots__ = ("_chunked", "_raw", "headers", "reason", "status")
+    __slots__ = ("_raw", "_read1", "headers", "reason", "status")
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, raw: PooledResponse) -> None:
         self._raw = raw
-        # Where the chunks themselves tell the end, urllib3's own count of bytes is not needed for each of them.
-        self._chunked: ChunkedBody | None = raw._fp.chunked_body
-        self.status: int = raw.status
-        self.reason: str = raw.reason or ""
-        self.headers: list[tuple[str, str]] = list(raw.headers.iteritems())
+        chunked = raw.chunked_body
+        # Where the chunks themselves tell the end, no length is looked at for each of them.
+        self._read1 = raw.read1 if chunked is None else chunked.read1
+        self.status = raw.status
+        self.reason = raw.reason
+        self.headers: list[tuple[str, str]] = raw.headers
 
     def header(self, name: str) -> str:
         """The value of a header, "" without it."""
         return self._raw.headers.get(name) or ""
 
     def read1(self) -> bytes:
-        """The bytes that are there, at most 64 kB, waiting for the first; `b""` at the clean end.
+        """The bytes that are there, waiting for the first; `b""` at the clean end.
 
         Raises UpstreamBroken when the body ends before its framing says so.
         """
         try:
-            if self._chunked is not None:
-                if data := self._chunked.read1():
-                    return data
-                if self._chunked.has_surplus and self._raw.connection is not None:
-                    self._raw.connection.close()
-            return self._raw.read1(CHUNK_BYTES, decode_content=False) or b""
-        except (HTTPError, http.client.HTTPException, OSError) as error:
+            data = self._read1()
+        except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:
             raise UpstreamBroken from error
+        if not data:
+            self._raw.give_back()
+        return data
 
     def chunks(self) -> Iterator[bytes]:
         """The rest of the body. Raises UpstreamBroken."""
@@ -86,7 +83,7 @@ class UpstreamResponse:
 
     def close(self) -> None:
         """Gives the connection back if the body was read to its clean end, else closes it."""
-        self._raw.close()
+        self._raw.give_up()
 
 
 PROBE_AGENT = "vllm-gateway-probe"
@@ -174,7 +171,7 @@ class UpstreamClient:
             failure = _translated(error)
             # A connection can become unreachable, or its TLS fail, while the upstream is at work on the call.
             raise (UpstreamReset() if failure.before_sent and outgoing.has_left else failure) from error
-        return UpstreamResponse(response.raw)
+        return UpstreamResponse(cast("PooledResponse", response.raw))
 
 
 def fetch(

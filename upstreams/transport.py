@@ -5,6 +5,7 @@ that imports requests or urllib3. Knows no error of ours.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import re
 import socket
 import time
@@ -91,10 +92,38 @@ class _IdleConnections:
             self._idle.pop(0).close()
 
 
+class PooledResponse(UpstreamHTTPResponse):
+    """An answer that knows the connection that it came on, and gives it back. The attributes are urllib3's to set."""
+
+    version_string = "HTTP/1.1"
+    length_remaining: int | None = None
+    retries: Any = None
+    _pool: Any = None
+    _connection: Any = None
+
+    def give_back(self) -> None:
+        """After the clean end of the body: the next call may have the connection, if it is fit for one."""
+        connection, self._connection = self._connection, None
+        self.close()
+        if connection is None:
+            return
+        if self.is_fit_for_more:
+            self._pool._put_conn(connection)
+        else:
+            connection.close()
+
+    def give_up(self) -> None:
+        """Closes the connection, unless it was given back."""
+        connection, self._connection = self._connection, None
+        self.close()
+        if connection is not None:
+            connection.close()
+
+
 class _RawTarget:
     """What plain, TLS and unix-socket connections have in common."""
 
-    response_class: Any = UpstreamHTTPResponse
+    response_class: Any = PooledResponse
     idle_since = 0.0
     connected_at = 0.0
     held_head = b""
@@ -135,9 +164,13 @@ class _RawTarget:
             connection.sock.sendall(memoryview(data)[sent:])
 
     def getresponse(self) -> Any:
+        """http.client's, with nothing of urllib3's around it: no second set of headers, and no second reader."""
         if self.held_head:
             self.send(b"")
-        return super().getresponse()  # type: ignore[misc]
+        connection: Any = self
+        connection._response_options = None
+        connection.sock.settimeout(connection.timeout)
+        return http.client.HTTPConnection.getresponse(connection)
 
     def close(self) -> None:
         self.held_head = b""
