@@ -25,6 +25,7 @@ liveness: Routes = [
 def relay() -> Routes:
     """Calls, and how the relay is."""
     from gateway.handover import hand_over
+    from gateway.rehearsal import looking
     from gateway.views import NamedUpstreamView, OpenAIView, PassThroughView
 
     return [
@@ -34,6 +35,7 @@ def relay() -> Routes:
         *liveness,
         path("readyz", health.ready),
         path("health/readiness", health.ready),
+        path(looking.PATH[1:], looking.limits_in_use),
         re_path(r"^(?!health/|readyz|healthz)", hand_over),
     ]
 
@@ -63,5 +65,6 @@ def control() -> Routes:
 
 urlpatterns: Routes = relay() if settings.PLANE == "relay" else control()
 handler400 = "gateway.error_handler.bad_request"
+handler403 = "gateway.error_handler.forbidden"
 handler404 = "gateway.error_handler.not_found"
 handler500 = "gateway.error_handler.server_error"

@@ -160,6 +160,12 @@ class DatabaseDirectory:
         rows = _rows(VirtualKey.objects.filter(secrets__digest=digest))
         return next((_identity(row) for row in rows if row[_DIGEST] == digest), None)
 
+    def of_key(self, key_id: int) -> list[Identity]:
+        """The key as each of its secrets shows it, the newest last; one query. Raises django.db.Error."""
+        rows = _rows(VirtualKey.objects.filter(pk=key_id))
+        found = [_identity(row) for row in rows if row[_DIGEST] is not None]
+        return sorted(found, key=lambda identity: identity.secret_id or 0)
+
 
 def _rows(keys: QuerySet[VirtualKey]) -> Iterable[tuple[Any, ...]]:
     """One row for each secret; a key without secrets has one whose digest is None."""

@@ -49,6 +49,20 @@ class Charge:
         """How much room there has to be."""
         return 1 if self.elastic else self.amount
 
+    def judged(self, used: int, seconds_left: float | None) -> Standing:
+        """How the counter will stand, of which this much is in use. Raises LimitExceeded, BudgetExceeded."""
+        room = self.ceiling - used
+        if room < self.needed:
+            if self.enforced:
+                raise self.exceeded(used, seconds_left)
+            return Standing(used + self.amount, seconds_left, self.amount, exceeded=True)
+        taken = min(self.amount, room) if self.elastic else self.amount
+        return Standing(used + taken, seconds_left, taken)
+
+    def looking(self) -> Charge:
+        """The same limit for a call that is never made: it refuses where this one would, and takes nothing."""
+        return replace(self, amount=0, elastic=True)
+
     def exceeded(self, used: int, seconds_left: float | None) -> GatewayError:
         """The refusal when this much was in use already; the window ends in so many seconds, None: never."""
         retry_after = PLACE_RETRY_AFTER if self.seconds == 0 else math.ceil(max(1.0, seconds_left or 0))

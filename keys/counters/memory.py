@@ -38,16 +38,21 @@ class MemoryCounters:
 
     def _judged(self, charge: Charge, now: float) -> Standing:
         """How the counter will stand. Raises LimitExceeded, BudgetExceeded."""
-        used, ends = self._window(charge.counter, charge.seconds, charge.floor, now)
-        used += self._held.get(charge.counter, 0)
-        left = None if ends == NEVER else ends - now
-        room = charge.ceiling - used
-        if room < charge.needed:
-            if charge.enforced:
-                raise charge.exceeded(used, left)
-            return Standing(used + charge.amount, left, charge.amount, exceeded=True)
-        taken = min(charge.amount, room) if charge.elastic else charge.amount
-        return Standing(used + taken, left, taken)
+        return charge.judged(*self._in_use(charge.counter, charge.seconds, charge.floor, now))
+
+    def _in_use(self, counter: str, seconds: float | None, floor: int, now: float) -> tuple[int, float | None]:
+        """What is in use, open calls included, and when that ends (seconds)."""
+        used, ends = self._window(counter, seconds, floor, now)
+        return used + self._held.get(counter, 0), None if ends == NEVER else ends - now
+
+    def look(self, counters: Iterable[tuple[str, float | None, int]]) -> list[tuple[int, float | None]]:
+        """What is in use of each counter (its name, `seconds` and `floor` as in Charge), and when that ends (seconds).
+
+        For who asks from another process, since nobody else knows; nothing changes.
+        """
+        with self._lock:
+            now = self._clock()
+            return [self._in_use(counter, seconds, floor, now) for counter, seconds, floor in counters]
 
     def _book(self, lease_id: str, charge: Charge, amount: int, now: float) -> None:
         used, ends = self._window(charge.counter, charge.seconds, charge.floor, now)
