@@ -59,6 +59,10 @@ class RequestLogQuerySet(models.QuerySet["RequestLog"]):
             rows = rows.filter(pk__lt=call_ids.first_at(end))
         return rows
 
+    def with_facet(self, kind: str, value: str) -> Self:
+        """Calls that have this value among those of the kind (`RequestFacet`)."""
+        return self.filter(facets__kind=kind, facets__value=value)
+
     def newest_first(self) -> Self:
         """Ordered by primary key, descending."""
         return self.order_by("-pk")
@@ -328,6 +332,33 @@ class UsageHourTag(Usage):
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H:%M} {self.tag}"
+
+
+class UsageDay(Usage):
+    """Usage on one day (UTC) of the calls of a team that share the value of one dimension: what usage is read from.
+
+    `value` is the id of a team, key, owner, end user or upstream, a model or a tag; "" is none. `label` is the latest
+    name of the key or upstream. A call counts once in each dimension, in "tag" once for each of its tags.
+    """
+
+    DIMENSIONS = ("dimension", "day", "team_id", "value")
+
+    dimension = models.CharField(max_length=16)
+    day = models.DateField()
+    team_id = models.CharField(max_length=64, default="", blank=True)
+    value = models.CharField(max_length=MAX_LENGTHS["model"], default="", blank=True)
+    label = models.CharField(max_length=MAX_LENGTHS["key_name"], default="", blank=True)
+
+    class Meta:
+        verbose_name = "usage on a day"
+        verbose_name_plural = "usage by day"
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["dimension", "day", "team_id", "value"], name="usage_day_dimensions")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.dimension} {self.label or self.value}"
 
 
 class StoredResponse(models.Model):

@@ -13,6 +13,7 @@ class AdminPage(models.Model):
         permissions = [
             ("view_settings_in_force", "Can see the settings in force, the system checks and the doctor's results"),
             ("use_policy_check", "Can ask whether a call would be allowed"),
+            ("use_playground", "Can call models from the playground, with a key that is made for it"),
         ]
 
     def __str__(self) -> str:

@@ -1,22 +1,22 @@
-"""Hourly sums of calls, kept in the transaction that inserts the calls' rows, so that they outlive the rows.
+"""Hourly and daily sums of calls, kept in the transaction that inserts the calls' rows, so that they outlive the rows.
 
 Knows neither journals nor batches: it is told which calls are new, and adds each of them once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from operator import itemgetter
-from typing import Any
+from operator import add, itemgetter
+from typing import Any, TypeVar
 
 from django.db.models import Q
 
 from gateway.account import histogram
 from gateway.account.bulk_insert import BulkInsert
 from gateway.account.entry import Outcome
-from gateway.models import Usage, UsageHour, UsageHourTag, UsageHourTotal
+from gateway.models import Usage, UsageDay, UsageHour, UsageHourTag, UsageHourTotal
 
 OTHER = "other"
 MOST_VALUES_AN_HOUR = 1_000
@@ -69,13 +69,12 @@ class Cap:
 class Sums:
     """The measures of some calls that share their dimensions."""
 
-    __slots__ = ("buckets", "cost", "measures", "names")
+    __slots__ = ("cost", "label", "measures")
 
     def __init__(self) -> None:
         self.measures = [0] * len(_MEASURES)
-        self.buckets = [0] * len(_BUCKETS)
         self.cost: Decimal | None = None
-        self.names = ["", ""]
+        self.label = ""
 
     def add(self, entry: Mapping[str, Any], *, failed: bool) -> None:
         """Adds one call's counts."""
@@ -88,6 +87,23 @@ class Sums:
         if cost is not None:
             self.cost = (self.cost or Decimal(0)) + Decimal(cost)
 
+    def plus(self, other: Sums) -> None:
+        """Adds what other calls came to."""
+        self.measures = list(map(add, self.measures, other.measures))
+        if other.cost is not None:
+            self.cost = other.cost if self.cost is None else self.cost + other.cost
+
+
+class HourSums(Sums):
+    """Those of an hour, with the histograms of their times and the names of key and upstream."""
+
+    __slots__ = ("buckets", "names")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.buckets = [0] * len(_BUCKETS)
+        self.names = ["", ""]
+
     def add_times(self, entry: Mapping[str, Any]) -> None:
         """Adds one call to the histograms, if its times are known."""
         ttft, ended = entry.get("ttft_ms"), entry.get("ended_at")
@@ -98,27 +114,39 @@ class Sums:
             self.buckets[_DURATION_START + histogram.bucket_of(histogram.DURATION_BOUNDS_MS, duration)] += 1
 
 
+AnySums = TypeVar("AnySums", bound=Sums)
+
+
 def add_usage(entries: Iterable[Mapping[str, Any]], cap: Cap) -> None:
     """Adds calls that were not counted before. Call it inside the transaction that inserts their rows.
 
     Rows are written in the order of their dimensions, so that two recorders wait for each other rather than
     deadlock. Raises what the database raises.
     """
-    hours: dict[tuple[Any, ...], Sums] = {}
+    hours: dict[tuple[Any, ...], HourSums] = {}
+    days: dict[tuple[Any, ...], Sums] = {}
     tags: dict[tuple[Any, ...], Sums] = {}
     totals: dict[tuple[Any, ...], Sums] = {}
     for entry in entries:
         failed = is_error(entry)
         hour = _hour(entry["received_at"])
-        sums = _of(hours, _dimensions(entry, hour, cap))
+        sums = _of(hours, _dimensions(entry, hour, cap), HourSums)
         sums.add(entry, failed=failed)
         sums.add_times(entry)
         sums.names = [entry.get(name) or "" for name in _NAMES]
         _of(totals, (hour,)).add(entry, failed=failed)
         for tag in entry.get("tags") or ():
-            _of(tags, (hour, cap.of(UsageHourTag, "tag", hour, tag))).add(entry, failed=failed)
+            tag = cap.of(UsageHourTag, "tag", hour, tag)
+            _of(tags, (hour, tag)).add(entry, failed=failed)
+            _of(days, ("tag", hour.date(), entry.get("team_id") or "", tag)).add(entry, failed=failed)
+    for dimensions, sums in hours.items():
+        for day, label in _days_of(dimensions, sums.names):
+            of_day = _of(days, day)
+            of_day.plus(sums)
+            of_day.label = label
     _execute(_ADD_HOURS, [[*key, *s.measures, *s.buckets, s.cost, *s.names] for key, s in _sorted(hours)])
     _execute(_ADD_TAGS, [[*key, *s.measures, s.cost] for key, s in _sorted(tags)])
+    _execute(_ADD_DAYS, [[*key, *s.measures, s.cost, s.label] for key, s in _sorted(days)])
     # Last, since all recorders write the same row of this one, and wait for each other.
     _execute(_ADD_TOTALS, [[*key, *s.measures, s.cost] for key, s in _sorted(totals)])
 
@@ -128,15 +156,27 @@ def _execute(statement: BulkInsert, rows: list[list[Any]]) -> None:
         statement.execute(rows[start : start + _ROWS_AT_ONCE])
 
 
-def _sorted(sums: dict[tuple[Any, ...], Sums]) -> list[tuple[tuple[Any, ...], Sums]]:
+def _sorted(sums: dict[tuple[Any, ...], AnySums]) -> list[tuple[tuple[Any, ...], AnySums]]:
     return sorted(sums.items(), key=itemgetter(0))
 
 
-def _of(sums: dict[tuple[Any, ...], Sums], key: tuple[Any, ...]) -> Sums:
+def _of(sums: dict[tuple[Any, ...], AnySums], key: tuple[Any, ...], kind: Any = Sums) -> AnySums:
     found = sums.get(key)
     if found is None:
-        found = sums[key] = Sums()
+        found = sums[key] = kind()
     return found
+
+
+def _days_of(dimensions: tuple[Any, ...], names: list[str]) -> Iterator[tuple[tuple[str, date, str, str], str]]:
+    """Each daily sum, with its label, that the calls of an hour with these dimensions are part of."""
+    hour, key_id, team_id, user_id, end_user, model, upstream_id = dimensions
+    day = hour.date()
+    yield ("team", day, team_id, team_id), ""
+    yield ("key", day, team_id, str(key_id or "")), names[0]
+    yield ("owner", day, team_id, user_id), ""
+    yield ("end_user", day, team_id, end_user), ""
+    yield ("model", day, team_id, model), ""
+    yield ("upstream", day, team_id, str(upstream_id or "")), names[1]
 
 
 def _hour(unix_seconds: float) -> datetime:
@@ -156,7 +196,7 @@ def _dimensions(entry: Mapping[str, Any], hour: datetime, cap: Cap) -> tuple[Any
     )
 
 
-_Rollup = type[UsageHour] | type[UsageHourTag] | type[UsageHourTotal]
+_Rollup = type[UsageHour] | type[UsageHourTag] | type[UsageHourTotal] | type[UsageDay]
 
 
 def _adding(table: _Rollup, summed: Iterable[str], replaced: Iterable[str]) -> BulkInsert:
@@ -175,5 +215,6 @@ def _adding(table: _Rollup, summed: Iterable[str], replaced: Iterable[str]) -> B
 
 
 _ADD_HOURS = _adding(UsageHour, (*_MEASURES, *_BUCKETS), _NAMES)
+_ADD_DAYS = _adding(UsageDay, _MEASURES, ("label",))
 _ADD_TAGS = _adding(UsageHourTag, _MEASURES, ())
 _ADD_TOTALS = _adding(UsageHourTotal, _MEASURES, ())

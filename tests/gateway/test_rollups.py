@@ -1,11 +1,14 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
+from django.db import connection
 
 from gateway.account.log_store import LogStore
 from gateway.account.rollups import OTHER, Cap, is_error
-from gateway.models import UsageHour, UsageHourTag, UsageHourTotal
+from gateway.models import UsageDay, UsageHour, UsageHourTag, UsageHourTotal
 from tests.support.entries import NOON, an_entry
 
 pytestmark = pytest.mark.django_db
@@ -137,3 +140,34 @@ def test_all_calls_of_an_hour_are_one_row() -> None:
     first, second = UsageHourTotal.objects.order_by("hour")
     assert (first.hour, first.calls, first.errors, first.prompt_tokens, first.cost) == (HOUR, 2, 1, 6, Decimal("0.5"))
     assert (str(second), second.calls) == ("2026-05-04 13:00", 1)
+
+
+def test_a_day_is_summed_by_each_dimension_of_each_team() -> None:
+    store(an_entry(team_id="a", cost="1"), an_entry(at=NOON + 3600, team_id="a", cost="0.5", status=500))
+    store(an_entry(team_id="b", tags=["x", "y"]))
+    rows = {(row.dimension, row.team_id, row.value): row for row in UsageDay.objects.all()}
+    of_key = rows["key", "a", "7"]
+    assert (of_key.day, of_key.label, of_key.calls, of_key.errors) == (HOUR.date(), "dev", 2, 1)
+    assert (of_key.cost, of_key.prompt_tokens) == (Decimal("1.5"), 6)
+    assert {dimension for dimension, team, _ in rows if team == "a"} == {
+        *("team", "key", "owner", "end_user", "model", "upstream", "tag")
+    }
+    assert rows["tag", "b", "x"].calls == rows["tag", "b", "y"].calls == 1
+    assert rows["upstream", "a", "2"].label == "gpu-1"
+
+
+def test_calls_of_nobody_are_summed_by_day_under_no_value() -> None:
+    store(an_entry(**dict.fromkeys(["key_id", "user_id", "end_user", "model", "upstream_id"]), tags=[]))
+    assert set(UsageDay.objects.values_list("dimension", "value", "calls")) == {
+        (name, "", 1) for name in ("team", "key", "owner", "end_user", "model", "upstream")
+    }
+
+
+def test_days_are_made_of_the_hours_that_were_there_before() -> None:
+    store(an_entry(team_id="a", cost="1"), an_entry(at=NOON + 86_400), an_entry(key_id=None))
+    every = [name for name in (field.name for field in UsageDay._meta.fields) if name != "id"]
+    before = set(UsageDay.objects.exclude(dimension="tag").values_list(*every))
+    UsageDay.objects.all().delete()
+    import_module("gateway.migrations.0011_usage_days").add_up(None, SimpleNamespace(connection=connection))
+    assert set(UsageDay.objects.exclude(dimension="tag").values_list(*every)) == before
+    assert {row.calls for row in UsageDay.objects.filter(dimension="tag")} == {2, 1}
