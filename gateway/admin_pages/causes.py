@@ -15,78 +15,168 @@ CALLER, ADMIN, UPSTREAM = "the caller", "the admin", "the upstream"
 class Cause:
     """Who can mend it, and a sentence on how.
 
-    `whose` limit or block it was, where that is so: `key`, `team`, `user` or `end_user`.
+    `whose` limit or block it was, where that is so: `key`, `team`, `user` or `end_user`. `place` is where else it is
+    mended: at the call's `upstream`, in the list of `upstreams`, or in the `settings`. `short` is for a list.
     """
 
     who: str
     sentence: str
     whose: str = ""
+    place: str = ""
+    short: str = ""
 
 
 # Refusals and failures of the gateway itself, by error type.
 BY_TYPE = {
-    "expired_key": Cause(ADMIN, "The key, or this secret of it, has expired: extend it, or hand out a new one."),
-    "auth_error": Cause(ADMIN, "The key was refused: see on its page whether it is blocked."),
+    "expired_key": Cause(
+        ADMIN,
+        "The key, or this secret of it, has expired: extend it, or hand out a new one.",
+        whose="key",
+        short="key expired",
+    ),
+    "auth_error": Cause(
+        ADMIN, "The key was refused: see on its page whether it is blocked.", whose="key", short="key refused"
+    ),
     "key_model_access_denied": Cause(
         ADMIN,
         "The key, its team, its owner or the end user may not use this model: add it there, or ask for another model.",
+        whose="key",
+        short="model not allowed",
     ),
     "key_route_access_denied": Cause(
         ADMIN,
         "The key may not call this route, or lacks its class of endpoint: grant it on the key's page, if it is wanted.",
+        whose="key",
+        short="route not allowed",
     ),
     "key_upstream_access_denied": Cause(
-        ADMIN, "The key may not choose this upstream: grant it on the key's page, if that is wanted."
+        ADMIN,
+        "The key may not choose this upstream: grant it on the key's page, if that is wanted.",
+        whose="key",
+        short="upstream not allowed",
     ),
     "key_address_access_denied": Cause(
         ADMIN,
         "The call came from an address in none of the key's networks: call from one of them, or add it on its page.",
-        "key",
+        whose="key",
+        short="address not allowed",
     ),
     "end_user_blocked": Cause(
-        ADMIN, "The end user behind the call is blocked: unblock them on their page, if that is wanted.", "end_user"
+        ADMIN,
+        "The end user behind the call is blocked: unblock them on their page, if that is wanted.",
+        whose="end_user",
+        short="end user blocked",
     ),
     "limits_unavailable": Cause(
         ADMIN,
         "Limits could not be counted, because PostgreSQL or Redis was away; GATEWAY_LIMITS_WITHOUT_STORE can be set to "
         "serve, so that each process counts for itself meanwhile.",
+        place="settings",
+        short="limits could not be counted",
     ),
-    "NotFoundError": Cause(CALLER, "No upstream has this model: the key's holder sees those there are at /v1/models."),
-    "upstream_not_found": Cause(CALLER, "The call named an upstream that there is not."),
+    "NotFoundError": Cause(
+        CALLER,
+        "No upstream has this model: the key's holder sees those there are at /v1/models.",
+        place="upstreams",
+        short="no such model",
+    ),
+    "upstream_not_found": Cause(
+        CALLER, "The call named an upstream that there is not.", place="upstreams", short="no such upstream"
+    ),
     "upstream_saturated": Cause(
-        ADMIN, "All upstreams with the model were full: raise their ceilings, or add a server for the model."
+        ADMIN,
+        "All upstreams with the model were full: raise their ceilings, or add a server for the model.",
+        place="upstreams",
+        short="all upstreams full",
     ),
-    "throttling_error": Cause(CALLER, "A limit was reached: call less, or have the limit raised."),
-    "budget_exceeded": Cause(ADMIN, "A budget is spent: wait until it starts anew, raise it, or reset the spend."),
-    "invalid_request_error": Cause(CALLER, "The request could not be understood as it was sent: the error says why."),
-    "request_too_large": Cause(CALLER, "The body was larger than the gateway accepts (GATEWAY_MAX_BODY_MB)."),
-    "request_timeout": Cause(CALLER, "The body stopped arriving (GATEWAY_BODY_TIMEOUT)."),
-    "no_upstream": Cause(ADMIN, "No upstream could take the call: activate one, or mark one as the default."),
+    "throttling_error": Cause(
+        CALLER, "A limit was reached: call less, or have the limit raised.", whose="key", short="limit reached"
+    ),
+    "budget_exceeded": Cause(
+        ADMIN,
+        "A budget is spent: wait until it starts anew, raise it, or reset the spend.",
+        whose="key",
+        short="budget spent",
+    ),
+    "invalid_request_error": Cause(
+        CALLER,
+        "The request could not be understood as it was sent: the error says why.",
+        short="request not understood",
+    ),
+    "request_too_large": Cause(
+        CALLER,
+        "The body was larger than the gateway accepts (GATEWAY_MAX_BODY_MB).",
+        place="settings",
+        short="body too large",
+    ),
+    "request_timeout": Cause(
+        CALLER, "The body stopped arriving (GATEWAY_BODY_TIMEOUT).", place="settings", short="body stopped coming"
+    ),
+    "no_upstream": Cause(
+        ADMIN,
+        "No upstream could take the call: activate one, or mark one as the default.",
+        place="upstreams",
+        short="no upstream could take it",
+    ),
     "upstream_credential_unreadable": Cause(
-        ADMIN, "The upstream's credential was encrypted with other keys: enter it again on the upstream's page."
+        ADMIN,
+        "The upstream's credential was encrypted with other keys: enter it again on the upstream's page.",
+        place="upstream",
+        short="credential unreadable",
     ),
     "upstream_unreachable": Cause(
-        UPSTREAM, "The upstream could not be reached: is it running? “Check now” on its page says what is wrong."
+        UPSTREAM,
+        "The upstream could not be reached: is it running? “Check now” on its page says what is wrong.",
+        place="upstream",
+        short="upstream not reached",
     ),
     "upstream_timeout": Cause(
-        UPSTREAM, "The upstream stayed silent for too long: is it overloaded, or the time-out too short?"
+        UPSTREAM,
+        "The upstream stayed silent for too long: is it overloaded, or the time-out too short?",
+        place="upstream",
+        short="upstream silent",
     ),
-    "call_timeout": Cause(ADMIN, "The call was open for longer than GATEWAY_TOTAL_TIMEOUT allows."),
-    "no_db_connection": Cause(ADMIN, "The database was away and the key not known from memory."),
-    "not_serving": Cause(CALLER, "The gateway was starting or stopping: the call can be repeated."),
+    "call_timeout": Cause(
+        ADMIN,
+        "The call was open for longer than GATEWAY_TOTAL_TIMEOUT allows.",
+        place="settings",
+        short="open for too long",
+    ),
+    "no_db_connection": Cause(ADMIN, "The database was away and the key not known from memory.", short="database away"),
+    "not_serving": Cause(
+        CALLER, "The gateway was starting or stopping: the call can be repeated.", short="starting or stopping"
+    ),
 }
 
 BY_OUTCOME = {
     Outcome.CLIENT_DISCONNECTED: Cause(
-        CALLER, "The client left before the answer was complete. If that was not meant, its time-out is too short."
+        CALLER,
+        "The client left before the answer was complete. If that was not meant, its time-out is too short.",
+        short="client left",
     ),
-    Outcome.UPSTREAM_FAILED: Cause(UPSTREAM, "The upstream failed. “Check now” on its page says how it is."),
-    Outcome.REFUSED: Cause(CALLER, "The gateway refused the call: the error says why."),
-    Outcome.REVOKED: Cause(ADMIN, "The key was blocked or deleted while the call was open, which cut it."),
-    Outcome.DRAINED: Cause(CALLER, "The gateway was shut down while the call was open: it can be repeated."),
-    Outcome.GATEWAY_FAILED: Cause(ADMIN, "The gateway itself failed: its own log, at this time, says where."),
+    Outcome.UPSTREAM_FAILED: Cause(
+        UPSTREAM,
+        "The upstream failed. “Check now” on its page says how it is.",
+        place="upstream",
+        short="upstream failed",
+    ),
+    Outcome.REFUSED: Cause(CALLER, "The gateway refused the call: the error says why.", short="refused"),
+    Outcome.REVOKED: Cause(
+        ADMIN,
+        "The key was blocked or deleted while the call was open, which cut it.",
+        whose="key",
+        short="key blocked meanwhile",
+    ),
+    Outcome.DRAINED: Cause(
+        CALLER, "The gateway was shut down while the call was open: it can be repeated.", short="gateway stopped"
+    ),
+    Outcome.GATEWAY_FAILED: Cause(
+        ADMIN, "The gateway itself failed: its own log, at this time, says where.", short="gateway failed"
+    ),
     Outcome.LOST: Cause(
-        ADMIN, "The gateway was killed while the call was open. What was answered until then is not known."
+        ADMIN,
+        "The gateway was killed while the call was open. What was answered until then is not known.",
+        short="gateway was killed",
     ),
 }
 
@@ -113,6 +203,12 @@ def cause_of(outcome: str, status: int | None, error_type: str | None, error_tex
     return found or BY_OUTCOME.get(Outcome(outcome)) if outcome in set(Outcome) else found
 
 
+def in_short(outcome: str, status: int | None, error_type: str | None, error_text: str | None = None) -> str:
+    """The cause in a few words, for a list; empty when the call ended well."""
+    cause = cause_of(outcome, status, error_type, error_text)
+    return "" if cause is None else cause.short or (error_type or "")
+
+
 def _of_limit(error_type: str | None, text: str) -> Cause | None:
     """What our own sentence says of whose limit, budget or block it was."""
     if error_type == "throttling_error" and (match := _RATE.match(text)):
@@ -122,7 +218,10 @@ def _of_limit(error_type: str | None, text: str) -> Cause | None:
     if error_type == "auth_error" and (match := _BLOCKED.match(text)):
         whose = _kind(match[1])
         return Cause(
-            ADMIN, f"The key's {KIND_WORDS[whose]} is blocked: unblock it on its page, if that is wanted.", whose
+            ADMIN,
+            f"The key's {KIND_WORDS[whose]} is blocked: unblock it on its page, if that is wanted.",
+            whose,
+            short=f"{KIND_WORDS[whose]} blocked",
         )
     return None
 
@@ -132,7 +231,12 @@ def _of_rate(whose: str, counted: str) -> Cause | None:
         return None
     limit, words = LIMITED[counted]
     remedy = f"or have “{limit_word(limit)}” raised on the page of the {KIND_WORDS[whose]}"
-    return Cause(CALLER, f"The {KIND_WORDS[whose]} {words}, {remedy}.", whose)
+    return Cause(
+        CALLER,
+        f"The {KIND_WORDS[whose]} {words}, {remedy}.",
+        whose,
+        short=f"{limit_word(limit)} of the {KIND_WORDS[whose]}",
+    )
 
 
 def _of_budget(whose: str, limit: str) -> Cause:
@@ -140,7 +244,12 @@ def _of_budget(whose: str, limit: str) -> Cause:
     words = "wait until it starts anew, raise it, or reset the spend on its page"
     if limit == "token_budget":
         words = "wait until it starts anew, or raise it on its page"
-    return Cause(ADMIN, f"A budget{named} of the {KIND_WORDS[whose]} is spent: {words}.", whose)
+    return Cause(
+        ADMIN,
+        f"A budget{named} of the {KIND_WORDS[whose]} is spent: {words}.",
+        whose,
+        short=f"{limit_word(limit)} of the {KIND_WORDS[whose]} spent",
+    )
 
 
 def _kind(word: str) -> str:
@@ -151,15 +260,44 @@ def _kind(word: str) -> str:
 def _of_status(status: int, error_type: str | None) -> Cause | None:
     """What vLLM answered and the gateway passed on as it was."""
     if status in {401, 403}:
-        return Cause(ADMIN, "The upstream does not accept the stored credential: enter the right one on its page.")
+        return Cause(
+            ADMIN,
+            "The upstream does not accept the stored credential: enter the right one on its page.",
+            place="upstream",
+            short="upstream wants another credential",
+        )
     if status == 404:
-        return Cause(CALLER, "The upstream knows no such model or endpoint: its page lists the models that it serves.")
+        return Cause(
+            CALLER,
+            "The upstream knows no such model or endpoint: its page lists the models that it serves.",
+            place="upstream",
+            short="not known to the upstream",
+        )
     if status == 429:
-        return Cause(UPSTREAM, "The upstream has no room for more calls now: try later, or add an upstream.")
+        return Cause(
+            UPSTREAM,
+            "The upstream has no room for more calls now: try later, or add an upstream.",
+            place="upstream",
+            short="upstream has no room",
+        )
     if status >= 500:
-        return Cause(UPSTREAM, "The upstream answered with an error of its own: its log says more.")
+        return Cause(
+            UPSTREAM,
+            "The upstream answered with an error of its own: its log says more.",
+            place="upstream",
+            short="the upstream's own error",
+        )
     if status >= 400:
-        return Cause(CALLER, "The upstream did not accept the request: its answer says what to change.")
+        return Cause(
+            CALLER,
+            "The upstream did not accept the request: its answer says what to change.",
+            short="not accepted by the upstream",
+        )
     if error_type:
-        return Cause(UPSTREAM, "The answer itself says that the generation failed: the upstream's log says more.")
+        return Cause(
+            UPSTREAM,
+            "The answer itself says that the generation failed: the upstream's log says more.",
+            place="upstream",
+            short="generation failed",
+        )
     return None

@@ -1,41 +1,52 @@
-"""What the request log can be narrowed to, so that a million rows answer at once: every filter is a range of an index.
-
-Nothing here counts rows or lists the log's distinct values by reading all of it.
+"""What the request log can be narrowed to, so that ten million rows answer at once: every filter is a range of an
+index, or a few of them.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from itertools import chain
+from functools import cached_property, reduce
+from operator import or_
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from django import forms
-from django.db import connections, router
+from django.db.models import Q
+from django.http import QueryDict
 from django.utils import timezone
 
-from gateway.account.entry import MAX_LENGTHS
-from gateway.models import RequestLog, RequestLogQuerySet, outcome_choices
+from gateway.account.entry import MAX_LENGTHS, MAX_TAG_LENGTH, Outcome
+from gateway.admin_pages.log_search import Found, found_by, known_values
+from gateway.models import ANY, SHADOWED, TAG, RequestLogQuerySet, outcome_choices
 from keys.admin_fields import SuggestInput
 from keys.admin_forms import known_end_users, known_owners, known_teams
+from keys.identity import ENDPOINT_CLASSES
+from keys.limit_words import LIMIT_WORDS
 from keys.models import VirtualKey
+from keys.scope import scoped, visible_teams
 from upstreams.models import Upstream
 
 MOST_CHOICES = 500
-MOST_MODELS = 200
-MOST_FOUND = 1000  # by a prefix of an id: more would have to be sorted
+MOST_STATUSES = 200
+MOST_TEAMS = 50  # as a range each; of more, the log is walked for them
 NO_KEY = "none"
+ANY_LIMIT = "any"
 
 PERIODS = (
     ("", "Any time"),
+    ("15m", "Last 15 minutes"),
     ("1h", "Last hour"),
     ("24h", "Last 24 hours"),
     ("7d", "Last 7 days"),
     ("30d", "Last 30 days"),
 )
-_LENGTHS = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+_LENGTHS = {
+    "15m": timedelta(minutes=15),
+    "1h": timedelta(hours=1),
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+}
 STATUSES = (
     ("", "Any status"),
     ("2", "2xx answered"),
@@ -44,132 +55,231 @@ STATUSES = (
     ("5", "5xx failed"),
     ("none", "No status"),
 )
-TEXT_COLUMNS = {"model": "model", "outcome": "outcome", "team": "team_id", "user": "user_id", "end_user": "end_user"}
-_HEX = re.compile(r"[0-9a-f]{1,32}")
+ENDS = (
+    ("", "However it ended"),
+    ("trouble", "Refused or failed"),
+    ("refused", "Refused by the gateway"),
+    ("failed", "Failed"),
+)
+_FAILED = (Outcome.UPSTREAM_FAILED, Outcome.GATEWAY_FAILED, Outcome.LOST)
+_TROUBLE = (Outcome.REFUSED, *_FAILED, Outcome.REVOKED, Outcome.DRAINED)
+STREAMING = (("", "Any"), ("yes", "Streams"), ("no", "Whole answers"))
+TEXT_COLUMNS = {
+    "model": "model",
+    "outcome": "outcome",
+    "team": "team_id",
+    "user": "user_id",
+    "end_user": "end_user",
+    "endpoint_class": "endpoint_class",
+}
+FIRST = ("q", "period", "ended", "key", "model", "status")
+"""The filters that stand in sight; the others are below "More filters"."""
+
+Alternatives = list[Q]
 
 
-class Page(NamedTuple):
-    """Some rows, newest first, and whether there are more on either side."""
+class Chip(NamedTuple):
+    """A filter that is set, in words, and the query without it."""
 
-    rows: list[RequestLog]
-    has_newer: bool
-    has_older: bool
+    label: str
+    value: str
+    without: str
 
 
 class LogFilterForm(forms.Form):
-    """The filter bar. A value that cannot be understood is told and not applied."""
+    """The filter bar, as one person sees it. A value that cannot be understood is told and not applied."""
 
-    q = forms.CharField(label="Request id or call id", required=False, max_length=MAX_LENGTHS["request_id"])
+    q = forms.CharField(
+        label="Request id, call id, key or end user",
+        required=False,
+        max_length=MAX_LENGTHS["key_name"],
+        widget=forms.TextInput(attrs={"placeholder": "Begins with …", "type": "search"}),
+    )
     period = forms.ChoiceField(label="Time", required=False, choices=PERIODS)
+    ended = forms.ChoiceField(label="How it ended", required=False, choices=ENDS)
     key = forms.CharField(label="Virtual key", required=False, widget=forms.Select)
     model = forms.CharField(
         label="Model", required=False, max_length=MAX_LENGTHS["model"], widget=forms.TextInput(attrs={"list": "models"})
     )
-    upstream = forms.CharField(label="Upstream", required=False, widget=forms.Select)
     status = forms.ChoiceField(label="Status", required=False, choices=STATUSES)
     outcome = forms.ChoiceField(label="Outcome", required=False)
+    upstream = forms.CharField(label="Upstream", required=False, widget=forms.Select)
     team = forms.CharField(label="Team", required=False, max_length=MAX_LENGTHS["team_id"])
     user = forms.CharField(label="Owner", required=False, max_length=MAX_LENGTHS["user_id"])
     end_user = forms.CharField(label="End user", required=False, max_length=MAX_LENGTHS["end_user"])
+    tag = forms.CharField(
+        label="Tag", required=False, max_length=MAX_TAG_LENGTH, widget=forms.TextInput(attrs={"list": "tags"})
+    )
+    endpoint_class = forms.ChoiceField(label="Endpoint class", required=False)
+    streaming = forms.ChoiceField(label="Streaming", required=False, choices=STREAMING)
+    shadowed = forms.ChoiceField(label="Went over, in shadow", required=False)
     since = forms.DateTimeField(label="From (UTC)", required=False)
     until = forms.DateTimeField(label="To (UTC)", required=False)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, data: Any, *, user: Any) -> None:
+        super().__init__(data, auto_id="filter_%s")
+        self._user = user
         for name in ("since", "until"):
             # In UTC; a script of ours lets the viewer's own zone be entered, in which it also shows the times.
             attrs = {"type": "datetime-local", "data-utc": "true"}
             self.fields[name].widget = forms.DateTimeInput(attrs=attrs, format="%Y-%m-%dT%H:%M")
-        self.fields["outcome"].choices = [("", "Any outcome"), *outcome_choices()]  # type: ignore[attr-defined]
-        for name, known in (("team", known_teams), ("user", known_owners), ("end_user", known_end_users)):
-            self.fields[name].widget = SuggestInput(known)
-        chosen = {name: str(self.data.get(name, "")) for name in ("key", "upstream")}
-        self.fields["key"].widget.choices = _key_choices(chosen["key"])
-        self.fields["upstream"].widget.choices = _upstream_choices(chosen["upstream"])
+        classes = [(name, name.replace("_", " ")) for name in ENDPOINT_CLASSES]
+        self._choose("outcome", [("", "Any outcome"), *outcome_choices()])
+        self._choose("endpoint_class", [("", "Any class"), *classes])
+        self._choose("shadowed", [("", "Any call"), (ANY_LIMIT, "Any limit"), *LIMIT_WORDS.items()])
+        known = (known_teams, known_owners, known_end_users)
+        for name, listed in zip(("team", "user", "end_user"), known, strict=True):
+            self.fields[name].widget = SuggestInput(listed if self.sees_all else _nobody)
+        if not self.sees_all:
+            self.fields["team"].widget = SuggestInput(lambda: [(team, "") for team in sorted(self.teams or ())])
+        self.fields["key"].widget.choices = self._key_choices()
+        self.fields["upstream"].widget.choices = self._upstream_choices()
+
+    @cached_property
+    def teams(self) -> frozenset[str] | None:
+        """The teams whose calls the person may see; None: all calls."""
+        return visible_teams(self._user)
 
     @property
+    def sees_all(self) -> bool:
+        """Whether the person may see every team's calls, and so may be told of all names in the log."""
+        return self.teams is None
+
+    @cached_property
     def chosen(self) -> dict[str, Any]:
         """The filters that are set, by name."""
         self.is_valid()
         return {name: value for name, value in self.cleaned_data.items() if value not in ("", None)}
 
+    @cached_property
+    def found(self) -> Found | None:
+        """What begins with the text that is searched for; None when there is none."""
+        return found_by(self.chosen["q"]) if "q" in self.chosen else None
+
+    @property
+    def in_sight(self) -> list[forms.BoundField]:
+        """The filters that are used most."""
+        return [self[name] for name in FIRST]
+
+    @property
+    def further(self) -> list[forms.BoundField]:
+        """All others."""
+        return [field for field in self if field.name not in FIRST]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether one of the further filters is set, or cannot be understood."""
+        return any(field.name in self.chosen or field.errors for field in self.further)
+
+    def chips(self, query: QueryDict) -> list[Chip]:
+        """What is set, and how to be rid of each."""
+        return [
+            Chip(str(self[name].label).removesuffix(" (UTC)"), self._shown(name), _without(query, name))
+            for name in self.chosen
+        ]
+
+    def _shown(self, name: str) -> str:
+        field = self.fields[name]
+        choices = dict(getattr(field, "choices", None) or getattr(field.widget, "choices", None) or ())
+        value = self.chosen[name]
+        if name in ("since", "until"):
+            return f"{value:%Y-%m-%d %H:%M} UTC"
+        return str(choices.get(str(value), value))
+
+    # --- The rows
+
     def branches(self, rows: RequestLogQuerySet) -> list[RequestLogQuerySet]:
         """The query sets whose union is what is asked for; each is in the order of one index.
 
-        A class of statuses is several of them: as one range it would have to be sorted.
+        Of what allows several values (a class of statuses, names that begin alike, teams), the first is read as a
+        range for each: as one range it would have to be sorted. The rest only narrows these.
         """
+        rows = self._narrowed(rows)
+        several = [one for one in (self._searched(), self._ends(), self._statuses(), self._scope()) if one is not None]
+        if not several:
+            return [rows]
+        if not all(several):
+            return []
+        first, *others = several
+        for alternatives in others:
+            rows = rows.filter(reduce(or_, alternatives))
+        return [rows.filter(one) for one in first]
+
+    def _narrowed(self, rows: RequestLogQuerySet) -> RequestLogQuerySet:
         chosen = self.chosen
-        rows = self._in_time(rows, chosen)
+        if "period" in chosen:
+            rows = rows.between(timezone.now() - _LENGTHS[chosen["period"]])
+        rows = rows.between(chosen.get("since"), chosen.get("until"))
         for name, column in (("key", "key_id"), ("upstream", "upstream_id")):
             if name in chosen:
                 rows = rows.filter(**_reference(column, chosen[name]))
         for name, column in TEXT_COLUMNS.items():
             if name in chosen:
                 rows = rows.filter(**{column: chosen[name]})
-        if "q" in chosen:
-            rows = rows.filter(pk__in=ids_like(chosen["q"]))
-        if "status" not in chosen:
-            return [rows]
-        if chosen["status"] == "none":
-            return [rows.filter(status=None)]
-        known = [status for status in known_values("status", 1000) if str(status)[0] == chosen["status"]]
-        return [rows.filter(status=status) for status in known]
+        if "streaming" in chosen:
+            rows = rows.filter(streaming=chosen["streaming"] == "yes")
+        if "tag" in chosen:
+            rows = rows.filter(facets__kind=TAG, facets__value=chosen["tag"])
+        if "shadowed" in chosen:
+            limit = ANY if chosen["shadowed"] == ANY_LIMIT else chosen["shadowed"]
+            rows = rows.filter(facets__kind=SHADOWED, facets__value=limit)
+        return rows
 
-    @staticmethod
-    def _in_time(rows: RequestLogQuerySet, chosen: dict[str, Any]) -> RequestLogQuerySet:
-        if "period" in chosen:
-            rows = rows.between(timezone.now() - _LENGTHS[chosen["period"]])
-        return rows.between(chosen.get("since"), chosen.get("until"))
+    def _searched(self) -> Alternatives | None:
+        if self.found is None:
+            return None
+        names = [Q(key_name=name) for name in self.found.key_names]
+        users = [Q(end_user=user) for user in self.found.end_users]
+        ids = [Q(pk__in=self.found.ids)] if self.found.ids else []
+        return [*ids, *names, *users]
+
+    def _ends(self) -> Alternatives | None:
+        ended = self.chosen.get("ended")
+        if ended is None:
+            return None
+        outcomes = {"refused": (Outcome.REFUSED,), "failed": _FAILED, "trouble": _TROUBLE}[ended]
+        found = [Q(outcome=outcome.value) for outcome in outcomes]
+        if ended == "trouble":  # what an upstream refused is completed
+            answered = Q(outcome=Outcome.COMPLETED.value)
+            found += [answered & Q(status=status) for status in _known_statuses("45")]
+        return found
+
+    def _statuses(self) -> Alternatives | None:
+        status = self.chosen.get("status")
+        if status is None:
+            return None
+        return [Q(status=None)] if status == "none" else [Q(status=one) for one in _known_statuses(status)]
+
+    def _scope(self) -> Alternatives | None:
+        if self.teams is None:
+            return None
+        if len(self.teams) > MOST_TEAMS:
+            return [Q(team_id__in=self.teams)]
+        return [Q(team_id=team) for team in sorted(self.teams)]
+
+    # --- What can be chosen
+
+    def _choose(self, name: str, choices: Sequence[tuple[str, str]]) -> None:
+        self.fields[name].choices = choices  # type: ignore[attr-defined]
+
+    def _key_choices(self) -> list[tuple[str, str]]:
+        keys = scoped(VirtualKey.objects.all(), self._user).order_by("name").values_list("pk", "name")[:MOST_CHOICES]
+        choices = [("", "Any key"), *([(NO_KEY, "Master key or anonymous")] if self.sees_all else [])]
+        choices += [(str(pk), name or f"key {pk}") for pk, name in keys]
+        return _with_chosen(choices, str(self.data.get("key", "")), "key")
+
+    def _upstream_choices(self) -> list[tuple[str, str]]:
+        rows = Upstream.objects.order_by("name").values_list("pk", "name")[:MOST_CHOICES]
+        choices = [("", "Any upstream"), (NO_KEY, "None"), *((str(pk), name) for pk, name in rows)]
+        return _with_chosen(choices, str(self.data.get("upstream", "")), "upstream")
 
 
-def page_of(
-    branches: Sequence[RequestLogQuerySet], size: int, *, before: UUID | None = None, after: UUID | None = None
-) -> Page:
-    """The newest rows; or the next older ones `before` a call; or the next newer ones `after` it."""
-    if after is not None:
-        parts = [rows.filter(pk__gt=after).order_by("pk")[: size + 1] for rows in branches]
-    elif before is not None:
-        parts = [rows.older_than(before).newest_first()[: size + 1] for rows in branches]
-    else:
-        parts = [rows.newest_first()[: size + 1] for rows in branches]
-    found = sorted(chain.from_iterable(parts), key=lambda row: row.pk, reverse=after is None)
-    rows, more = found[:size], len(found) > size
-    if after is not None:
-        return Page(rows[::-1], has_newer=more, has_older=True)
-    return Page(rows, has_newer=before is not None, has_older=more)
+def _nobody() -> Iterable[tuple[str, str]]:
+    return ()
 
 
-def ids_like(text: str) -> set[UUID]:
-    """Calls whose request id or call id is the text or starts with it; at most about two thousand."""
-    text = text.strip()
-    found = set(_with_prefix(text).order_by("request_id").values_list("pk", flat=True)[:MOST_FOUND])
-    digits = text.replace("-", "").lower()
-    if _HEX.fullmatch(digits):
-        first, last = (UUID(digits.ljust(32, filler)) for filler in "0f")
-        rows = RequestLog.objects.filter(pk__gte=first, pk__lte=last).newest_first()
-        found.update(rows.values_list("pk", flat=True)[:MOST_FOUND])
-    return found
-
-
-def _with_prefix(text: str) -> RequestLogQuerySet:
-    """SQLite compares bytes, so a prefix is a range; its LIKE would read the whole index."""
-    if connections[router.db_for_read(RequestLog)].vendor == "sqlite":
-        return RequestLog.objects.filter(request_id__gte=text, request_id__lt=text + "\U0010ffff")
-    return RequestLog.objects.filter(request_id__startswith=text)
-
-
-def known_values(column: str, most: int) -> list[Any]:
-    """The different values of an indexed column of the log, in order; one step in the index for each."""
-    connection = connections[router.db_for_read(RequestLog)]
-    name, table = connection.ops.quote_name(column), connection.ops.quote_name(RequestLog._meta.db_table)
-    statement = (  # our own names only
-        f"WITH RECURSIVE known(value) AS (SELECT MIN({name}) FROM {table} UNION ALL"  # noqa: S608
-        f" SELECT (SELECT MIN({name}) FROM {table} WHERE {name} > known.value) FROM known"
-        " WHERE known.value IS NOT NULL) SELECT value FROM known WHERE value IS NOT NULL LIMIT %s"
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [most])
-        return [value for (value,) in cursor.fetchall()]
+def _known_statuses(classes: str) -> list[int]:
+    return [status for status in known_values("status", MOST_STATUSES) if str(status)[0] in classes]
 
 
 def _reference(column: str, value: str) -> dict[str, Any]:
@@ -178,16 +288,11 @@ def _reference(column: str, value: str) -> dict[str, Any]:
     return {column: None} if value == NO_KEY else {"pk__in": []}
 
 
-def _key_choices(chosen: str) -> list[tuple[str, str]]:
-    rows = VirtualKey.objects.order_by("name").values_list("pk", "name")[:MOST_CHOICES]
-    choices = [("", "Any key"), (NO_KEY, "Master key or anonymous")]
-    return _with_chosen([*choices, *((str(pk), name or f"key {pk}") for pk, name in rows)], chosen, "key")
-
-
-def _upstream_choices(chosen: str) -> list[tuple[str, str]]:
-    rows = Upstream.objects.order_by("name").values_list("pk", "name")[:MOST_CHOICES]
-    choices = [("", "Any upstream"), (NO_KEY, "None")]
-    return _with_chosen([*choices, *((str(pk), name) for pk, name in rows)], chosen, "upstream")
+def _without(query: QueryDict, name: str) -> str:
+    rest = query.copy()
+    for one in (name, "before", "after"):
+        rest.pop(one, None)
+    return f"?{rest.urlencode()}"
 
 
 def _with_chosen(choices: list[tuple[str, str]], chosen: str, word: str) -> list[tuple[str, str]]:

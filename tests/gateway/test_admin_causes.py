@@ -103,7 +103,7 @@ def test_a_blocked_holder_is_named(kind: str) -> None:
         (EndUserBlocked("bob"), "end_user", "is blocked: unblock them"),
         (AddressDenied(), "key", "none of the key's networks"),
         (LimitsAway(), "", "GATEWAY_LIMITS_WITHOUT_STORE"),
-        (RouteDenied(["/v1/x"], "/v1/y"), "", "may not call this route"),
+        (RouteDenied(["/v1/x"], "/v1/y"), "key", "may not call this route"),
     ],
 )
 def test_other_refusals_of_keys_come_with_a_remedy(error: GatewayError, whose: str, words: str) -> None:

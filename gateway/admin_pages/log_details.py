@@ -1,0 +1,85 @@
+"""What the page of one call tells: why it went as it did, when what happened, what it used and cost, who made it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from common.admin import DASH, duration, figure, moment
+from gateway.admin_pages.causes import Cause, cause_of
+from gateway.admin_pages.log_columns import cost_words, result_badge
+from gateway.admin_pages.log_parties import CallParty, parties_of
+from gateway.admin_pages.settings import PERMISSION
+from gateway.admin_pages.timeline import WIDTH, bars
+from gateway.models import RequestLog
+from keys.limit_words import limit_word
+from upstreams.models import Upstream
+
+SOURCE_WORDS = {
+    "reported": "as the upstream reported them",
+    "estimated": "estimated from the chunks, because the answer was not read to its end",
+    "unknown": "not known",
+    "none": "no tokens were counted",
+}
+
+
+def details_of(request: HttpRequest, call: RequestLog) -> dict[str, Any]:
+    """The template's context."""
+    parties = {party.kind: party for party in parties_of(request, call)}
+    cause = cause_of(call.outcome, call.status, call.error_type, call.error_text)
+    return {
+        "title": f"Call {call.request_id}",
+        "subtitle": None,
+        "result": result_badge(call),
+        "received": moment(call.received_at),
+        "cause": cause,
+        "remedy": None if cause is None else remedy_of(request, call, cause, parties),
+        "parties": list(parties.values()),
+        "shadowed": [limit_word(name) for name in call.shadowed],
+        "bars": [(bar, duration(bar.length_ms), duration(bar.start_ms)) for bar in bars(_moments(call))],
+        "bar_width": WIDTH,
+        "took": duration(call.duration_ms),
+        "attempts": figure(call.attempts, "upstream" if call.attempts == 1 else "upstreams"),
+        "waited": "" if call.queue_ms is None else duration(call.queue_ms),
+        "ttft": duration(call.ttft_ms),
+        "inter_token": DASH if call.inter_token_ms is None else f"{call.inter_token_ms:.1f} ms",
+        "token_figures": _token_figures(call),
+        "source": SOURCE_WORDS.get(call.usage_source, call.usage_source),
+        "cost": cost_words(call.cost),
+        "bytes_in": figure(call.bytes_in, "bytes"),
+        "bytes_out": figure(call.bytes_out, "bytes"),
+        "upstream_exists": call.upstream_id is not None and Upstream.objects.filter(pk=call.upstream_id).exists(),
+    }
+
+
+def remedy_of(
+    request: HttpRequest, call: RequestLog, cause: Cause, parties: Mapping[str, CallParty]
+) -> tuple[str, str] | None:
+    """Where the cause is mended, as far as the viewer may go there: the address, and what it is."""
+    party = parties.get(cause.whose)
+    if party is not None and party.page:
+        return party.page, f"Open the {party.noun}"
+    if cause.place == "settings" and request.user.has_perm(PERMISSION):
+        return reverse("admin:settings"), "Open the settings in force"
+    if cause.place and request.user.has_perm("upstreams.view_upstream"):
+        if cause.place == "upstream" and Upstream.objects.filter(pk=call.upstream_id).exists():
+            return reverse("admin:upstreams_upstream_change", args=[call.upstream_id]), "Open the upstream"
+        return reverse("admin:upstreams_upstream_changelist"), "Open the upstreams"
+    return None
+
+
+def _moments(call: RequestLog) -> list[tuple[str, float]]:
+    return [(moment.name, moment.offset_ms) for moment in call.timeline]
+
+
+def _token_figures(call: RequestLog) -> list[tuple[str, str]]:
+    figures = (
+        ("Prompt", call.prompt_tokens),
+        ("of these cached", call.cached_tokens),
+        ("Completion", call.completion_tokens),
+        ("of these reasoning", call.reasoning_tokens),
+    )
+    return [(name, figure(number)) for name, number in figures if number is not None]

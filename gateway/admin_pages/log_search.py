@@ -1,0 +1,138 @@
+"""How rows of the request log are found: a page of several ranges, ids and names by their beginning, known values.
+
+Each question is a walk along an index. Nothing here counts rows or reads the whole log.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connections, router
+
+from gateway.models import RequestFacet, RequestLog, RequestLogQuerySet
+
+MOST_FOUND = 1000  # by a prefix of an id: more would have to be sorted
+MOST_NAMES = 20  # that begin alike: each is a range of its own
+_HEX = re.compile(r"[0-9a-f]{1,32}")
+_LAST = "\U0010ffff"
+
+
+class Page(NamedTuple):
+    """Some rows, newest first, and whether there are more on either side."""
+
+    rows: list[RequestLog]
+    has_newer: bool
+    has_older: bool
+
+
+class Found(NamedTuple):
+    """What begins with a text: calls by their ids, names of keys, end users. `is_cut`: there may be more of them."""
+
+    ids: set[UUID]
+    key_names: list[str]
+    end_users: list[str]
+    is_cut: bool
+
+
+def page_of(
+    branches: Sequence[RequestLogQuerySet], size: int, *, before: UUID | None = None, after: UUID | None = None
+) -> Page:
+    """The newest rows; or the next older ones `before` a call; or the next newer ones `after` it.
+
+    The branches may have rows in common.
+    """
+    if after is not None:
+        parts = [rows.filter(pk__gt=after).order_by("pk")[: size + 1] for rows in branches]
+    elif before is not None:
+        parts = [rows.older_than(before).newest_first()[: size + 1] for rows in branches]
+    else:
+        parts = [rows.newest_first()[: size + 1] for rows in branches]
+    each = {row.pk: row for row in chain.from_iterable(parts)}
+    found = sorted(each.values(), key=lambda row: row.pk, reverse=after is None)
+    rows, more = found[:size], len(found) > size
+    if after is not None:
+        return Page(rows[::-1], has_newer=more, has_older=True)
+    return Page(rows, has_newer=before is not None, has_older=more)
+
+
+def found_by(text: str) -> Found:
+    """The calls whose request id, call id, key's name or end user begins with the text."""
+    text = text.strip()
+    ids = ids_like(text)
+    names, users = (names_like(column, text, MOST_NAMES + 1) for column in ("key_name", "end_user"))
+    is_cut = len(ids) >= MOST_FOUND or max(len(names), len(users)) > MOST_NAMES
+    return Found(ids, names[:MOST_NAMES], users[:MOST_NAMES], is_cut)
+
+
+def ids_like(text: str) -> set[UUID]:
+    """Calls whose request id or call id is the text or starts with it; at most about two thousand."""
+    text = text.strip()
+    found = set(_with_prefix(text).order_by("request_id").values_list("pk", flat=True)[:MOST_FOUND])
+    digits = text.replace("-", "").lower()
+    if _HEX.fullmatch(digits):
+        first, last = (UUID(digits.ljust(32, filler)) for filler in "0f")
+        rows = RequestLog.objects.filter(pk__gte=first, pk__lte=last).newest_first()
+        found.update(rows.values_list("pk", flat=True)[:MOST_FOUND])
+    return found
+
+
+def _with_prefix(text: str) -> RequestLogQuerySet:
+    """SQLite compares bytes, so a prefix is a range; its LIKE would read the whole index."""
+    if _vendor() == "sqlite":
+        return RequestLog.objects.filter(request_id__gte=text, request_id__lt=text + _LAST)
+    return RequestLog.objects.filter(request_id__startswith=text)
+
+
+def names_like(column: str, text: str, most: int) -> list[str]:
+    """The different values of a text column that begin with the text; one step in its index for each."""
+    # PostgreSQL's usual order is that of a language, in which what begins alike need not stand together.
+    least, below, above, order = (
+        ("~>=~", "~<~", "~>~", "USING ~<~") if _vendor() == "postgresql" else (">=", "<", ">", "")
+    )
+    name, table = _quoted(column), _quoted(RequestLog._meta.db_table)
+    statement = (  # our own names only
+        f"WITH RECURSIVE known(value) AS (SELECT * FROM (SELECT {name} FROM {table}"  # noqa: S608
+        f" WHERE {name} {least} %s AND {name} {below} %s ORDER BY {name} {order} LIMIT 1) AS least UNION ALL"
+        f" SELECT (SELECT {name} FROM {table} WHERE {name} {above} known.value AND {name} {below} %s"
+        f" ORDER BY {name} {order} LIMIT 1) FROM known WHERE known.value IS NOT NULL)"
+        " SELECT value FROM known WHERE value IS NOT NULL LIMIT %s"
+    )
+    return _column(statement, [text, text + _LAST, text + _LAST, most])
+
+
+def known_values(column: str, most: int) -> list[Any]:
+    """The different values of an indexed column of the log, in order; one step in the index for each."""
+    name, table = _quoted(column), _quoted(RequestLog._meta.db_table)
+    return _column(*_distinct(name, table, "1 = 1", [], most))
+
+
+def known_facets(kind: str, most: int) -> list[str]:
+    """The different values of a kind of facet, likewise."""
+    return _column(*_distinct("value", _quoted(RequestFacet._meta.db_table), "kind = %s", [kind], most))
+
+
+def _distinct(name: str, table: str, where: str, parameters: list[Any], most: int) -> tuple[str, list[Any]]:
+    statement = (  # our own names only
+        f"WITH RECURSIVE known(found) AS (SELECT MIN({name}) FROM {table} WHERE {where} UNION ALL"  # noqa: S608
+        f" SELECT (SELECT MIN({name}) FROM {table} WHERE {where} AND {name} > known.found) FROM known"
+        " WHERE known.found IS NOT NULL) SELECT found FROM known WHERE found IS NOT NULL LIMIT %s"
+    )
+    return statement, [*parameters, *parameters, most]
+
+
+def _column(statement: str, parameters: list[Any]) -> list[Any]:
+    with connections[router.db_for_read(RequestLog)].cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return [value for (value,) in cursor.fetchall()]
+
+
+def _vendor() -> str:
+    return connections[router.db_for_read(RequestLog)].vendor
+
+
+def _quoted(name: str) -> str:
+    return connections[router.db_for_read(RequestLog)].ops.quote_name(name)
