@@ -60,6 +60,17 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
     return answer(refusal)
 
 
+def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Django's handler403: who is signed in to the admin and may not do this."""
+    if request.path.startswith("/admin/"):
+        from django.contrib import admin
+
+        return render(request, "admin/403.html", admin.site.each_context(request), status=403)
+    refusal = InvalidRequest("You may not do this.")
+    refusal.status_code, refusal.type = 403, "permission_denied"
+    return answer(refusal)
+
+
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
     """Django's handler400: a host name that is not in ALLOWED_HOSTS, and whatever else Django finds suspicious."""
     return answer(InvalidRequest())

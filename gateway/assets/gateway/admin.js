@@ -1,4 +1,4 @@
-// Copy buttons, times in the viewer's zone, shown and entered, and a page with a secret that a reload leaves.
+// Copy buttons, menus, times in the viewer's zone, shown and entered, and a page with a secret that a reload leaves.
 'use strict';
 {
     function select(element) {
@@ -70,6 +70,26 @@
         });
     }
 
+    // A menu closes when somebody turns to something else, and on Escape, which leads back to its button.
+    function closeMenus() {
+        const leave = event => {
+            for (const menu of document.querySelectorAll('details.menu[open]')) {
+                if (!menu.contains(event.target)) {
+                    menu.open = false;
+                }
+            }
+        };
+        document.addEventListener('click', leave);
+        document.addEventListener('focusin', leave);
+        document.addEventListener('keydown', event => {
+            const menu = event.key === 'Escape' && event.target.closest('details.menu[open]');
+            if (menu) {
+                menu.open = false;
+                menu.querySelector('summary').focus();
+            }
+        });
+    }
+
     for (const input of document.querySelectorAll('input[data-utc]')) {
         enterLocally(input);
     }
@@ -84,7 +104,10 @@
     if (once) {
         window.history.replaceState(null, '', once.dataset.reloadGoesTo);
     }
-    // On a narrow screen the navigation is one row, and the current page may stand beyond its end.
-    document.querySelector('.side [aria-current]')?.scrollIntoView({block: 'nearest', inline: 'center'});
+    document.querySelector('.side-toggle')?.addEventListener('click', event => {
+        const open = document.querySelector('.side').classList.toggle('open');
+        event.currentTarget.setAttribute('aria-expanded', String(open));
+    });
+    closeMenus();
     showTimes(document);
 }
