@@ -219,6 +219,9 @@ class Usage(models.Model):
 
     calls = models.BigIntegerField(default=0)
     errors = models.BigIntegerField(default=0)
+    refused = models.BigIntegerField(
+        default=0, db_default=0, help_text="Those of the errors that the gateway refused; counted since this column."
+    )
     prompt_tokens = models.BigIntegerField(default=0)
     completion_tokens = models.BigIntegerField(default=0)
     cached_tokens = models.BigIntegerField(default=0)

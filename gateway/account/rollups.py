@@ -24,7 +24,7 @@ _HOURS_REMEMBERED = 48
 _ROWS_AT_ONCE = 400  # of about 50 parameters each; SQLite takes 32,766 in one statement
 
 _SUMMED = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
-_MEASURES = ("calls", "errors", *_SUMMED)
+_MEASURES = ("calls", "errors", "refused", *_SUMMED)
 _BUCKETS = (*histogram.TTFT_COLUMNS, *histogram.DURATION_COLUMNS)
 _DURATION_START = len(histogram.TTFT_COLUMNS)
 _NAMES = ("key_name", "upstream_name")
@@ -81,7 +81,8 @@ class Sums:
         measures = self.measures
         measures[0] += 1
         measures[1] += failed
-        for place, name in enumerate(_SUMMED, 2):
+        measures[2] += entry.get("outcome") == Outcome.REFUSED
+        for place, name in enumerate(_SUMMED, 3):
             measures[place] += entry.get(name) or 0
         cost = entry.get("cost")
         if cost is not None:

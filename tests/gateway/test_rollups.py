@@ -28,6 +28,14 @@ def test_it_works() -> None:
     assert str(row) == "2026-05-04 12:00 dev"
 
 
+def test_refused_calls_are_told_apart_from_failed_ones() -> None:
+    store(an_entry(), an_entry(status=429, outcome="refused"), an_entry(status=502, outcome="upstream_failed"))
+    for table in (UsageHour, UsageHourTotal, UsageDay):
+        row = table.objects.filter().first()
+        assert row is not None
+        assert (row.calls, row.errors, row.refused) == (3, 2, 1)
+
+
 def test_later_calls_are_added() -> None:
     store(an_entry())
     store(an_entry(key_name="renamed"))
