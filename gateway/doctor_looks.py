@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from gateway.account import relay_report
 from gateway.account.journal import journal_status
 from gateway.doctor import BAD, GOOD, WARNING, Finding, Look
 from upstreams import checking, crypto
@@ -142,6 +143,24 @@ def clock() -> Iterator[Finding]:
         yield Finding("Clock", GOOD, text)
 
 
+def relay_workers() -> Iterator[Finding]:
+    """Whether there are processes that pass calls on, and know of the last changes of keys."""
+    reports = relay_report.current()
+    if not reports:
+        text = "No relay worker has reported in the last 5 seconds: nobody passes calls on."
+        yield Finding("Relay workers", BAD, text, "Start the gateway (`manage.py serve`), or read its log.")
+        return
+    stopping = sum(bool(report.facts.get("draining")) for report in reports)
+    nodes = len({report.node for report in reports})
+    text = f"{len(reports)} relay workers on {nodes} nodes report every second."
+    if len(reports) == 1:
+        text = f"One relay worker, on {reports[0].node}, reports every second."
+    if stopping == len(reports):
+        yield Finding("Relay workers", WARNING, f"{text} All of them take no more calls.", "They are being stopped.")
+    else:
+        yield Finding("Relay workers", GOOD, text)
+
+
 def encryption() -> Iterator[Finding]:
     """Whether the encryption keys fit what is encrypted in this database."""
     remedy = "Add the key that it was encrypted with to the end of GATEWAY_ENCRYPTION_KEYS."
@@ -193,6 +212,7 @@ LOOKS: tuple[tuple[str, Look, bool], ...] = (
     ("Journal", journal, False),
     ("Data directory", disk, False),
     ("Clock", clock, True),
+    ("Relay workers", relay_workers, True),
     ("Encryption", encryption, True),
     ("Upstreams", upstreams, True),
 )

@@ -10,14 +10,23 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver
 
+from gateway.admin_pages import policy_check
 from gateway.admin_pages import settings as settings_page
-from gateway.admin_pages.navigation import SYSTEM, navigation
+from gateway.admin_pages.navigation import DAILY, SYSTEM, navigation
 from gateway.admin_pages.overview import overview
 from gateway.admin_pages.page import Page, has_perm
 from gateway.admin_pages.sign_in import SignInForm, ways_in
 
 # The pages that belong to no model, each with its line in the navigation.
 PAGES: tuple[Page, ...] = (
+    Page(
+        "policy-check/",
+        "Policy check",
+        DAILY,
+        "check",
+        policy_check.policy_check_view,
+        has_perm(policy_check.PERMISSION),
+    ),
     Page(
         "settings/",
         "Settings in force",

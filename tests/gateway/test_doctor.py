@@ -11,6 +11,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from gateway import doctor_looks
+from gateway.account.relay_report import RelayReport
 from gateway.doctor import BAD, GOOD, WARNING, Finding, examine, is_bad
 from tests.support import vllm
 from tests.support.upstream import Upstream as ScriptedUpstream
@@ -64,6 +65,14 @@ def test_a_redis_that_is_away_is_bad_and_not_named(settings):
     settings.EMBEDDED, settings.REDIS_URL = False, f"redis://:secret@127.0.0.1:{unused_port()}"
     (finding,) = doctor_looks.redis()
     assert (finding.kind, "secret" in finding.text) == (BAD, False)
+
+
+def test_relay_workers_have_to_report():
+    assert _kinds(doctor_looks.relay_workers) == [BAD]
+    for worker, draining in (("1", True), ("2", False)):
+        RelayReport.objects.replace(node="here", worker=worker, keys_version=1, facts={"draining": draining})
+        (finding,) = doctor_looks.relay_workers()
+        assert finding.kind == (WARNING if draining else GOOD)
 
 
 def test_keys_that_do_not_fit_are_bad():

@@ -1,0 +1,85 @@
+"""The page of the policy check: what it is asked, what it says, and for whom it is."""
+
+import pytest
+
+from gateway.rehearsal import looking
+from keys.counters import MemoryCounters
+from keys.models import Team, VirtualKey
+from tests.support.people import signed_in
+from upstreams.models import Upstream
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def row(monkeypatch):
+    counters = MemoryCounters()
+    monkeypatch.setattr(looking, "ask_relay", counters.look)
+    return Upstream.objects.create(name="one", url="http://one:8000", is_default=True, served_models=["tiny"])
+
+
+def _ask(client=None, **asked):
+    page = (client or signed_in()).get("/admin/policy-check/", {"route": "/v1/models", "method": "GET", **asked})
+    return page, page.content.decode()
+
+
+def test_an_empty_form_says_what_to_do():
+    page = signed_in("gateway.use_policy_check").get("/admin/policy-check/")
+    assert b"Choose a key and a route" in page.content
+
+
+@pytest.mark.parametrize("by", ["name", "id"])
+def test_a_call_that_is_allowed(by):
+    key, _ = VirtualKey.objects.issue(name="dev")
+    page, text = _ask(key="dev" if by == "name" else str(key.pk), route="/vllm/v1/completions", method="POST")
+    assert page.context["verdict"].allowed
+    assert "Can take it: one" in text
+
+
+def test_a_refusal_shows_its_rule_and_the_caller_s_answer():
+    VirtualKey.objects.issue(name="dev", models=["other"])
+    page, text = _ask(key="dev", route="/v1/chat/completions", method="POST", model="tiny")
+    assert (page.context["verdict"].refused_by, page.context["verdict"].status) == ("Model", 403)
+    assert "key_model_access_denied" in text
+
+
+def test_a_secret_is_refused_and_never_repeated():
+    _, secret = VirtualKey.objects.issue(name="dev")
+    page, text = _ask(key=secret)
+    assert "This looks like a secret" in text
+    assert secret not in text
+    assert page.context["verdict"] is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"key": "nobody"}, "There is no key with this name or id that you may see."),
+        ({"key": "9" * 30}, "There is no key with this name or id that you may see."),
+        ({"route": "/admin/"}, "At this address there are no calls"),
+        ({"route": "v1/models"}, "A route begins with a slash"),
+        ({"address": "home"}, "This is no IP address."),
+    ],
+)
+def test_nonsense_gets_a_sentence(asked, sentence):
+    VirtualKey.objects.issue(name="dev")
+    assert sentence in _ask(**{"key": "dev", **asked})[1]
+
+
+def test_a_key_without_a_secret_is_nobody_s():
+    key, _ = VirtualKey.objects.issue(name="dev")
+    key.secrets.all().delete()
+    assert "This key has no secret" in _ask(key="dev")[1]
+
+
+def test_keys_of_other_teams_are_not_there():
+    for team_id in ("crew", "other"):
+        Team.objects.create(team_id=team_id)
+    VirtualKey.objects.issue(name="theirs", team_id="crew")
+    page, text = _ask(signed_in("gateway.use_policy_check", teams=["other"]), key="theirs")
+    assert "There is no key with this name or id that you may see." in text
+    assert page.context["known_keys"] == []
+
+
+def test_it_is_for_who_may_use_it():
+    assert signed_in("keys.view_virtualkey").get("/admin/policy-check/").status_code == 403
