@@ -202,7 +202,7 @@ class UpstreamPool:
         return self._view.strategy_of(model)
 
     def standing_of(self, upstream_id: int | None) -> tuple[int, int | None]:
-        """The calls that this process has open there, and how many wait there by its own figures, if those are known."""
+        """The calls that this process has open there, and how many wait there by its own figures, if known."""
         load = self._loads.get(upstream_id)
         return self._open.get(upstream_id, 0), None if load is None else load.waiting
 

@@ -10,13 +10,21 @@ from django.urls import reverse
 
 from common.admin import DASH, duration, figure, moment
 from gateway.admin_pages.causes import Cause, cause_of
+from gateway.admin_pages.log_chain import chain_of
 from gateway.admin_pages.log_columns import cost_words, result_badge
+from gateway.admin_pages.log_cost import CostLine, cost_lines
+from gateway.admin_pages.log_curl import repeat_of
+from gateway.admin_pages.log_facts import Facts
 from gateway.admin_pages.log_parties import CallParty, parties_of
 from gateway.admin_pages.settings import PERMISSION
-from gateway.admin_pages.timeline import WIDTH, bars
+from gateway.admin_pages.timeline import WIDTH, Bar, drawn, stretches_of
+from gateway.faces import VLLM
 from gateway.models import RequestLog
 from keys.limit_words import limit_word
 from upstreams.models import Upstream
+
+DEFAULT_PREFIX = VLLM.prefix
+"""Older rows do not tell by which face a call came in; this one takes every route."""
 
 SOURCE_WORDS = {
     "reported": "as the upstream reported them",
@@ -30,7 +38,12 @@ def details_of(request: HttpRequest, call: RequestLog) -> dict[str, Any]:
     """The template's context."""
     parties = {party.kind: party for party in parties_of(request, call)}
     cause = cause_of(call.outcome, call.status, call.error_type, call.error_text)
+    facts = Facts(call.decisions)
     return {
+        "chain": chain_of(call, facts),
+        "has_facts": bool(facts),
+        "cost_lines": _cost_lines(call, facts),
+        "repeat": repeat_of(request, call, facts.text("prefix") if facts else DEFAULT_PREFIX),
         "title": f"Call {call.request_id}",
         "subtitle": None,
         "result": result_badge(call),
@@ -39,7 +52,7 @@ def details_of(request: HttpRequest, call: RequestLog) -> dict[str, Any]:
         "remedy": None if cause is None else remedy_of(request, call, cause, parties),
         "parties": list(parties.values()),
         "shadowed": [limit_word(name) for name in call.shadowed],
-        "bars": [(bar, duration(bar.length_ms), duration(bar.start_ms)) for bar in bars(_moments(call))],
+        "bars": [(bar, fine(bar.length_ms), fine(bar.start_ms)) for bar in _bars(call, facts)],
         "bar_width": WIDTH,
         "took": duration(call.duration_ms),
         "attempts": figure(call.attempts, "upstream" if call.attempts == 1 else "upstreams"),
@@ -71,8 +84,28 @@ def remedy_of(
     return None
 
 
-def _moments(call: RequestLog) -> list[tuple[str, float]]:
-    return [(moment.name, moment.offset_ms) for moment in call.timeline]
+def _bars(call: RequestLog, facts: Facts) -> list[Bar]:
+    moments = [(moment.name, moment.offset_ms) for moment in call.timeline]
+    return drawn(stretches_of(moments, facts.at, facts.tried, call.queue_ms))
+
+
+def fine(milliseconds: float) -> str:
+    """A length of time; what the gateway itself does takes less than a millisecond."""
+    return f"{milliseconds:.2f} ms" if 0 < milliseconds < 1 else duration(milliseconds)
+
+
+def _cost_lines(call: RequestLog, facts: Facts) -> list[tuple[CostLine, str]]:
+    if call.cost is None:
+        return []
+    seconds = None if call.duration_ms is None else call.duration_ms / 1000
+    lines = cost_lines(
+        facts.prices,
+        prompt=call.prompt_tokens,
+        completion=call.completion_tokens,
+        cached=call.cached_tokens,
+        seconds=seconds,
+    )
+    return [(line, cost_words(line.amount)) for line in lines]
 
 
 def _token_figures(call: RequestLog) -> list[tuple[str, str]]:

@@ -1,0 +1,119 @@
+"""What a row's `decisions` says, made safe to read: rows of older releases lack some of it, or all. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from keys.limit_values import Unit
+from keys.limit_words import KIND_WORDS, amount, limit_word
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSeen:
+    """How a limit stood when the call was let through; `used` is with the call's own part, None where it was not."""
+
+    whose: str
+    name: str
+    ceiling: str
+    used: str
+    taken: str
+    left: str
+    state: str
+    share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateSeen:
+    """An upstream that could have had the call; `waiting` by its own figures."""
+
+    name: str
+    in_flight: int
+    waiting: int | None
+    is_last_resort: bool
+
+
+class Facts:
+    """One row's."""
+
+    def __init__(self, decisions: Any) -> None:
+        self._told: Mapping[str, Any] = decisions if isinstance(decisions, dict) else {}
+
+    def __bool__(self) -> bool:
+        return bool(self._told)
+
+    def text(self, name: str) -> str:
+        """A fact that is a text, "" without it."""
+        value = self._told.get(name)
+        return value if isinstance(value, str) else ""
+
+    @property
+    def reused(self) -> bool:
+        """Whether the connection to the upstream stood already."""
+        return self._told.get("reused") is True
+
+    @property
+    def at(self) -> dict[str, float]:
+        """The moments, in milliseconds from receiving the call."""
+        return {str(name): float(moment) for name, moment in self._dict("at").items()}
+
+    @property
+    def tried(self) -> list[tuple[str, float, float, str]]:
+        """The upstreams that did not keep the call: name, from, to, end."""
+        rows = self._told.get("tried") or ()
+        return [(str(name), float(asked), float(ended), str(end)) for name, asked, ended, end in rows]
+
+    @property
+    def among(self) -> list[CandidateSeen]:
+        """Between which upstreams was chosen."""
+        rows = self._told.get("among") or ()
+        return [CandidateSeen(str(name), int(calls), waiting, bool(last)) for name, calls, waiting, last in rows]
+
+    @property
+    def prices(self) -> dict[str, str]:
+        """US dollars, by what they are for."""
+        return {str(name): str(price) for name, price in self._dict("prices").items()}
+
+    @property
+    def limits(self) -> list[LimitSeen]:
+        """The limits that counted the call."""
+        return list(self._limits())
+
+    def _dict(self, name: str) -> dict[str, Any]:
+        value = self._told.get(name)
+        return value if isinstance(value, dict) else {}
+
+    def _limits(self) -> Iterator[LimitSeen]:
+        for whose, name, model, unit, ceiling, used, taken, left, enforced, exceeded in self._told.get("limits") or ():
+            words = limit_word(name)
+            yield LimitSeen(
+                whose=KIND_WORDS.get(whose, whose),
+                name=f"{words} ({model})" if model else words,
+                ceiling=_amount(ceiling, unit),
+                used="" if used is None else _amount(used, unit),
+                taken=_amount(taken, unit),
+                left=_left(left),
+                state=_state(enforced=enforced, exceeded=exceeded),
+                share=None if used is None or not ceiling else min(1.0, used / ceiling),
+            )
+
+
+def _amount(number: int, unit: Unit | None) -> str:
+    return f"{number:,}" if unit is None else amount(number, unit)
+
+
+def _left(seconds: float | None) -> str:
+    """In how much time the limit's window ends; places have none."""
+    if not seconds:
+        return ""
+    for length, word in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {word}"
+    return f"{seconds:.0f} s"
+
+
+def _state(*, enforced: bool, exceeded: bool) -> str:
+    if exceeded:
+        return "gone over, in shadow"
+    return "" if enforced else "in shadow"
