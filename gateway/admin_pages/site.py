@@ -10,15 +10,27 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver
 
-from gateway.admin_pages import policy_check
+from gateway.admin_pages import policy_check, usage_page, usage_statement
 from gateway.admin_pages import settings as settings_page
 from gateway.admin_pages.navigation import DAILY, SYSTEM, navigation
 from gateway.admin_pages.overview import overview
-from gateway.admin_pages.page import Page, has_perm
+from gateway.admin_pages.page import Page, Part, has_perm
 from gateway.admin_pages.sign_in import SignInForm, ways_in
 
 # The pages that belong to no model, each with its line in the navigation.
 PAGES: tuple[Page, ...] = (
+    Page(
+        "usage/",
+        "Usage",
+        DAILY,
+        "chart",
+        usage_page.usage_view,
+        has_perm(usage_page.PERMISSION),
+        (
+            Part("csv/", "usage_csv", usage_page.usage_csv),
+            Part("statement/", "usage_statement", usage_statement.statement_view),
+        ),
+    ),
     Page(
         "policy-check/",
         "Policy check",

@@ -33,16 +33,16 @@ def rows(report: Report, teams: Names, names: Names) -> Iterator[list[str]]:
     nobody = [""] * len(head)
     for server in report.servers:
         shares = [_hours(server.idle_hours), _dollars(server.idle_cents)]
-        yield ["idle", *nobody, _text(server.name), *[""] * (len(_FIGURES) - 2), *shares]
+        yield ["idle", *nobody, as_text(server.name), *[""] * (len(_FIGURES) - 2), *shares]
     yield ["total", *nobody, "", *_figures(report.total), *_shares(report.total, has_hours)]
 
 
 def _members(by: str, line: Line, teams: Names, names: Names) -> list[str]:
     if by == "model":
-        return [_text(line.group[0])]
+        return [as_text(line.group[0])]
     last = line.group[-1]
-    own = [_text(last or ""), _text(names.get(last, ""))]
-    return [_text(line.group[0]), _text(teams.get(line.group[0], "")), *own] if by == "key" else own
+    own = [as_text(last or ""), as_text(names.get(last, ""))]
+    return [as_text(line.group[0]), as_text(teams.get(line.group[0], "")), *own] if by == "key" else own
 
 
 def _figures(line: Line) -> list[str]:
@@ -67,7 +67,7 @@ def _dollars(cents: int) -> str:
     return f"{Decimal(cents) / 100:.2f}"
 
 
-def _text(value: object) -> str:
+def as_text(value: object) -> str:
     """A text that a spreadsheet takes for a text: callers choose the names of models and users."""
     text = str(value)
     return f"'{text}" if text.startswith(_FORMULA) else text

@@ -1,0 +1,182 @@
+"""Who used what, from the daily roll-ups: sums of each value of a dimension, and how they lie in time. Days are UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import F, Max, QuerySet, Sum
+
+from gateway.models import UsageDay
+from keys.models import EndUser, Owner, Team, VirtualKey
+from upstreams.models import Upstream
+
+DIMENSIONS = {
+    "team": "Team",
+    "key": "Key",
+    "owner": "Owner",
+    "end_user": "End user",
+    "model": "Model",
+    "upstream": "Upstream",
+    "tag": "Tag",
+}
+MEASURES = {"tokens": "Tokens", "cost": "Cost", "calls": "Calls", "errors": "Errors"}
+STEPS = {"day": "Day", "week": "Week", "month": "Month"}
+MOST_ROWS = 100
+MOST_SERIES = 7
+OTHERS = "All others"
+
+_COLUMNS = ("calls", "errors", "prompt_tokens", "completion_tokens", "cached_tokens", "cost")
+_SUMS = {f"sum_{name}": Sum(name) for name in _COLUMNS}
+_ORDER = {
+    "tokens": (F("sum_prompt_tokens") + F("sum_completion_tokens")).desc(),
+    "cost": F("sum_cost").desc(nulls_last=True),
+    "calls": F("sum_calls").desc(),
+    "errors": F("sum_errors").desc(),
+}
+_UNITS = {"tokens": "tokens", "cost": "USD", "calls": "calls", "errors": "errors"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be shown: `by` a dimension, days from `first` to `last`, of these teams alone (None: of all)."""
+
+    by: str
+    first: date
+    last: date
+    measure: str = "tokens"
+    step: str = "day"
+    teams: Collection[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One value and what its calls came to. `cost` in US dollars, None where nothing had a price."""
+
+    value: str
+    name: str
+    calls: int = 0
+    errors: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    cost: Decimal | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and completion together."""
+        return self.prompt_tokens + self.completion_tokens
+
+    @property
+    def error_share(self) -> float:
+        """Per cent of the calls."""
+        return 100 * self.errors / self.calls if self.calls else 0.0
+
+
+def rows_of(asked: Asked, dimension: str | None = None) -> QuerySet[UsageDay]:
+    """The roll-ups that are asked about, of this dimension or the asked one."""
+    rows = UsageDay.objects.filter(dimension=dimension or asked.by, day__range=(asked.first, asked.last))
+    return rows if asked.teams is None else rows.filter(team_id__in=asked.teams)
+
+
+def lines(asked: Asked, most: int | None = MOST_ROWS) -> tuple[list[Line], bool]:
+    """The values with the most of the measure, and whether there are more than `most`."""
+    rows = rows_of(asked).order_by().values("value").annotate(named=Max("label"), **_SUMS)
+    ordered = rows.order_by(_ORDER[asked.measure], "value").values_list("value", "named", *_SUMS)
+    found = list(ordered if most is None else ordered[: most + 1])
+    names = names_of(asked.by, [value for value, *_ in found])
+    made = [Line(value, _name(asked.by, value, label, names), *_figures(sums)) for value, label, *sums in found]
+    return made[:most], most is not None and len(found) > most
+
+
+def total(asked: Asked) -> Line:
+    """All calls, each once: every call has one team, or none."""
+    sums = rows_of(asked, "team").aggregate(**_SUMS)
+    return Line("", "Total", *_figures([sums[name] for name in _SUMS]))
+
+
+def _figures(sums: Iterable[Any]) -> list[Any]:
+    *counts, cost = sums
+    return [*(count or 0 for count in counts), None if cost is None else Decimal(cost)]
+
+
+# --- In time -------------------------------------------------------------------------------------------------------
+
+
+def chart(asked: Asked, top: list[Line]) -> dict[str, Any]:
+    """The measure of the first lines and of all others, by day, week or month, as `{% chart %}` takes it."""
+    shown = top[:MOST_SERIES]
+    starts = list(_starts(asked))
+    of_each = _by_step(asked, rows_of(asked).filter(value__in=[line.value for line in shown]))
+    series = [(line.name, [of_each.get((line.value, start), 0) for start in starts]) for line in shown]
+    if asked.by != "tag" and len(top) > len(shown):  # a call may have several tags, and none
+        every = _by_step(asked, rows_of(asked, "team"), is_total=True)
+        rest = [every.get(("", start), 0) - sum(values[at] for _, values in series) for at, start in enumerate(starts)]
+        series.append((OTHERS, [max(0, value) for value in rest]))
+    return {
+        "x": [int(datetime(start.year, start.month, start.day, tzinfo=UTC).timestamp()) for start in starts],
+        "series": [
+            {"name": name, "unit": _UNITS[asked.measure], "values": [round(value, 6) for value in values]}
+            for name, values in series
+        ],
+        "stacked": asked.by != "tag",
+        "kind": "bars",
+    }
+
+
+def start_of(day: date, step: str) -> date:
+    """The first day of the day's week (a Monday) or month; or the day."""
+    if step == "week":
+        return day - timedelta(days=day.weekday())
+    return day.replace(day=1) if step == "month" else day
+
+
+def _starts(asked: Asked) -> Iterable[date]:
+    days = (asked.first + timedelta(days=number) for number in range((asked.last - asked.first).days + 1))
+    return dict.fromkeys(start_of(day, asked.step) for day in days)
+
+
+def _by_step(asked: Asked, rows: QuerySet[UsageDay], *, is_total: bool = False) -> dict[tuple[str, date], float]:
+    columns = ("day",) if is_total else ("value", "day")
+    names = ("prompt_tokens", "completion_tokens") if asked.measure == "tokens" else (asked.measure,)
+    sums = [f"sum_{name}" for name in names]
+    found: dict[tuple[str, date], float] = {}
+    grouped = rows.order_by().values(*columns).annotate(**{name: _SUMS[name] for name in sums})
+    for row in grouped.values_list(*columns, *sums):
+        value = "" if is_total else row[0]
+        key = value, start_of(row[len(columns) - 1], asked.step)
+        found[key] = found.get(key, 0.0) + sum(float(part or 0) for part in row[len(columns) :])
+    return found
+
+
+# --- Names ---------------------------------------------------------------------------------------------------------
+
+
+def names_of(by: str, values: Collection[str]) -> Mapping[str, str]:
+    """What people call these now, where they still exist and have a name."""
+    if by in ("key", "upstream"):
+        table, column = (VirtualKey, "name") if by == "key" else (Upstream, "name")
+        ids = [int(value) for value in values if value.isdigit()]
+        return {str(pk): name for pk, name in table._default_manager.filter(pk__in=ids).values_list("pk", column)
+                if name}  # fmt: skip
+    tables: dict[str, tuple[Any, str]] = {
+        "team": (Team, "team_id"),
+        "owner": (Owner, "user_id"),
+        "end_user": (EndUser, "end_user_id"),
+    }
+    if by not in tables:
+        return {}
+    table, column = tables[by]
+    rows = table._default_manager.filter(**{f"{column}__in": list(values)}).values_list(column, "alias")
+    return {ident: alias for ident, alias in rows if alias}
+
+
+def _name(by: str, value: str, label: str, names: Mapping[str, str]) -> str:
+    if not value:
+        return f"No {DIMENSIONS[by].lower()}"
+    if by in ("key", "upstream"):
+        return names.get(value) or label or f"{DIMENSIONS[by]} {value}"
+    return names.get(value) or value

@@ -1,0 +1,75 @@
+"""What is asked of the usage page: a query string, read and made good."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import date, timedelta
+from typing import Any
+
+from django import forms
+
+from gateway.admin_pages.usage_figures import DIMENSIONS, MEASURES, STEPS, Asked
+
+RANGES = {
+    "7d": "Last 7 days",
+    "30d": "Last 30 days",
+    "90d": "Last 90 days",
+    "month": "This month",
+    "last-month": "Last month",
+    "year": "Last 12 months",
+    "own": "From … to …",
+}
+LONGEST = timedelta(days=1_100)
+_DEFAULTS = {"by": "team", "range": "30d", "step": "day", "measure": "tokens"}
+_DAY = forms.DateInput(attrs={"type": "date"})
+
+
+class UsageForm(forms.Form):
+    """Fields of the query; whatever is missing has its default."""
+
+    by = forms.ChoiceField(label="By", choices=list(DIMENSIONS.items()))
+    measure = forms.ChoiceField(label="Show", choices=list(MEASURES.items()))
+    range = forms.ChoiceField(label="Time", choices=list(RANGES.items()))
+    step = forms.ChoiceField(label="Steps", choices=list(STEPS.items()))
+    since = forms.DateField(label="From (UTC)", required=False, widget=_DAY)
+    until = forms.DateField(label="To (UTC)", required=False, widget=_DAY)
+    team = forms.ChoiceField(label="Team", required=False)
+
+    def __init__(self, query: Mapping[str, Any], *, teams: Mapping[str, str], today: date) -> None:
+        super().__init__({**_DEFAULTS, **{name: query[name] for name in query if query[name]}}, auto_id="usage-%s")
+        self.today = today
+        self.fields["team"].choices = [("", "All teams"), *teams.items()]  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        """The days, where they are said one by one. Each mistake is a sentence."""
+        found: dict[str, Any] = super().clean() or {}
+        since, until = found.get("since"), found.get("until")
+        if found.get("range") == "own" and not self.errors:
+            if since is None:
+                self.add_error("since", "Choose the first day.")
+            elif (until or self.today) < since:
+                self.add_error("until", "The last day must not be before the first.")
+            elif (until or self.today) - since > LONGEST:
+                self.add_error("since", f"Choose at most {LONGEST.days} days.")
+        return found
+
+    def asked(self, visible: Collection[str] | None) -> Asked:
+        """What a valid form asks for, of the teams that may be seen (None: all)."""
+        data = self.cleaned_data
+        first, last = _days(data, self.today)
+        teams = [data["team"]] if data["team"] else visible
+        return Asked(data["by"], first, last, data["measure"], data["step"], teams)
+
+
+def _days(data: Mapping[str, Any], today: date) -> tuple[date, date]:
+    chosen, this_month = data["range"], today.replace(day=1)
+    if chosen == "own":
+        return data["since"], data["until"] or today
+    if chosen == "month":
+        return this_month, today
+    if chosen == "last-month":
+        last = this_month - timedelta(days=1)
+        return last.replace(day=1), last
+    if chosen == "year":
+        return this_month.replace(year=this_month.year - 1), today
+    return today - timedelta(days=int(chosen.removesuffix("d")) - 1), today

@@ -1,0 +1,102 @@
+"""The usage page: who used what, as a chart, a table and CSV. Whoever manages teams sees theirs."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from gateway.admin_pages.usage_figures import DIMENSIONS, MEASURES, Asked, Line, chart, lines, total
+from gateway.admin_pages.usage_form import UsageForm
+from gateway.chargeback.table import as_text
+from gateway.models import UsageDay
+from keys.models import Team
+from keys.scope import scoped, visible_teams
+
+PERMISSION = "gateway.view_usagehour"
+_HEAD = ("calls", "errors", "prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd")
+
+
+def usage_view(request: HttpRequest) -> HttpResponse:
+    """The page."""
+    form = _form(request)
+    context: dict[str, Any] = {
+        **admin.site.each_context(request),
+        "title": "Usage",
+        "form": form,
+        "query": request.GET.urlencode(),
+        "has_any": _visible(request).exists(),
+    }
+    if form.is_valid():
+        context |= _shown(form.asked(visible_teams(request.user)), request.GET)
+    return TemplateResponse(request, "admin/usage/index.html", context, status=200 if form.is_valid() else 400)
+
+
+def usage_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+    """The whole table, every line of it, as CSV."""
+    form = _form(request)
+    if not form.is_valid():
+        return usage_view(request)
+    asked = form.asked(visible_teams(request.user))
+    return StreamingHttpResponse(
+        _csv(asked),
+        content_type="text/csv; charset=utf-8",
+        headers={
+            "Content-Disposition": f'attachment; filename="usage-by-{asked.by}-{asked.first}-{asked.last}.csv"',
+            "Cache-Control": "no-store",
+        },
+    )
+
+
+def _form(request: HttpRequest) -> UsageForm:
+    teams = scoped(Team.objects.order_by("alias", "team_id"), request.user).values_list("team_id", "alias")
+    named = {team: alias or team for team, alias in teams}
+    return UsageForm(request.GET.dict(), teams=named, today=timezone.now().date())
+
+
+def _visible(request: HttpRequest) -> Any:
+    return scoped(UsageDay.objects.all(), request.user)
+
+
+def _shown(asked: Asked, query: Mapping[str, Any]) -> dict[str, Any]:
+    top, more = lines(asked)
+    every = total(asked)
+    largest = max((_measured(line, asked.measure) for line in top), default=0)
+    return {
+        "asked": asked,
+        "measure": MEASURES[asked.measure],
+        "dimension": DIMENSIONS[asked.by],
+        "lines": [(line, _share(_measured(line, asked.measure), largest)) for line in top],
+        "more": more,
+        "total": every,
+        "chart": chart(asked, top) if top else None,
+        "overlaps": asked.by == "tag",
+    }
+
+
+def _measured(line: Line, measure: str) -> float:
+    return float(getattr(line, measure) or 0)
+
+
+def _share(value: float, largest: float) -> float:
+    """Per cent of the largest, for the bar behind a figure."""
+    return round(100 * value / largest, 1) if largest else 0.0
+
+
+class _Echo:
+    def write(self, text: str) -> str:
+        return text
+
+
+def _csv(asked: Asked) -> Iterator[str]:
+    writer = csv.writer(_Echo(), lineterminator="\n")  # type: ignore[type-var]
+    yield writer.writerow([asked.by, "name", *_HEAD])  # type: ignore[misc]
+    for line in lines(asked, most=None)[0]:
+        cost = "" if line.cost is None else f"{line.cost.normalize():f}"
+        counts = (line.calls, line.errors, line.prompt_tokens, line.cached_tokens, line.completion_tokens)
+        yield writer.writerow([as_text(line.value), as_text(line.name), *counts, cost])  # type: ignore[misc]

@@ -1,0 +1,108 @@
+"""A month's statement for each team, to be read and printed: its keys and models, tokens, cost and hours of servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Sum
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from gateway.admin_pages.usage_figures import Asked, Line, lines, total
+from gateway.chargeback.hours import Weights
+from gateway.chargeback.month import Month, WrongMonth, month
+from gateway.chargeback.report import report
+from gateway.models import UsageHourTotal
+from keys.scope import visible_teams
+from upstreams.models import PricePeriod
+
+MOST_CALLS = 200_000
+"""Of how many calls a page splits the hours while somebody waits; `manage.py chargeback` does it for any number."""
+MONTHS = 13
+_MOST_KEYS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """A team's share of the servers: hours, and US dollars."""
+
+    hours: float
+    dollars: float
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One team's month. `hours` is None where they were not split."""
+
+    team: Line
+    keys: list[Line]
+    more_keys: bool
+    models: list[Line]
+    hours: Hours | None
+
+
+def statement_view(request: HttpRequest) -> HttpResponse:
+    """The page of a month, `?month=2026-11`; of one team with `?team=`."""
+    now = timezone.now()
+    name = request.GET.get("month") or f"{now:%Y-%m}"
+    context: dict[str, Any] = {
+        **admin.site.each_context(request),
+        "title": "Monthly statement",
+        "month_name": name,
+        "months": _months(now.date()),
+        "made_at": now,
+    }
+    try:
+        wanted = month(name, now)
+    except WrongMonth as error:
+        context["wrong"] = str(error).replace("--month", "The month")
+        return TemplateResponse(request, "admin/usage/statement.html", context, status=400)
+    context |= _statements(wanted, visible_teams(request.user), request.GET.get("team"))
+    return TemplateResponse(request, "admin/usage/statement.html", context)
+
+
+def _months(today: date) -> Iterator[tuple[str, str]]:
+    first = today.replace(day=1)
+    for _ in range(MONTHS):
+        yield f"{first:%Y-%m}", f"{first:%B %Y}"
+        first = (first - timedelta(days=1)).replace(day=1)
+
+
+def _statements(wanted: Month, visible: frozenset[str] | None, only: str | None) -> dict[str, Any]:
+    last = (wanted.end - timedelta(microseconds=1)).astimezone(UTC).date()
+    of_all = Asked("team", wanted.start.date(), last, "cost", "month", visible)
+    teams, _ = lines(of_all, most=None)
+    shares, note = _hours(wanted)
+    found = [_statement(of_all, team, shares) for team in teams if only is None or team.value == only]
+    return {"month": wanted, "first": of_all.first, "last": last, "statements": found, "note": note,
+            "total": total(of_all), "has_hours": bool(shares)}  # fmt: skip
+
+
+def _statement(of_all: Asked, team: Line, shares: Mapping[str, Hours]) -> Statement:
+    keys, more = lines(Asked("key", of_all.first, of_all.last, "cost", "month", [team.value]), most=_MOST_KEYS)
+    models, _ = lines(Asked("model", of_all.first, of_all.last, "cost", "month", [team.value]), most=_MOST_KEYS)
+    return Statement(team, keys, more, models, shares.get(team.value, Hours(0, 0)) if shares else None)
+
+
+def _hours(wanted: Month) -> tuple[dict[str, Hours], str]:
+    """Each team's share of the servers, and what is to be said of it."""
+    if not PricePeriod.objects.between(wanted.start, wanted.end).exists():
+        return {}, "No upstream had a price per hour in this month, so there are no GPU hours to split."
+    calls = _calls(wanted.start, wanted.end)
+    if calls > MOST_CALLS:
+        return {}, (
+            f"The GPU hours of {calls:,} calls are not split while you wait: "
+            f"manage.py chargeback --month {wanted.name} --by team makes the table."
+        )
+    made = report(wanted, "team", Weights())
+    shares = {str(line.group[0]): Hours(line.hours / 10_000, line.cents / 100) for line in made.lines}
+    return shares, " ".join(note for note in made.notes if not note.startswith("The month is not over"))
+
+
+def _calls(start: datetime, end: datetime) -> int:
+    return UsageHourTotal.objects.filter(hour__gte=start, hour__lt=end).aggregate(n=Sum("calls"))["n"] or 0

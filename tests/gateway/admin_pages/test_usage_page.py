@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from gateway.account.log_store import LogStore
+from gateway.admin_pages.usage_figures import OTHERS, Asked, chart, lines, start_of, total
+from keys.models import Team, VirtualKey
+from tests.support.entries import an_entry
+from tests.support.people import signed_in
+from upstreams.models import PricePeriod, Upstream
+
+pytestmark = pytest.mark.django_db
+URL = "/admin/usage/"
+STATEMENT = "/admin/usage/statement/"
+NOW = datetime(2026, 5, 20, 12, 0, tzinfo=UTC)
+DAY = NOW.date()
+
+
+def calls(*entries: dict[str, Any]) -> None:
+    LogStore().store(list(entries), pytest.fail)
+
+
+def call(days_ago: float = 0, **fields: Any) -> dict[str, Any]:
+    return an_entry(at=(timezone.now() - timedelta(days=days_ago)).timestamp(), **fields)
+
+
+def at(moment: datetime, **fields: Any) -> dict[str, Any]:
+    return an_entry(at=moment.timestamp(), **fields)
+
+
+def asked(by: str = "team", days: int = 30, **more: Any) -> Asked:
+    return Asked(by, DAY - timedelta(days=days - 1), DAY, **more)
+
+
+# --- Figures
+
+
+def test_lines_come_with_most_of_the_measure_first() -> None:
+    calls(at(NOW, model="a", cost="1"), at(NOW, model="b", cost="3"), at(NOW, model="b", status=500))
+    assert [(line.value, line.cost) for line in lines(asked("model", measure="cost"))[0]] == [("b", 3), ("a", 1)]
+    assert [line.value for line in lines(asked("model", measure="errors"))[0]] == ["b", "a"]
+    every = total(asked("model"))
+    assert (every.calls, every.errors, every.tokens, every.cost) == (3, 1, 24, Decimal(4))
+
+
+@pytest.mark.parametrize(
+    ("by", "names"),
+    [("key", ["renamed", "gone"]), ("team", ["Research", "No team"]), ("upstream", ["gpu-new", "gpu-gone"])],
+)
+def test_names_are_those_of_now_or_the_last_known(by: str, names: list[str]) -> None:
+    key, _ = VirtualKey.objects.issue(name="renamed")
+    Team.objects.create(team_id="r", alias="Research")
+    upstream = Upstream(name="gpu-new", url="http://127.0.0.1:1")
+    upstream.save()
+    here = {"key_id": key.pk, "key_name": "old", "team_id": "r", "upstream_id": upstream.pk, "upstream_name": "gpu"}
+    gone = {"key_id": 999, "key_name": "gone", "team_id": None, "upstream_id": 999, "upstream_name": "gpu-gone"}
+    calls(at(NOW, **here), at(NOW, **here), at(NOW, **gone))
+    assert [line.name for line in lines(asked(by, measure="calls"))[0]] == names
+
+
+def test_only_the_days_asked_for_are_summed() -> None:
+    calls(at(NOW), at(NOW - timedelta(days=6)), at(NOW - timedelta(days=7)))
+    assert total(asked(days=7)).calls == 2
+
+
+def test_the_chart_has_each_step_and_all_others() -> None:
+    calls(*[at(NOW - timedelta(days=number % 3), model=f"m{number}") for number in range(9)])
+    top, _ = lines(asked("model", days=3, measure="calls"))
+    drawn = chart(asked("model", days=3, measure="calls"), top)
+    assert drawn["x"][0] == datetime(2026, 5, 18, tzinfo=UTC).timestamp()
+    assert len(drawn["x"]) == 3
+    assert drawn["series"][-1]["name"] == OTHERS
+    assert sum(sum(one["values"]) for one in drawn["series"]) == 9
+
+
+@pytest.mark.parametrize(("step", "first", "steps"), [("week", (2026, 4, 20), 5), ("month", (2026, 4, 1), 2)])
+def test_steps_are_weeks_from_monday_and_months(step: str, first: tuple[int, int, int], steps: int) -> None:
+    calls(at(NOW, cost="2"))
+    drawn = chart(asked(step=step, measure="cost"), lines(asked(step=step, measure="cost"))[0])
+    assert drawn["x"][0] == datetime(*first, tzinfo=UTC).timestamp()
+    assert drawn["series"][0]["values"] == [*[0] * (steps - 1), 2.0]
+    assert start_of(DAY, "day") == DAY
+
+
+# --- The page
+
+
+def test_it_works() -> None:
+    calls(call(model="qwen", cost="1.5"), call(3, model="llama"))
+    page = signed_in().get(URL, {"by": "model", "measure": "cost"}).content.decode()
+    assert "Cost by model" in page
+    assert page.index("qwen") < page.index("llama")
+    assert "1.50" in page
+    assert 'data-chart="usage-chart-data"' in page
+
+
+def test_an_empty_gateway_says_what_to_do() -> None:
+    page = signed_in().get(URL).content.decode()
+    assert "Nothing has been used yet" in page
+    assert "/admin/keys/virtualkey/add/" in page
+
+
+def test_a_time_without_calls_is_told_from_an_empty_gateway() -> None:
+    calls(call(60))
+    assert "No calls in this time" in signed_in().get(URL).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({"by": "colour"}, "Select a valid choice"),
+        ({"range": "own"}, "Choose the first day."),
+        ({"range": "own", "since": "2026-05-02", "until": "2026-05-01"}, "must not be before the first"),
+        ({"range": "own", "since": "2001-01-01"}, "Choose at most 1100 days."),
+        ({"range": "own", "since": "yesterday"}, "Enter a valid date."),
+        ({"team": "nobody"}, "Select a valid choice"),
+    ],
+)
+def test_a_wrong_query_is_said_in_a_sentence(query: dict[str, str], said: str) -> None:
+    response = signed_in().get(URL, query)
+    assert response.status_code == 400
+    assert said in response.content.decode()
+
+
+def test_csv_has_every_line_and_no_formulas() -> None:
+    calls(*[call(model=f"m{number}") for number in range(120)], call(model="=1+1", cost="0.25"))
+    response = signed_in().get(f"{URL}csv/", {"by": "model", "measure": "cost"})
+    rows = list(csv.reader(b"".join(response.streaming_content).decode().splitlines()))  # type: ignore[arg-type]
+    assert ",".join(rows[0]) == "model,name,calls,errors,prompt_tokens,cached_tokens,completion_tokens,cost_usd"
+    assert len(rows) == 122
+    assert rows[1] == ["'=1+1", "'=1+1", "1", "0", "3", "1", "5", "0.25"]
+    assert "attachment" in response["Content-Disposition"]
+
+
+def test_a_page_asks_the_database_a_few_times(django_assert_max_num_queries: Any) -> None:
+    client = signed_in()
+    calls(*[call(number % 30, model=f"m{number}", key_id=number + 1) for number in range(60)])
+    client.get(URL)
+    with django_assert_max_num_queries(14):
+        client.get(URL, {"by": "key"})
+
+
+# --- Who sees what
+
+
+def two_teams() -> None:
+    for team in ("a", "b"):
+        Team.objects.create(team_id=team, alias=f"Team {team}")
+    calls(
+        call(team_id="a", key_id=1, key_name="key-of-a", user_id="owner-of-a", model="model-of-a", end_user="user-of-a",
+             upstream_id=1, upstream_name="gpu-of-a", tags=["tag-of-a"], cost="1"),
+        call(team_id="b", key_id=2, key_name="key-of-b", user_id="owner-of-b", model="model-of-b", end_user="user-of-b",
+             upstream_id=2, upstream_name="gpu-of-b", tags=["tag-of-b"], cost="7.77"),
+        call(team_id=None, key_id=3, key_name="key-of-none", cost="3"),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("by", ["team", "key", "owner", "end_user", "model", "upstream", "tag"])
+@pytest.mark.parametrize("path", ["", "csv/"])
+def test_who_manages_a_team_sees_only_that(by: str, path: str) -> None:
+    two_teams()
+    client = signed_in("gateway.view_usagehour", teams=["a"])
+    response = client.get(f"{URL}{path}", {"by": by, "measure": "cost"})
+    body = b"".join(response.streaming_content) if response.streaming else response.content  # type: ignore[attr-defined]
+    page = body.decode()
+    assert "of-a" in page or "Team a" in page
+    assert not any(text in page for text in ("of-b", "Team b", "of-none", "7.77", "11.77"))
+
+
+def test_another_team_cannot_be_asked_for() -> None:
+    two_teams()
+    client = signed_in("gateway.view_usagehour", teams=["a"])
+    assert client.get(URL, {"team": "b"}).status_code == 400
+    assert client.get(f"{URL}csv/", {"team": "b"}).status_code == 400
+    assert "of-b" not in client.get(STATEMENT, {"team": "b"}).content.decode()
+    assert "Team b" not in client.get(STATEMENT).content.decode()
+
+
+@pytest.mark.parametrize("path", [URL, f"{URL}csv/", STATEMENT])
+def test_it_needs_the_permission(path: str) -> None:
+    assert signed_in("keys.view_virtualkey").get(path).status_code == 403
+
+
+# --- The statement
+
+
+def statement(client: Any, month: str = "2026-05") -> str:
+    text: str = client.get(STATEMENT, {"month": month}).content.decode()
+    return text
+
+
+def test_a_statement_has_a_page_for_each_team() -> None:
+    Team.objects.create(team_id="a", alias="Research")
+    calls(at(NOW, team_id="a", cost="1.5", key_name="notebooks"), at(NOW, team_id="b", cost="2", model="llama"))
+    page = statement(signed_in())
+    assert page.count('<article class="card statement"') == 2
+    assert all(text in page for text in ("Research", "notebooks", "llama", "1.50", "1 May to", "no GPU hours to split"))
+
+
+def test_gpu_hours_are_split_where_a_server_has_a_price() -> None:
+    upstream = Upstream(name="gpu", url="http://127.0.0.1:1", price_per_hour=Decimal(36))
+    upstream.save()
+    PricePeriod.objects.update(begins_at=NOW - timedelta(days=30))
+    calls(at(NOW, team_id="a", upstream_id=upstream.pk, ended_at=NOW.timestamp() + 600))
+    page = statement(signed_in())
+    assert "GPU hours" in page
+    assert "6.00 <" in page  # ten minutes of 36 dollars an hour
+
+
+def test_too_many_calls_are_left_to_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.admin_pages.usage_statement.MOST_CALLS", 0)
+    Upstream(name="gpu", url="http://127.0.0.1:1", price_per_hour=Decimal(36)).save()
+    PricePeriod.objects.update(begins_at=NOW - timedelta(days=30))
+    calls(at(NOW))
+    assert "manage.py chargeback --month 2026-05 --by team" in statement(signed_in())
+
+
+def test_an_empty_month_says_so() -> None:
+    assert "No calls in this month" in statement(signed_in())
+
+
+@pytest.mark.parametrize(("month", "said"), [("May", "must be a month such as"), ("2099-01", "has not begun")])
+def test_a_wrong_month_is_said_in_a_sentence(month: str, said: str) -> None:
+    response = signed_in().get(STATEMENT, {"month": month})
+    assert response.status_code == 400
+    assert said in response.content.decode()
+
+
+def test_the_months_to_choose_begin_with_this_one() -> None:
+    options: Sequence[str] = statement(signed_in()).split("<option value=")[1:]
+    assert options[0].startswith(f'"{timezone.now():%Y-%m}"')
