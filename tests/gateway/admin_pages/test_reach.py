@@ -1,0 +1,295 @@
+"""Every address of the admin, tried by every role with objects that are not theirs.
+
+The addresses come from the URL resolver: a page that is added is tried without being named here. The admin holds one
+team of the key manager's, red, and another, blue. Whatever blue's rows say holds the word `theirs`; their ids do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.db.models import Model
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
+
+from gateway.account.log_store import LogStore
+from gateway.models import RequestLog
+from keys.models import EndUser, Owner, Team, VirtualKey
+from people.models import SignInAttempt, TeamManager
+from people.roles import AUDITOR, KEY_MANAGER, OPERATOR
+from tests.support.entries import an_entry
+from upstreams.models import ModelAlias, Routing, Upstream
+
+pytestmark = pytest.mark.django_db
+
+SHOWN = "theirs"
+REFUSED = {403, 404, 405}
+LEAVE_OUT = ("admin:logout",)
+"""Nothing is tried after it."""
+
+
+@dataclass
+class World:
+    """What there is, and the ids of what is not the key manager's."""
+
+    rows: dict[type[Model], Any] = field(default_factory=dict)
+
+    def ids(self) -> dict[str, Any]:
+        """Under the names that pages might ask for."""
+        key, team, owner, end_user, call, upstream = (
+            self.rows[table].pk for table in (VirtualKey, Team, Owner, EndUser, RequestLog, Upstream)
+        )
+        texts = {"team": "blue", "team_id": "blue", "user": "bo", "user_id": "bo", "owner": "bo", "end_user": "eve"}
+        ids = {"key": key, "key_id": key, "keys": key, "ids": key, "id": key, "call": call, "call_id": call.hex}
+        more = {"upstream": upstream, "by": "key", "group": "team", "tag": "blue-tag", "q": "req-", "version": 1}
+        return {**texts, **ids, **more, "object": team, "holder": owner, "person": end_user}
+
+
+def a_call(team: str, key: VirtualKey, word: str, **fields: Any) -> RequestLog:
+    at = timezone.now().timestamp() - 60
+    entry = an_entry(
+        at=at,
+        request_id=f"req-{word}",
+        team_id=team,
+        key_id=key.pk,
+        key_name=str(key.name),
+        model=f"model-{word}",
+        error_type="invalid_request_error",
+        error_text=f"said {word}",
+        status=400,
+        tags=[f"tag-{word}"],
+        **fields,
+    )
+    LogStore().store([entry], pytest.fail)
+    return RequestLog.objects.get(pk=UUID(entry["call_id"]))
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    for word, team, owner, end_user in (("ours", "red", "ro", "rick"), ("theirs", "blue", "bo", "eve")):
+        made.rows[Team] = Team.objects.create(team_id=team, alias=f"team {word}", rpm_limit=60)
+        made.rows[Owner] = Owner.objects.create(user_id=owner, alias=f"owner {word}", email=f"{word}@example.com")
+        made.rows[EndUser] = EndUser.objects.create(end_user_id=end_user, alias=f"person {word}")
+        key, _ = VirtualKey.objects.issue(name=f"key {word}", team_id=team, user_id=owner)
+        made.rows[VirtualKey] = key
+        made.rows[RequestLog] = a_call(team, key, word, user_id=owner, end_user=end_user)
+    made.rows[Upstream] = Upstream.objects.create(name="gpu-1", url="http://127.0.0.1:9")
+    made.rows[ModelAlias] = ModelAlias.objects.create(name="fast", stands_for="qwen")
+    made.rows[Routing] = Routing.objects.first() or Routing.objects.create()
+    made.rows[User] = boss = User.objects.create(username="boss theirs", is_superuser=True, is_staff=True)
+    made.rows[Group] = Group.objects.create(name="a role of their own: theirs")
+    TeamManager.objects.create(user=boss, team_id="blue")
+    LogEntry.objects.log_actions(boss.pk, [made.rows[VirtualKey]], CHANGE, "changed what is theirs")
+    return made
+
+
+def browser_of(role: str) -> Client:
+    person = User.objects.create(username="ada", is_staff=True)
+    if role:
+        person.groups.add(Group.objects.get(name=role))
+    if role == KEY_MANAGER:
+        TeamManager.objects.create(user=person, team_id="red")
+    browser = Client(raise_request_exception=True)
+    browser.force_login(person)
+    return browser
+
+
+def patterns(resolver: URLResolver, place: str = "", name: str = "") -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for one in resolver.url_patterns:
+        space = f"{name}{one.namespace}:" if isinstance(one, URLResolver) and one.namespace else name
+        if isinstance(one, URLResolver):
+            yield from patterns(one, place + str(one.pattern), space)
+        elif isinstance(one, URLPattern) and place.startswith("admin/"):
+            yield place + str(one.pattern), f"{name}{one.name}", dict(one.pattern.converters)
+
+
+def addresses(world: World) -> list[str]:
+    """Every address of the admin, about what is not the key manager's."""
+    found = []
+    for pattern, name, converters in patterns(get_resolver()):
+        if name in LEAVE_OUT or pattern.startswith("admin/(?P<url>"):
+            continue
+        values = {argument: str(_value(world, name, pattern, argument)) for argument in converters}
+        address = pattern
+        for argument, converter in converters.items():
+            written = [f"<{kind}:{argument}>" for kind in ("int", "path", "str", "slug", "uuid")] + [f"<{argument}>"]
+            for one in written:
+                address = address.replace(one, values[argument])
+            assert converter
+        if "(?P<app_label>" in address:
+            found += [f"/admin/{label}/" for label in ("keys", "gateway", "upstreams", "auth")]
+            continue
+        assert not set("<>(") & set(address), f"{pattern}: say in _value what stands for its arguments"
+        found.append(f"/{address}")
+    return found
+
+
+def _value(world: World, name: str, pattern: str, argument: str) -> Any:
+    if argument in {"content_type_id", "form"}:
+        return {"content_type_id": 1, "form": "csv"}[argument]
+    known = world.ids()
+    tables = {f"admin/{table._meta.app_label}/{table._meta.model_name}/": table for table in admin.site._registry}
+    table = next((table for prefix, table in tables.items() if pattern.startswith(prefix)), None)
+    if table is None:
+        return known.get(argument, world.rows[VirtualKey].pk)
+    assert table in world.rows, f"{table.__name__} has pages: make one that is not the key manager's, in world()"
+    return world.rows[table].pk
+
+
+def words(answer: Any) -> str:
+    content = b"".join(answer.streaming_content) if answer.streaming else answer.content
+    return content.decode(errors="replace")
+
+
+def everything() -> dict[str, list[str]]:
+    """All rows of all tables of ours, and of people, as they are stored."""
+    left_out = {"LogEntry", "Session", "KeysVersion", "UpstreamsVersion", SignInAttempt.__name__}
+    tables = [one._meta.db_table for one in apps.get_models() if one.__name__ not in left_out and one._meta.managed]
+    with connection.cursor() as cursor:
+        return {name: sorted(map(repr, cursor.execute(f'SELECT * FROM "{name}"').fetchall())) for name in tables}
+
+
+def changed_by(
+    browser: Client, address: str, sent: dict[str, Any], before: dict[str, list[Any]]
+) -> tuple[Any, list[str]]:
+    """The answer, and the tables whose rows are others than `before`, which is brought up to date."""
+    with CaptureQueriesContext(connection) as queries:
+        answer = browser.post(address, sent)
+    if not any(query["sql"].startswith(("INSERT", "UPDATE", "DELETE")) for query in queries):
+        return answer, []
+    after = everything()
+    names = [name for name in before if before[name] != after[name]]
+    before.update(after)
+    return answer, names
+
+
+SENT: tuple[dict[str, Any], ...] = (
+    {},
+    {"post": "yes", "until": "30", "overlap": "0", "team_id": "blue", "alias": "taken", "name": "taken"},
+)
+
+
+def posts(world: World, address: str) -> Iterator[dict[str, Any]]:
+    yield from ({**world.ids(), **sent} for sent in SENT)
+    secret = world.rows[VirtualKey].secret
+    yield {"secret": [secret.pk], "overlap": "0"}
+    for table, model_admin in admin.site._registry.items():
+        if address == f"/admin/{table._meta.app_label}/{table._meta.model_name}/":
+            actions = {"delete_selected", *(getattr(one, "__name__", one) for one in model_admin.actions or ())}
+            selected = {"_selected_action": [world.rows[table].pk], "post": "yes", "until": "30", "select_across": "0"}
+            yield from ({**selected, "action": action} for action in sorted(actions))
+
+
+def test_a_key_manager_reads_nothing_of_another_team(world):
+    browser, told = browser_of(KEY_MANAGER), []
+    queries = ({}, {"q": "theirs"}, {"p": "0", "o": "1"})
+    for address in addresses(world):
+        # What one asks for is often shown again: the ids that are asked for do not hold the word.
+        for query in (*queries[:1], world.ids()):
+            answer = browser.get(address, query)
+            shown = words(answer)
+            if SHOWN in shown or answer.status_code >= 500:
+                place = shown.find(SHOWN)
+                told.append((address, bool(query), answer.status_code, shown[max(0, place - 120) : place + 40]))
+
+    assert told == []
+
+
+def test_the_walk_would_notice(world):
+    browser = browser_of(OPERATOR)
+
+    assert len([address for address in addresses(world) if SHOWN in words(browser.get(address))]) > 15
+
+
+def test_a_key_manager_still_sees_their_own(world):
+    browser = browser_of(KEY_MANAGER)
+    key = VirtualKey.objects.get(team_id="red")
+
+    assert "key ours" in words(browser.get("/admin/keys/virtualkey/"))
+    assert "key ours" in words(browser.get(f"/admin/keys/virtualkey/{key.pk}/change/"))
+    assert "req-ours" in words(
+        browser.get(f"/admin/gateway/requestlog/{RequestLog.objects.get(team_id='red').pk}/change/")
+    )
+    assert "team ours" in words(browser.get("/admin/keys/team/"))
+    assert browser.get("/admin/").status_code == 200
+
+
+def test_a_key_manager_searches_their_own_only(world):
+    browser = browser_of(KEY_MANAGER)
+
+    for place in ("/admin/keys/virtualkey/", "/admin/keys/team/", "/admin/gateway/requestlog/"):
+        for words_asked in ("theirs", "their", world.rows[VirtualKey].secret.last_four):
+            rows = browser.get(place, {"q": words_asked}).context["cl"].result_list
+            assert list(rows) == [], (place, words_asked)
+
+
+def test_a_key_manager_changes_nothing_of_others(world):
+    browser, before, told = browser_of(KEY_MANAGER), everything(), []
+    for address in addresses(world):
+        for sent in posts(world, address):
+            answer, changed = changed_by(browser, address, sent, before)
+            if changed or answer.status_code >= 500 or SHOWN in words(answer):
+                told.append((address, sent, answer.status_code, changed))
+            if answer.status_code in REFUSED:
+                break
+
+    assert told == []
+
+
+def test_an_auditor_changes_nothing(world):
+    browser, before, told = browser_of(AUDITOR), everything(), []
+    for address in addresses(world):
+        for sent in posts(world, address):
+            answer, changed = changed_by(browser, address, sent, before)
+            if changed or answer.status_code >= 500:
+                told.append((address, sent, answer.status_code, changed))
+            if answer.status_code in REFUSED:
+                break
+
+    assert told == []
+
+
+def test_an_auditor_sees_every_list(world):
+    browser = browser_of(AUDITOR)
+    for table in admin.site._registry:
+        address = f"/admin/{table._meta.app_label}/{table._meta.model_name}/"
+        assert browser.get(address).status_code in {200, 302}, address
+
+
+@pytest.mark.parametrize("role", ["", OPERATOR])
+def test_who_has_no_permission_for_people_reads_and_changes_none(world, role):
+    browser, before = browser_of(role), everything()
+    for address in addresses(world):
+        if not address.startswith("/admin/auth/"):
+            continue
+        assert browser.get(address).status_code in {302, 403, 404}, address
+        assert browser.post(address, {"post": "yes"}).status_code in {302, 403, 404}, address
+
+    assert everything() == before
+
+
+def test_who_has_no_role_reads_nothing(world):
+    browser = browser_of("")
+
+    assert [address for address in addresses(world) if SHOWN in words(browser.get(address))] == []
+
+
+def test_a_stranger_is_sent_to_the_log_in_page(world):
+    open_to_all = {"/admin/login/", "/admin/oidc/start/", "/admin/oidc/callback/", "/admin/jsi18n/"}
+    for address in addresses(world):
+        answer = Client().get(address)
+        if address not in open_to_all:
+            assert answer.status_code == 302, address
+            assert answer.headers["Location"].startswith("/admin/login/"), address
