@@ -81,7 +81,7 @@ class CheckViews(_Base):
         if wants_fragment(request):
             context = {"trial": result, "model": model, "took": duration(result.seconds * 1000)}
             return render(request, "admin/upstreams/upstream/trial.html", context)
-        told = f"{model}: {result.text}" + (f" It said “{result.answer}”" if result.answer else "")
+        told = f"Called {model}: {result.text}" + (f" It said “{result.answer}”" if result.answer else "")
         took = f" ({duration(result.seconds * 1000)})" if result.seconds else ""
         self.message_user(request, told + took, messages.SUCCESS if result.ok else messages.ERROR)
         return redirect("admin:upstreams_upstream_change", upstream.pk)

@@ -59,7 +59,7 @@ class ControlViews(_Base):
         # In the history first: what was done must be known even if the look after it fails.
         self.log_change(request, upstream, f"{command.label}: {outcome.text}")
         self.message_user(
-            request, f"{upstream.name}: {outcome.text}", messages.SUCCESS if outcome.ok else messages.ERROR
+            request, f"On {upstream.name}: {outcome.text}", messages.SUCCESS if outcome.ok else messages.ERROR
         )
         if not outcome.ok:
             return

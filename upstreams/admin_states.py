@@ -65,7 +65,7 @@ class StateActions(_Base):
         if state not in WORDS:
             self.message_user(request, "Choose active, draining or disabled as the state.", messages.ERROR)
         elif state == upstream.state:
-            self.message_user(request, f"{upstream.name} is {state} already.", messages.WARNING)
+            self.message_user(request, f"The upstream {upstream.name} is {state} already.", messages.WARNING)
         else:
             upstream.state = state
             upstream.save(update_fields={"state", "updated_at"})

@@ -131,7 +131,7 @@ def run(
         return Outcome(ok=False, text=str(error))
     if answer.status == 200:
         name = f" “{told['lora_name']}”" if told else ""
-        return Outcome(ok=True, text=f"{command.done}{name} in {answer.seconds:.1f} s.")
+        return Outcome(ok=True, text=f"{command.done}{name}, in {answer.seconds:.2f} s.")
     return Outcome(ok=False, text=_refused(command, answer))
 
 

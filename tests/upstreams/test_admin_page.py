@@ -193,8 +193,8 @@ def test_a_command_is_given_and_is_in_the_history(admin: Client, server: Server)
     server.on("POST /sleep", answers.body(b""))
     server.on("GET /is_sleeping", answers.json(200, {"is_sleeping": True}))
     upstream = an_upstream(url=server.url, credential=SECRET)
-    assert "gpu-1: Put to sleep" in told(admin.post(page_of(upstream, "control"), {"command": "sleep"}))
-    assert history_of(upstream)[0].startswith("Sleep: Put to sleep in")
+    assert "On gpu-1: Put to sleep" in told(admin.post(page_of(upstream, "control"), {"command": "sleep"}))
+    assert history_of(upstream)[0].startswith("Sleep: Put to sleep, in")
     upstream.refresh_from_db()
     assert upstream.posture["asleep"] is True
     assert server.requests[0].header("authorization") == f"Bearer {SECRET}"

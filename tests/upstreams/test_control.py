@@ -23,7 +23,7 @@ def server() -> Iterator[Server]:
 def test_it_works(server: Server) -> None:
     server.on("POST /sleep", answers.body(b""))
     outcome = run(COMMANDS["sleep"], server.url, "key-1")
-    assert (outcome.ok, outcome.text.startswith("Put to sleep in 0.")) == (True, True)
+    assert (outcome.ok, outcome.text.startswith("Put to sleep, in 0.")) == (True, True)
     request = server.requests[0]
     assert (request.target, request.header("authorization"), request.body) == ("/sleep?level=1", "Bearer key-1", b"")
 
