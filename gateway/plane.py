@@ -19,6 +19,8 @@ from gevent.threadpool import ThreadPool
 from gateway.account.entry import Outcome, clean
 from gateway.account.journal import Journal
 from gateway.account.recent import RecentTraffic
+from gateway.capture.captures import FLUSH_SECONDS as CAPTURE_SECONDS
+from gateway.capture.captures import Captures
 from gateway.charging import cost_of, settled, settled_for
 from gateway.cuts import CallCut
 from gateway.errors import NotServing
@@ -53,9 +55,9 @@ DRAIN_MARGIN_SECONDS = 2.0
 class RelayPlane:
     """The relay process. One per process: `plane`."""
 
-    def __init__(self) -> None:
-        self.keys: KeyRegistry = key_registry
-        self.pool: UpstreamPool = upstream_pool
+    def __init__(self, keys: KeyRegistry = key_registry, pool: UpstreamPool = upstream_pool) -> None:
+        self.keys = keys
+        self.pool = pool
         self.open_calls = OpenCalls()
         self.client = UpstreamClient(connect_timeout=settings.CONNECT_TIMEOUT)
         self.counters: Counters = make_counters()
@@ -70,6 +72,7 @@ class RelayPlane:
         self.run_in_store = _runner()
         self.responses = ResponseStore(self.run_in_store, settings.RESPONSE_STATE_BYTES)
         self.native_routes = NativeRoutes()
+        self.captures = Captures(self.run_in_store)
         self.revocation = Revocation(self.keys, self.open_calls)
         self.refresher = Refresher(self.refresh, run=self.run_in_store, then=self.revocation.cut)
         self.recent = RecentTraffic()
@@ -96,6 +99,7 @@ class RelayPlane:
             gevent.spawn(self._every, settings.LEASE_SECONDS / 3, self._renew_leases),
             gevent.spawn(self._every, FLUSH_SECONDS, self.counters.flush),
             gevent.spawn(self._every, CLOSE_IDLE_SECONDS, self.client.close_idle),
+            gevent.spawn(self._every, CAPTURE_SECONDS, self.captures.flush),
             gevent.spawn(self._every, REPORT_SECONDS, self.reporter.report),
         ]
 
@@ -144,6 +148,7 @@ class RelayPlane:
         self.revocation.refresh()
         self.ledger.refresh()
         self.pool.refresh()
+        self.captures.refresh()
         self._refresh_health()
 
     def _refresh_health(self) -> None:

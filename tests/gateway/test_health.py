@@ -26,8 +26,7 @@ NOW = 1_000_000.0
 @pytest.fixture
 def plane() -> Iterator[RelayPlane]:
     """A relay's plane without a web server, after one refresh."""
-    plane = RelayPlane()
-    plane.keys, plane.pool = KeyRegistry(), UpstreamPool()
+    plane = RelayPlane(KeyRegistry(), UpstreamPool())
     plane.refresher.once()
     plane.refresher.refreshed_at = NOW
     yield plane

@@ -49,8 +49,8 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture
 def plane(upstream: Upstream, tmp_path: Any) -> Iterator[RelayPlane]:
-    plane = RelayPlane()
-    plane.journal, plane.keys, plane.pool = Keeping(tmp_path), KeyRegistry(), UpstreamPool()
+    plane = RelayPlane(KeyRegistry(), UpstreamPool())
+    plane.journal = Keeping(tmp_path)
     row = UpstreamRow.objects.create(name="one", url=upstream.url, is_default=True)
     Deployment.objects.create(upstream=row, alias="alias", served_name="tiny-chat")
     plane.refresh()

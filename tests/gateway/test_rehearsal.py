@@ -40,8 +40,8 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture
 def plane(upstream: Upstream, tmp_path: Any) -> Iterator[RelayPlane]:
-    plane = RelayPlane()
-    plane.keys, plane.pool, plane.counters = KeyRegistry(), UpstreamPool(), MemoryCounters()
+    plane = RelayPlane(KeyRegistry(), UpstreamPool())
+    plane.counters = MemoryCounters()
     row = UpstreamRow.objects.create(name="one", url=upstream.url, is_default=True, served_models=["tiny-chat"])
     Deployment.objects.create(upstream=row, alias="alias", served_name="tiny-chat", cost_per_request="0.5")
     UpstreamRow.objects.create(name="spare", url=upstream.url, state="disabled")
