@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
@@ -18,10 +18,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from common.admin import QUIET, WARNING, badge, moment
-from keys.admin_budgets import SpendChangeList, budget_cell
+from keys.admin_budgets import Row, Spend, SpendChangeList, budget_cell
 from keys.admin_expiry import ExpiryAdmin
 from keys.admin_filters import LastUseFilter, OwnerFilter, StateFilter, TeamFilter, found
 from keys.admin_forms import KeyForm, key_fieldsets
+from keys.admin_left import LimitGroup, lines_of
 from keys.admin_limited import address_of
 from keys.admin_revoking import RevokingAdmin
 from keys.admin_scope import KeysScoped
@@ -30,6 +31,7 @@ from keys.admin_states import holders_of, state_badges
 from keys.identity import DEFAULT
 from keys.limit_words import in_short
 from keys.models import Owner, Team, VirtualKey
+from keys.scope import visible_teams
 
 if TYPE_CHECKING:
     _Keys = QuerySet[VirtualKey]
@@ -135,6 +137,7 @@ class VirtualKeyAdmin(RevokingAdmin, ExpiryAdmin, SecretsAdmin, KeysScoped):
             **shared,
             "state": state_badges(row, shared["spend"], holders) + self.type_badge(row),
             "issued_at": moment(row.created_at),
+            "expires_at": moment(row.expires_at, "never"),
             "used_at": self.last_use(row),
             "holders": list(self._holders(request, row)),
             "secrets": [
@@ -149,6 +152,14 @@ class VirtualKeyAdmin(RevokingAdmin, ExpiryAdmin, SecretsAdmin, KeysScoped):
                 for secret in secrets
             ],
         }
+
+    def limit_groups(self, request: HttpRequest, row: VirtualKey, spend: Spend) -> Iterator[LimitGroup]:
+        yield from super().limit_groups(request, row, spend)
+        for holder in holders_of([row])[row.pk]:
+            # What an owner spends is also of keys of other teams.
+            if holder.word == "Team" or visible_teams(request.user) is None:
+                lines = lines_of(cast("Row", holder.row), holder.spend, self.open_calls_of(holder.row))
+                yield LimitGroup(holder.word, str(holder.row), address_of(request, holder.row), lines)
 
     def _holders(self, request: HttpRequest, key: VirtualKey) -> Iterator[dict[str, str]]:
         """The key's team and owner, with their pages where they have any."""

@@ -5,15 +5,18 @@ Writes go through the models, which bump the version, and into Django's history.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.contrib import admin, messages
+from django.contrib.admin.models import LogEntry
 from django.contrib.admin.views.main import ChangeList
+from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
@@ -21,8 +24,9 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from common.admin import FiltersOnly, changeable, log_changes
-from keys.admin_budgets import BAR, Row, SpendChangeList, budget_cell, spend_of
+from keys.admin_budgets import BAR, Row, Spend, SpendChangeList, budget_cell, spend_of
 from keys.admin_confirm import Question, ask, is_confirmed
+from keys.admin_left import LimitGroup, lines_of
 from keys.admin_limits import WITHOUT_PRICE
 from keys.admin_models import MONEY, KnownModel, counts_nothing, with_models
 from keys.limit_words import dollars, in_short
@@ -33,6 +37,9 @@ if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[Any]
 else:
     _Admin = admin.ModelAdmin
+
+
+NEWEST_ENTRIES = 8
 
 
 class ExactFilter(admin.SimpleListFilter):
@@ -133,9 +140,9 @@ class LimitedAdmin(FiltersOnly, _Admin):
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002
         return with_models(super().get_form(request, obj, change, **kwargs), self.known_models())
 
-    def warn_of_prices(self, request: HttpRequest, row: Any) -> None:
+    def warn_of_prices(self, request: HttpRequest, row: Any, known: Sequence[KnownModel]) -> None:
         """Says so when a budget in money can never be spent."""
-        if counts_nothing(row, self.known_models()):
+        if counts_nothing(row, known):
             self.message_user(request, f"{row} has a budget in US dollars. {WITHOUT_PRICE}", messages.WARNING)
 
     # --- Add, change and delete -------------------------------------------------------------------
@@ -161,20 +168,41 @@ class LimitedAdmin(FiltersOnly, _Admin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        row = self.get_object(request, object_id)
-        context = self.facts(request, row) if row is not None else {}
-        return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
+        response = super().change_view(request, object_id, form_url, extra_context)
+        # A change that was saved leads elsewhere: only a page that is shown needs them.
+        row = self.get_object(request, object_id) if isinstance(response, TemplateResponse) else None
+        if row is not None and isinstance(response, TemplateResponse):
+            response.context_data = {
+                **(response.context_data or {}),
+                **self.facts(request, row),
+                **(extra_context or {}),
+            }
+        return response
 
     def facts(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """What a row's page shows beside its form."""
+        spend = spend_of(cast("Row", row))
+        groups = list(self.limit_groups(request, row, spend))
         return {
             "title": str(row),
             "subtitle": None,
             "show_save_and_add_another": False,
-            "spend": spend_of(cast("Row", row)),
+            "spend": spend,
             "bar": BAR,
+            "limit_groups": groups,
+            "has_limits": any(group.lines for group in groups),
+            "warn_of_prices": counts_nothing(row, self.known_models()),
+            "entries": history_of(row),
             "url_names": {verb: self._name(verb) for verb in (*self.row_actions, "reset_spend", "history")},
         }
+
+    def limit_groups(self, request: HttpRequest, row: Any, spend: Spend) -> Iterator[LimitGroup]:
+        """Whose limits hold: those of the row itself."""
+        yield LimitGroup("", str(row), "", lines_of(row, spend, self.open_calls_of(row)))
+
+    def open_calls_of(self, row: Any) -> int | None:
+        """How many calls of the row are open; None where nobody knows. The gateway does."""
+        return None
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # noqa: FBT001
         if not change:
@@ -184,7 +212,7 @@ class LimitedAdmin(FiltersOnly, _Admin):
         elif form.changed_data:
             obj.save(update_fields=form.changed_data)
         if not change or {*MONEY, "models"}.intersection(form.changed_data):
-            self.warn_of_prices(request, obj)
+            self.warn_of_prices(request, obj, form.known_models)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         self._rows().filter(pk__in=[row.pk for row in queryset]).delete()
@@ -208,6 +236,12 @@ class LimitedAdmin(FiltersOnly, _Admin):
             path("<int:object_id>/reset_spend/", reset, name=f"{name}_reset_spend"),
             *super().get_urls(),
         ]
+
+
+def history_of(row: Any) -> list[LogEntry]:
+    """The newest entries of the row's history."""
+    entries = LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(row), object_id=str(row.pk))
+    return list(entries.select_related("user")[:NEWEST_ENTRIES])
 
 
 def counted(number: int, noun: str) -> str:

@@ -48,17 +48,17 @@ class SecretsAdmin(LimitedAdmin):
         form = for_person(with_models(IssueForm, self.known_models()), request)(request.POST or None)
         if request.method == "POST" and form.is_valid():
             try:
-                return self._issue(request, form.values())
+                return self._issue(request, form)
             except GatewayError as refusal:  # somebody took the name meanwhile
                 form.add_error("name", refusal.message)
         return self._issue_page(request, form, form_url, extra_context)
 
-    def _issue(self, request: HttpRequest, values: dict[str, Any]) -> HttpResponse:
+    def _issue(self, request: HttpRequest, form: IssueForm) -> HttpResponse:
         with transaction.atomic():
-            key, plain = VirtualKey.objects.issue(created_by=request.user.get_username(), **values)
+            key, plain = VirtualKey.objects.issue(created_by=request.user.get_username(), **form.values())
             self.log_addition(request, key, [{"added": {}}])
         self.warn_of_team(request, key.team_id)
-        self.warn_of_prices(request, key)
+        self.warn_of_prices(request, key, form.known_models)
         return self._secrets_page(request, [(key, plain)], f"{key} is ready")
 
     def _issue_page(

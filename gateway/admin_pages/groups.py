@@ -9,7 +9,8 @@ from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from gateway.admin_pages.known_models import KnowsModels
+from gateway.admin_pages.known_models import KnowsRelay
+from gateway.admin_pages.party_traffic import party_traffic
 from gateway.admin_pages.traffic import calls_and_tokens, figures, logs_url_with
 from gateway.admin_pages.usage import NOTHING, of_each
 from keys.admin_budgets import SpendChangeList
@@ -38,7 +39,7 @@ LOG_COLUMNS = {"team": "team_id", "user": "user_id", "end_user": "end_user"}
 """In which column of the request log those of a kind are named."""
 
 
-class GroupTrafficAdmin(KnowsModels, GroupAdmin):
+class GroupTrafficAdmin(KnowsRelay, GroupAdmin):
     """Teams, owners and end users, and what was used in their names."""
 
     @admin.display(description="calls, 24 h")
@@ -48,7 +49,12 @@ class GroupTrafficAdmin(KnowsModels, GroupAdmin):
     def facts(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         usage = of_each(LOG_COLUMNS[row.kind], [row.public_id]).get(row.public_id, NOTHING)
         logs_url = logs_url_with(request, **{row.kind: row.public_id})
-        return {**super().facts(request, row), "traffic": figures(usage), "logs_url": logs_url}
+        return {
+            **super().facts(request, row),
+            "traffic": figures(usage),
+            "logs_url": logs_url,
+            "traffic_of": party_traffic(request, LOG_COLUMNS[row.kind], row.public_id),
+        }
 
 
 class TeamTrafficAdmin(GroupTrafficAdmin, TeamAdmin):

@@ -8,11 +8,12 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from gateway.admin_pages.killing import KillingAdmin
-from gateway.admin_pages.known_models import CHAT, EMBEDDING, KnowsModels, current_view, known_models, mode_of
+from gateway.admin_pages.known_models import CHAT, EMBEDDING, KnowsRelay, current_view, known_models, mode_of
+from gateway.admin_pages.party_traffic import party_traffic
 from gateway.admin_pages.snippets import Call, Snippet, for_chat, for_embeddings, for_keys, for_models
 from gateway.admin_pages.traffic import calls_and_tokens, figures, logs_url_with
 from gateway.admin_pages.usage import NOTHING, last_day
@@ -34,7 +35,7 @@ class KeyUsageChangeList(KeyChangeList):
             key.usage = usage.get(key.pk, NOTHING)
 
 
-class KeyTrafficAdmin(KnowsModels, KillingAdmin, VirtualKeyAdmin):
+class KeyTrafficAdmin(KnowsRelay, KillingAdmin, VirtualKeyAdmin):
     """Keys, and what they were used for."""
 
     list_display = (*VirtualKeyAdmin.list_display, "calls")
@@ -46,21 +47,13 @@ class KeyTrafficAdmin(KnowsModels, KillingAdmin, VirtualKeyAdmin):
     def calls(self, key: Any) -> SafeString:
         return calls_and_tokens(key.usage)
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        context: dict[str, Any] = {}
-        if object_id.isdecimal() and len(object_id) < 19:
-            usage = last_day().per_key([int(object_id)]).get(int(object_id), NOTHING)
-            context = {
-                "traffic": figures(usage),
-                "logs_url": logs_url_with(request, key=object_id),
-            }
-        return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
+    def facts(self, request: HttpRequest, row: VirtualKey) -> dict[str, Any]:
+        return {
+            **super().facts(request, row),
+            "traffic": figures(last_day().per_key([row.pk]).get(row.pk, NOTHING)),
+            "traffic_of": party_traffic(request, "key_id", row.pk),
+            "logs_url": logs_url_with(request, key=str(row.pk)),
+        }
 
     def snippets(self, request: HttpRequest, key: VirtualKey, plain: str) -> Sequence[Snippet]:
         """Programs for a model that the key may use, where one is known; a management key calls none, and lists keys.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
 
+from gateway.account import relay_report
 from keys.admin_limited import LimitedAdmin
 from keys.admin_models import KnownModel
+from keys.models import Team, VirtualKey
 from upstreams.entries import Entry
 from upstreams.models import ModelAlias, Upstream
 from upstreams.view import View
@@ -56,8 +59,17 @@ def mode_of(view: View, name: str) -> str:
     return said or (EMBEDDING if "embed" in name.lower() else CHAT)
 
 
-class KnowsModels(LimitedAdmin):
-    """Offers the known models in the forms of whatever has limits."""
+class KnowsRelay(LimitedAdmin):
+    """What the pages of whatever has limits need of the upstreams and of the relay."""
+
+    class Media:
+        css: ClassVar[dict[str, tuple[str, ...]]] = {"all": ("gateway/keys.css",)}
+        js = ("gateway/keys.js",)
 
     def known_models(self) -> Sequence[KnownModel]:
         return known_models()
+
+    def open_calls_of(self, row: Any) -> int | None:
+        if isinstance(row, VirtualKey):
+            return relay_report.total("open_by_key").get(str(row.pk), 0)
+        return relay_report.total("open_by_team").get(row.team_id, 0) if isinstance(row, Team) else None

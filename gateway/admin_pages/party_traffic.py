@@ -1,0 +1,135 @@
+"""The traffic of a key, a team, an owner or an end user on its page: two weeks in charts, its last calls and errors.
+
+Figures come from the roll-ups; of the log only a few rows are read, by an index. Everything is cut to the teams that
+the viewer may see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db.models import Q, QuerySet, Sum
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from common.admin import figure
+from common.money import units
+from gateway.admin_pages.causes import cause_of
+from gateway.models import RequestLog, UsageHour
+from gateway.spend_api.sums import Sums, by_day
+from gateway.spend_api.wanted import FAILED
+from keys.limit_words import dollars
+from keys.scope import scoped
+
+DAYS = 14
+MOST_CALLS = 8
+MOST_ERRORS = 5
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class LastError:
+    """A call that failed, in words."""
+
+    call: RequestLog
+    url: str
+    sentence: str
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartyTraffic:
+    """What the page shows. `figures` are pairs of a name and a figure."""
+
+    figures: list[tuple[str, str]]
+    calls_chart: dict[str, Any]
+    tokens_chart: dict[str, Any]
+    last_calls: list[tuple[RequestLog, str]]
+    last_errors: list[LastError]
+    may_see_calls: bool
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was nothing in these weeks."""
+        return not any(any(series["values"]) for series in self.calls_chart["series"])
+
+
+def party_traffic(request: HttpRequest, column: str, value: str | int) -> PartyTraffic:
+    """The traffic of one. `column` names it in the request log: `key_id`, `team_id`, `user_id` or `end_user`."""
+    hours = scoped(UsageHour.objects.filter(**{column: value}), request.user)
+    days = _days(hours)
+    may_see_calls = request.user.has_perm("gateway.view_requestlog")
+    calls = scoped(RequestLog.objects.filter(**{column: value}), request.user)
+    return PartyTraffic(
+        _figures(days.values()),
+        _calls_chart(days),
+        _tokens_chart(days),
+        [(call, _page(call)) for call in calls.newest_first()[:MOST_CALLS]] if may_see_calls else [],
+        list(_last_errors(hours, calls)) if may_see_calls else [],
+        may_see_calls,
+    )
+
+
+def _days(hours: QuerySet[Any]) -> dict[datetime, Sums]:
+    """The sums of each of the last days, today's last; days of UTC, as budgets have them."""
+    today = timezone.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    dates = [today - timedelta(days=ago) for ago in reversed(range(DAYS))]
+    found = {values[0]: sums for values, sums in by_day(hours.filter(hour__gte=dates[0]))}
+    return {date: found.get(date.date(), Sums()) for date in dates}
+
+
+def _figures(days: Any) -> list[tuple[str, str]]:
+    whole = Sums()
+    for sums in days:
+        whole = whole.plus(sums)
+    errors = f"{figure(whole.errors)} ({whole.errors / whole.calls:.1%})" if whole.calls else figure(0)
+    cost = "—" if whole.cost is None else dollars(units(whole.cost))
+    return [("Calls", figure(whole.calls)), ("Errors", errors), ("Tokens", figure(whole.tokens)), ("Spend", cost)]
+
+
+def _chart(days: dict[datetime, Sums], series: Sequence[tuple[str, str, list[int]]]) -> dict[str, Any]:
+    return {
+        "x": [int(day.timestamp()) for day in days],
+        "series": [{"name": name, "unit": unit, "values": values} for name, unit, values in series],
+        "stacked": True,
+        "kind": "bars",
+    }
+
+
+def _calls_chart(days: dict[datetime, Sums]) -> dict[str, Any]:
+    answered = [sums.calls - sums.errors for sums in days.values()]
+    return _chart(days, [("answered", "calls", answered), ("errors", "calls", [one.errors for one in days.values()])])
+
+
+def _tokens_chart(days: dict[datetime, Sums]) -> dict[str, Any]:
+    prompt, completion = (
+        [getattr(one, f"{kind}_tokens") for one in days.values()] for kind in ("prompt", "completion")
+    )
+    return _chart(days, [("prompt", "tokens", prompt), ("completion", "tokens", completion)])
+
+
+def _last_errors(hours: QuerySet[Any], calls: QuerySet[Any]) -> Iterator[LastError]:
+    """The newest ones of the last days. Only hours that had errors are read: there may be millions of calls."""
+    since = timezone.now() - timedelta(days=DAYS)
+    failed = hours.filter(errors__gt=0, hour__gte=since).order_by("-hour").values_list("hour")
+    left = MOST_ERRORS
+    for hour, _ in failed.annotate(failed=Sum("errors"))[:MOST_ERRORS]:
+        for call in calls.filter(Q(FAILED)).between(hour, hour + HOUR).newest_first()[:left]:
+            left -= 1
+            yield _error(call)
+        if not left:
+            return
+
+
+def _error(call: RequestLog) -> LastError:
+    cause = cause_of(call.outcome, call.status, call.error_type, call.error_text)
+    sentence = cause.sentence if cause else call.error_text or "The call failed, and nobody said why."
+    return LastError(call, _page(call), sentence, cause.who if cause else "")
+
+
+def _page(call: RequestLog) -> str:
+    return reverse("admin:gateway_requestlog_change", args=[call.pk])
