@@ -1,0 +1,242 @@
+"""What who manages a team can do with its keys, and what they try in vain."""
+
+from decimal import Decimal
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
+
+from keys.identity import INFERENCE, MONITORING, SERVER_CONTROL
+from keys.models import Owner, Secret, Team, VirtualKey
+from people.models import TeamManager
+from people.roles import KEY_MANAGER
+from tests.support.people import signed_in
+
+pytestmark = pytest.mark.django_db
+ADD = "/admin/keys/virtualkey/add/"
+SERVED_BY_ALL = {"endpoint_classes": [INFERENCE, MONITORING], "key_type": "default", "metadata": "{}", "aliases": "{}"}
+
+
+def browser(*teams: str) -> Client:
+    ada = User.objects.create(username="ada", is_staff=True)
+    ada.groups.add(Group.objects.get(name=KEY_MANAGER))
+    for team_id in teams:
+        TeamManager.objects.create(user=ada, team_id=team_id)
+    client = Client()
+    client.force_login(ada)
+    return client
+
+
+def form(**fields: object) -> dict[str, object]:
+    return {**SERVED_BY_ALL, "valid_for": "0", "name": "dev", "team_id": "red", **fields}
+
+
+def page_of(key: VirtualKey) -> str:
+    return f"/admin/keys/virtualkey/{key.pk}/change/"
+
+
+def text(answer) -> str:
+    return answer.content.decode()
+
+
+def a_key(**fields: object) -> VirtualKey:
+    return VirtualKey.objects.issue(**{"name": "dev", "team_id": "red", **fields})[0]
+
+
+def test_a_key_is_issued_into_ones_team():
+    answer = browser("red", "green").post(ADD, form())
+
+    assert answer.status_code == 200
+    assert VirtualKey.objects.get().team_id == "red"
+    assert Secret.objects.count() == 1
+
+
+def test_the_page_offers_ones_teams_only():
+    Team.objects.create(team_id="red", alias="Red ones")
+    Team.objects.create(team_id="blue", alias="Blue ones")
+
+    words = text(browser("red", "green").get(ADD))
+
+    assert "Red ones" in words
+    assert '<option value="green"' in words
+    assert "Blue ones" not in words
+
+
+@pytest.mark.parametrize("team_id", ["blue", "", "red "])
+def test_no_key_is_issued_into_another_team_or_none(team_id):
+    browser("red").post(ADD, form(team_id=team_id))
+
+    assert not VirtualKey.objects.exclude(team_id="red").exists()
+
+
+def test_who_manages_no_team_issues_no_key():
+    browser().post(ADD, form())
+
+    assert not VirtualKey.objects.exists()
+
+
+def test_a_key_stays_in_its_team():
+    key = a_key()
+
+    browser("red", "green").post(page_of(key), form(team_id="green", name="renamed"))
+
+    key.refresh_from_db()
+    assert (key.name, key.team_id) == ("renamed", "red")
+
+
+def test_a_key_that_was_moved_away_meanwhile_is_not_changed():
+    key, client = a_key(), browser("red")
+    VirtualKey.objects.update(team_id="blue")
+
+    client.post(page_of(key), form(name="renamed"))
+
+    key.refresh_from_db()
+    assert key.name == "dev"
+
+
+ABOVE = {
+    "rpm_limit": "61",
+    "tpm_limit": "1001",
+    "max_parallel_requests": "3",
+    "max_budget": "5.01",
+    "token_budget": "100",
+    "models": "gpt-*",
+}
+WITHIN = {
+    "rpm_limit": "60",
+    "tpm_limit": "1000",
+    "max_parallel_requests": "2",
+    "max_budget": "5",
+    "token_budget": "99",
+    "models": "qwen-7b\nqwen-1*",
+}
+
+
+@pytest.fixture
+def red() -> Team:
+    return Team.objects.create(
+        team_id="red",
+        rpm_limit=60,
+        tpm_limit=1000,
+        max_parallel_requests=2,
+        max_budget=Decimal(5),
+        token_budget=99,
+        models=["qwen-*"],
+    )
+
+
+@pytest.mark.parametrize("name", ABOVE)
+def test_a_key_is_not_raised_above_its_team(red, name):
+    key, client = a_key(), browser("red")
+
+    words = text(client.post(page_of(key), form(**{name: ABOVE[name]})))
+
+    assert "The team may not use gpt-*." in words if name == "models" else "the team has" in words
+    assert getattr(VirtualKey.objects.get(), name) in (None, [])
+    assert "errornote" in text(client.post(ADD, form(name="other", **{name: ABOVE[name]})))
+    assert VirtualKey.objects.count() == 1
+
+
+def test_a_key_may_have_all_that_its_team_has(red):
+    key = a_key()
+
+    browser("red").post(page_of(key), form(**WITHIN))
+
+    key.refresh_from_db()
+    assert (key.rpm_limit, key.max_budget, key.models) == (60, Decimal(5), ["qwen-7b", "qwen-1*"])
+
+
+def test_limits_of_other_periods_are_not_compared(red):
+    key = a_key()
+
+    browser("red").post(page_of(key), form(max_budget="20", budget_duration="12mo"))
+
+    key.refresh_from_db()
+    assert key.max_budget == 20
+
+
+def test_who_sees_every_team_raises_a_key_above_its_team(red):
+    key = a_key()
+
+    signed_in("keys.view_virtualkey", "keys.change_virtualkey").post(page_of(key), form(rpm_limit="100"))
+
+    key.refresh_from_db()
+    assert key.rpm_limit == 100
+
+
+BEYOND = {
+    "key_type": "management",
+    "priority": "100",
+    "allowed_upstreams": "*",
+    "endpoint_classes": [INFERENCE, SERVER_CONTROL],
+}
+
+
+@pytest.mark.parametrize("name", BEYOND)
+def test_a_key_gets_nothing_that_reaches_beyond_a_team(name):
+    key, client = a_key(), browser("red")
+    before = getattr(key, name)
+
+    client.post(page_of(key), form(**{name: BEYOND[name]}))
+    client.post(ADD, form(name="other", **{name: BEYOND[name]}))
+
+    assert {str(getattr(one, name)) for one in VirtualKey.objects.all()} == {str(before)}
+
+
+def test_a_key_keeps_what_others_gave_it():
+    key = a_key(endpoint_classes=[INFERENCE, SERVER_CONTROL], priority=5)
+
+    browser("red").post(page_of(key), form(name="renamed", endpoint_classes=[INFERENCE, SERVER_CONTROL]))
+
+    key.refresh_from_db()
+    assert (key.name, key.priority, key.endpoint_classes) == ("renamed", 5, [INFERENCE, SERVER_CONTROL])
+
+
+@pytest.mark.parametrize("verb", ["change", "history", "delete"])
+def test_a_management_key_of_ones_team_is_not_ones_own(verb):
+    key = a_key(key_type="management", endpoint_classes=[])
+
+    assert browser("red").get(f"/admin/keys/virtualkey/{key.pk}/{verb}/").status_code == 302
+
+
+def test_a_secret_of_a_management_key_is_not_had_by_rotation():
+    key = a_key(key_type="management", endpoint_classes=[])
+
+    browser("red").post("/admin/keys/virtualkey/rotate/", {"secret": [key.secret.pk], "overlap": "0"})
+
+    assert Secret.objects.get() == key.secret
+
+
+@pytest.mark.parametrize(("team_id", "is_issued"), [("red", True), ("blue", False)])
+def test_an_owner_is_named_whose_keys_one_manages(team_id, is_issued):
+    Owner.objects.create(user_id="bo")
+    a_key(name="first", team_id=team_id, user_id="bo")
+
+    words = text(browser("red").post(ADD, form(user_id="bo")))
+
+    assert VirtualKey.objects.filter(name="dev").exists() is is_issued
+    assert ("holds no key of your teams" in words) is not is_issued
+
+
+def test_an_owner_of_whom_nothing_is_said_is_free_to_name():
+    browser("red").post(ADD, form(user_id="somebody new"))
+
+    assert VirtualKey.objects.get().user_id == "somebody new"
+
+
+def test_actions_reach_ones_own_keys_only():
+    mine, other = a_key(), a_key(name="other", team_id="blue")
+    sent = {"action": "block", "_selected_action": [mine.pk, other.pk], "post": "yes", "select_across": "1"}
+
+    browser("red").post("/admin/keys/virtualkey/", sent)
+
+    assert {key.name: key.blocked for key in VirtualKey.objects.all()} == {"dev": True, "other": False}
+
+
+def test_owners_and_end_users_are_for_who_sees_every_team():
+    owner = Owner.objects.create(user_id="bo")
+    client = signed_in("keys.view_owner", "keys.change_owner", "keys.add_owner", teams=["red"])
+
+    assert list(client.get("/admin/keys/owner/").context["cl"].result_list) == []
+    assert client.get(f"/admin/keys/owner/{owner.pk}/change/").status_code == 302
+    assert client.get("/admin/keys/owner/add/").status_code == 403
