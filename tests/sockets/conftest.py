@@ -79,6 +79,7 @@ def gateway(standing_upstream: Upstream, tmp_path_factory: pytest.TempPathFactor
             GATEWAY_IDLE_TIMEOUT=str(IDLE_SECONDS),
             GATEWAY_BODY_TIMEOUT=str(BODY_SECONDS),
             GATEWAY_MAX_BODY_MB="2",
+            GATEWAY_GRACE_SECONDS="3",
         ) as gateway,
     ):
         gateway.shell(_ALIASES.format(closed=unused_port(), tls=tls.url))
