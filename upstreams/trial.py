@@ -132,7 +132,7 @@ def _try(kind: _Kind, url: str, credential: str, model: str, timeout: float) -> 
 def _refused(answer: client.Fetched) -> str:
     words = answers.said(answer.body) or f"it answers {answer.status}"
     if answer.status in {401, 403}:
-        return "The server does not accept the stored credential: enter the one that it was started with (--api-key)."
+        return "The server wants another credential: enter the API key that it was started with (--api-key)."
     if answer.status == 404:
         return f"The server does not know this model: {words}"
     if answer.status == 503:
