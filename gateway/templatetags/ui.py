@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django import template
+from django.forms import BoundField
 from django.utils.html import format_html, json_script
 from django.utils.safestring import SafeString, mark_safe
 
@@ -110,3 +111,9 @@ def amount(number: float | None) -> str:
 def without_colon(label: SafeString) -> SafeString:
     """A label's markup without the colon that Django puts behind its words."""
     return mark_safe(label.replace(":</label>", "</label>"))  # noqa: S308  # what was safe before, and less of it
+
+
+@register.filter
+def named_by_column(field: BoundField) -> SafeString:
+    """An input of a table, where the column's heading is all the label it has: with that as its own name."""
+    return field.as_widget(attrs={"aria-label": field.label})

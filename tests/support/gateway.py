@@ -313,7 +313,11 @@ class Gateway:
 
     def shell(self, code: str) -> str:
         """Runs Python in `manage.py shell` with this gateway's settings; returns what it printed."""
-        command = [sys.executable, str(ROOT / "manage.py"), "shell", "-v", "0", "-c", code]
+        return self.manage("shell", "-v", "0", "-c", code)
+
+    def manage(self, *arguments: str) -> str:
+        """Runs `manage.py` with this gateway's settings; returns what it printed."""
+        command = [sys.executable, str(ROOT / "manage.py"), *arguments]
         done = subprocess.run(command, cwd=ROOT, env=self.environment(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -1,0 +1,97 @@
+"""A real headless Chromium before gateways on real sockets. Skipped, with a message, where there is no chromium.
+
+`--screenshots DIR` takes the pictures that the documentation shows.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.visitor import Visitor
+from tests.support import databases, vllm
+from tests.support.gateway import Gateway
+from tests.support.upstream import Upstream
+
+PASSWORD = "a-long-password-for-the-tests"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", type=Path, metavar="DIR", help="take the documentation's pictures into DIR")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of the system's chromium."""
+    if databases.on_postgresql():
+        pytest.skip("a browser sees no difference between databases: these run with SQLite")
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not found:
+        pytest.skip("there is no chromium on this machine (Debian: apt-get install chromium)")
+    return found
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    """Ends with each module: playwright's event loop would forbid the other tests their database."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visitor(browser: Browser) -> Iterator[Visitor]:
+    """Somebody with a browser, whom nothing may go wrong: a console error or a request elsewhere fails the test."""
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 800},
+        timezone_id="Europe/Berlin",
+        locale="en-GB",
+        color_scheme="light",
+        reduced_motion="reduce",  # colours are looked at when they have changed
+    )
+    context.set_default_timeout(15_000)
+    visitor = Visitor(context)
+    yield visitor
+    context.close()
+    assert not visitor.complaints, "\n".join(visitor.complaints)
+
+
+@pytest.fixture
+def page(visitor: Visitor) -> Page:
+    """The visitor's page."""
+    return visitor.page
+
+
+@pytest.fixture(scope="session")
+def served(chromium: str) -> Iterator[Upstream]:
+    """A vLLM server, scripted."""
+    with Upstream() as upstream:
+        vllm.serve(upstream)
+        yield upstream
+
+
+@pytest.fixture(scope="session")
+def empty_gateway(chromium: str) -> Iterator[Gateway]:
+    """A gateway that was started a moment ago for the first time."""
+    with Gateway(database="", GATEWAY_ADMIN_PASSWORD=PASSWORD) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def gateway(served: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway with a month of traffic."""
+    with Gateway(database="", GATEWAY_ADMIN_PASSWORD=PASSWORD) as gateway:
+        gateway.manage("seed_demo", "--calls", "6000", "--upstream", served.url)
+        yield gateway
