@@ -21,6 +21,8 @@ from gateway.account.decisions import BY_A_LOOK, IN_MEMORY, MASTER_KEY, NO_KEY, 
 from gateway.account.entry import Outcome
 from gateway.admission import admit, check_head
 from gateway.body.request_body import announced_length, receive
+from gateway.capture.capturing import Capturing
+from gateway.capture.capturing import begin as begin_capturing
 from gateway.client_address import origin
 from gateway.client_watch import ClientWatch
 from gateway.cuts import CallCut, client_gone
@@ -64,12 +66,17 @@ class PassThrough:
         self._connection = ClientConnection(environ)
         self._request_id = headers.request_id(environ, new_call_id)
         self._call: OpenCall | None = None
+        self._capturing: Capturing | None = None
         self._unread = announced_length(environ) != 0
         self._began = time.monotonic()
         self._looked = False
 
     def answer(self) -> HttpResponseBase:
         """The answer, whatever it is. Raises nothing that it knows."""
+        response = self._answer_or_refuse()
+        return response if self._capturing is None else self._capturing.attach(response)
+
+    def _answer_or_refuse(self) -> HttpResponseBase:
         try:
             return self._answer()
         except CallCut as cut:
@@ -99,6 +106,8 @@ class PassThrough:
                 self._environ, self._plane, self._face, target, match, identity, self._call, parsed, self._connection
             )
             exchange.model_in_path = model
+            if self._plane.captures.active:
+                self._capturing = begin_capturing(exchange)
             return self._operate(exchange)
         finally:
             parsed.body.close()

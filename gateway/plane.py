@@ -107,6 +107,7 @@ class RelayPlane:
         """At the end of the process."""
         self.refresher.stop()
         self.counters.flush()  # or else what the last calls held would stay taken for the life of a lease
+        self.captures.flush()
         gevent.killall(self._greenlets, block=False)
         self.journal.close()
 

@@ -146,6 +146,8 @@ GRACE_SECONDS = env.seconds("GATEWAY_GRACE_SECONDS", default=30)
 QUEUE_LENGTH = env.whole("GATEWAY_QUEUE_LENGTH", default=1000, least=0, most=100_000)
 QUEUE_SECONDS = env.seconds("GATEWAY_QUEUE_SECONDS", default=30)
 RESPONSE_STATE_BYTES = env.whole("GATEWAY_RESPONSE_STATE_MB", default=256, least=0, most=100_000) * 1_000_000
+CAPTURE_BODY_BYTES = env.whole("GATEWAY_CAPTURE_BODY_KB", default=256, least=1, most=10_000) * 1_000
+CAPTURE_RETENTION_DAYS = env.whole("GATEWAY_CAPTURE_RETENTION_DAYS", default=7, least=1, most=365)
 LOG_RETENTION_DAYS = env.whole("GATEWAY_LOG_RETENTION_DAYS", default=90, least=1, most=36_500)
 
 # --- Limits --------------------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
-"""Removes old rows of the request log, a bounded number at a time, and stored responses and windows of budgets that
-are past their time. The roll-ups keep what was used.
+"""Removes old rows of the request log, a bounded number at a time, and stored responses, windows of budgets and
+captured payloads that are past their time. The roll-ups keep what was used.
 
 Knows nothing of journals.
 """
@@ -12,9 +12,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db import router, transaction
 
 from gateway.account import call_ids
+from gateway.capture.models import CapturedPayload
 from gateway.models import RequestFacet, RequestLog, StoredResponse
 from keys.models import SpendWindow
 
@@ -75,6 +77,13 @@ def prune_windows(now: datetime, batch: int = RESPONSES_BATCH) -> int:
     return SpendWindow.objects.filter(pk__in=list(ended[:batch])).delete()[0]
 
 
+def prune_payloads(now: datetime, batch: int = RESPONSES_BATCH) -> int:
+    """Deletes the captured payloads that are past their time, at most `batch`; returns how many. Raises likewise."""
+    end = now - timedelta(days=settings.CAPTURE_RETENTION_DAYS)
+    old = CapturedPayload.objects.filter(captured_at__lt=end).order_by("captured_at").values_list("pk", flat=True)
+    return CapturedPayload.objects.filter(pk__in=list(old[:batch])).delete()[0]
+
+
 class Pruner:
     """Prunes once an hour, one batch at each turn, so that whoever gives it turns is never held up for long."""
 
@@ -93,6 +102,7 @@ class Pruner:
         deleted = prune_batch(first_kept(self._days, today), self._batch)
         responses = prune_responses(today, min(self._batch, RESPONSES_BATCH))
         windows = prune_windows(today, min(self._batch, RESPONSES_BATCH))
-        if deleted < self._batch and max(responses, windows) < min(self._batch, RESPONSES_BATCH):
+        payloads = prune_payloads(today, min(self._batch, RESPONSES_BATCH))
+        if deleted < self._batch and max(responses, windows, payloads) < min(self._batch, RESPONSES_BATCH):
             self._due_at = now + HOUR_SECONDS
-        return deleted + responses + windows
+        return deleted + responses + windows + payloads

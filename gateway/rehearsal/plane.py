@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
+from gateway.capture.captures import Captures
 from gateway.open_call import OpenCall, OpenCalls
 from gateway.plane import RelayPlane
 from gateway.rehearsal.looking import LookingCounters
@@ -67,6 +68,7 @@ class RehearsalPlane(RelayPlane):
             settings.BODY_TIMEOUT, settings.FIRST_BYTE_TIMEOUT, settings.IDLE_TIMEOUT, settings.TOTAL_TIMEOUT
         )
         self.spool = private_directory(settings.DATA_DIR / "spool")
+        self.captures = Captures(lambda act: act())  # it never reads any
         self.fingerprints = {}
         self.upstream_health = Counter()
         self.unknown_keys = 0
