@@ -218,7 +218,8 @@ class UpstreamAdmin(StateActions, CheckViews, ControlViews, FiltersOnly, _Upstre
 
     def get_urls(self) -> list[URLPattern]:
         def own(route: str, view: Any, name: str) -> URLPattern:
-            return path(route, self.admin_site.admin_view(view), name=f"upstreams_upstream_{name}")
+            pattern: URLPattern = path(route, self.admin_site.admin_view(view), name=f"upstreams_upstream_{name}")
+            return pattern
 
         return [
             own("add/check/", self.preview_view, "preview"),
