@@ -138,15 +138,16 @@ class _Split:
         if not self._periods:
             return ledger
         open_calls = self._calls(self._month.start - traffic.LONGEST_CALL, self._month.start)
+        called = traffic.hours_with_calls(self._upstream_ids, self._month.start, self._month.end)
         hour = self._month.start
         while hour < self._month.end:
             start, end = micros(hour), micros(hour + _HOUR)
             open_calls = [call for call in open_calls if call.end > start]
             parts = list(slices(self._periods, start, end))
             if self._has_rows(hour):
-                open_calls += self._calls(hour, hour + _HOUR)
+                open_calls += self._calls(hour, hour + _HOUR) if hour in called else []
                 _spread(open_calls, parts)
-            else:
+            elif hour in called:
                 self._estimate(hour, parts)
             for part in parts:
                 ledger.enter(part)

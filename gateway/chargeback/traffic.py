@@ -97,6 +97,13 @@ def rows_reach_back_to() -> datetime | None:
     return hour if there >= counted else hour + _HOUR
 
 
+def hours_with_calls(upstream_ids: Sequence[int], start: datetime, end: datetime) -> set[datetime]:
+    """The hours in which these upstreams may have had calls: a call's id can be a little older than its hour."""
+    rows = UsageHour.objects.between(start, end + _HOUR).filter(upstream_id__in=upstream_ids)
+    found = set(rows.order_by().values_list("hour", flat=True).distinct())
+    return found | {hour - _HOUR for hour in found}
+
+
 def calls(by: str, weights: Weights, upstream_ids: Sequence[int], start: datetime, end: datetime) -> list[Call]:
     """The calls received in this time that these upstreams worked on, by their starts.
 
