@@ -51,6 +51,7 @@ def control() -> Routes:
         path("", front_page),
         path("admin/oidc/", include("people.urls")),
         path("admin/", admin.site.urls),
+        path("me/", include("gateway.holder_pages.urls")),
         path("", include("gateway.spend_api.urls")),
         path("api/", include("gateway.api_schema.urls")),
         path("key/", include("keys.urls")),

@@ -60,14 +60,19 @@ class KeyTrafficAdmin(KnowsRelay, KillingAdmin, VirtualKeyAdmin):
 
         Those for a chat come first, of what the key may call.
         """
-        address = settings.PUBLIC_URL or request.build_absolute_uri("/")[:-1]
-        if key.is_management:
-            return for_keys(address, plain)
-        model, mode = _example(key) if INFERENCE in key.endpoint_classes else (None, CHAT)
-        if model is None:
-            return for_models(address, plain)
-        call = Call(address, plain, model)
-        return for_embeddings(call) if mode == EMBEDDING else for_chat(call)
+        return snippets_for(request, key, plain)
+
+
+def snippets_for(request: HttpRequest, key: VirtualKey, plain: str) -> Sequence[Snippet]:
+    """As `KeyTrafficAdmin.snippets`. `plain` may stand for a secret that nobody knows any more."""
+    address = settings.PUBLIC_URL or request.build_absolute_uri("/")[:-1]
+    if key.is_management:
+        return for_keys(address, plain)
+    model, mode = _example(key) if INFERENCE in key.endpoint_classes else (None, CHAT)
+    if model is None:
+        return for_models(address, plain)
+    call = Call(address, plain, model)
+    return for_embeddings(call) if mode == EMBEDDING else for_chat(call)
 
 
 def _example(key: VirtualKey) -> tuple[str | None, str]:

@@ -50,16 +50,17 @@ class MeView(SpendView):
         key = VirtualKey.objects.filter(pk=self.identity.key_id).first()
         if key is None:
             raise KeyMissing
-        now = time.time()
-        parties = list(_parties(self.identity))
-        return Response(
-            {
-                "key": _described(key, self.identity),
-                **_limits(parties, now),
-                "usage": _usage(key.pk),
-                "errors": _errors(key.pk),
-            }
-        )
+        return Response(facts_of(key, self.identity))
+
+
+def facts_of(key: VirtualKey, identity: Identity) -> dict[str, Any]:
+    """What the holder of the key may know; `identity` is that of the key."""
+    return {
+        "key": _described(key, identity),
+        **_limits(list(_parties(identity)), time.time()),
+        "usage": _usage(key.pk),
+        "errors": _errors(key.pk),
+    }
 
 
 def _parties(identity: Identity) -> Iterator[Party]:
