@@ -81,7 +81,12 @@ class _Narrow:
     teams: frozenset[str]
     fields: dict[str, Any]
     instance: VirtualKey
+    initial: dict[str, Any]
     cleaned_data: dict[str, Any]
+
+    @property
+    def _is_new(self) -> bool:
+        return self.instance._state.adding
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -89,7 +94,8 @@ class _Narrow:
             if name in self.fields:
                 self.fields[name].disabled = True
                 self.fields[name].help_text = FOR_OTHERS
-        self._narrow_team()
+        if "team_id" in self.fields:  # not for who may only look
+            self._narrow_team()
         self._narrow_owner()
         self._narrow_classes()
 
@@ -101,11 +107,11 @@ class _Narrow:
             label=old.label,
             choices=choices,
             initial=choices[0][0] if choices else None,
-            disabled=self.instance.pk is not None,
+            disabled=not self._is_new,
             help_text="The team whose limits hold too.",
         )
-        if self.instance.pk is None and len(choices) == 1:
-            self.initial["team_id"] = choices[0][0]  # type: ignore[attr-defined]
+        if self._is_new and len(choices) == 1:
+            self.initial["team_id"] = choices[0][0]
 
     def _narrow_owner(self) -> None:
         """Suggests those who hold keys of these teams, and no others."""
@@ -128,7 +134,7 @@ class _Narrow:
 
     def clean(self) -> dict[str, Any]:
         found: dict[str, Any] = super().clean()  # type: ignore[misc]
-        ident = self.instance.team_id if self.instance.pk is not None else found.get("team_id")
+        ident = found.get("team_id") if self._is_new else self.instance.team_id
         team = Team.objects.filter(team_id=ident).first()
         if team is not None:
             for name, words in faults(found, team):

@@ -87,7 +87,7 @@ class OpenIDBackend(OIDCAuthenticationBackend):  # type: ignore[misc]
             return value(name)
         raise AttributeError(name)
 
-    def authenticate(self, request: HttpRequest | None, *, nonce: str, code_verifier: str) -> Any:  # type: ignore[override]
+    def authenticate(self, request: HttpRequest | None, *, nonce: str, code_verifier: str) -> Any:
         return super().authenticate(request, nonce=nonce, code_verifier=code_verifier)
 
     def get_user(self, user_id: Any) -> Any:

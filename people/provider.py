@@ -55,9 +55,9 @@ def _discovered(issuer: str) -> Provider:
     try:
         with urllib.request.urlopen(f"{issuer}/.well-known/openid-configuration", timeout=SECONDS) as answer:  # noqa: S310 - http(s): see the settings
             said = json.loads(answer.read(MOST_BYTES))
-        values = [str(said[name]) for name in NAMES]
+        issuer_there, authorization, token, keys = (str(said[name]) for name in NAMES)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ProviderAway(f"{issuer} does not answer with an OpenID configuration ({type(error).__name__})") from error
-    if values[0].rstrip("/") != issuer:
-        raise ProviderAway(f"{issuer} says that it is {values[0][:200]}")
-    return Provider(*values, userinfo=str(said.get("userinfo_endpoint") or ""))
+    if issuer_there.rstrip("/") != issuer:
+        raise ProviderAway(f"{issuer} says that it is {issuer_there[:200]}")
+    return Provider(issuer_there, authorization, token, keys, str(said.get("userinfo_endpoint") or ""))

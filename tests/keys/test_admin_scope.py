@@ -240,3 +240,12 @@ def test_owners_and_end_users_are_for_who_sees_every_team():
     assert list(client.get("/admin/keys/owner/").context["cl"].result_list) == []
     assert client.get(f"/admin/keys/owner/{owner.pk}/change/").status_code == 302
     assert client.get("/admin/keys/owner/add/").status_code == 403
+
+
+def test_who_may_only_look_at_their_teams_keys_changes_none():
+    key = a_key()
+    client = signed_in("keys.view_virtualkey", teams=["red"])
+
+    assert "dev" in text(client.get(page_of(key)))
+    assert client.post(page_of(key), form(name="renamed")).status_code == 403
+    assert client.get(ADD).status_code == 403
