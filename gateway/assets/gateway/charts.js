@@ -1,6 +1,6 @@
 // Charts: `<figure class="chart">` with `data-chart="<id of a json_script>"` or `data-source="<url>"` (and, where it is
 // to be live, `data-every="<seconds>"`). The data: {"x": [Unix seconds], "series": [{"name", "unit", "values"}],
-// "stacked": bool, "kind": "line" | "bars"}. Drawn by uPlot, which is loaded where a page has a chart.
+// "stacked": bool, "kind": "line" | "bars"}; a series may name its "colour". Drawn by uPlot, which is loaded where a page has a chart.
 'use strict';
 {
     const home = new URL('.', document.currentScript.src);
@@ -40,6 +40,8 @@
         return found;
     }
 
+    // The place of a series' colour: its own ("colour": 1 to 8) where it has a meaning, else the next.
+    const tone = (one, at) => (one.colour ?? at % COLOURS + 1) - 1;
     const faint = colour => colour.replace(/^rgb\((.*)\)$/, 'rgb($1 / 14%)').replaceAll(',', ' ');
     const compact = new Intl.NumberFormat('en', {notation: 'compact', maximumFractionDigits: 1});
     const whole = new Intl.NumberFormat('en', {maximumSignificantDigits: 4});
@@ -183,7 +185,7 @@
             legend.className = 'chart-legend';
             this.data.series.forEach((one, at) => {
                 const line = document.createElement('li');
-                line.className = `series-${at % COLOURS + 1}`;
+                line.className = `series-${tone(one, at) + 1}`;
                 line.textContent = one.unit && one.unit !== one.name ? `${one.name} (${one.unit})` : one.name;
                 legend.append(line);
             });
@@ -200,7 +202,7 @@
             const paint = colours();
             const units = [...new Set(series.map(one => one.unit ?? ''))];
             const bars = kind === 'bars' ? uPlot.paths.bars({size: [0.72, 48], radius: 0.12}) : undefined;
-            const axis = {stroke: paint.text, font: '12px system-ui, sans-serif', ticks: {show: false}, border: {show: false}};
+            const axis = {stroke: paint.text, font: '11.5px Inter, system-ui, sans-serif', ticks: {show: false}, border: {show: false}};
             const grid = {stroke: paint.grid, width: 1};
             return {
                 width: this.plot.clientWidth || 600,
@@ -228,8 +230,8 @@
                     {},
                     ...this.order.map(at => ({
                         scale: `y:${series[at].unit ?? ''}`,
-                        stroke: bars ? undefined : paint.series[at % COLOURS],
-                        fill: stacked || bars ? paint.series[at % COLOURS] : series.length === 1 ? faint(paint.series[at % COLOURS]) : undefined,
+                        stroke: bars ? undefined : paint.series[tone(series[at], at)],
+                        fill: stacked || bars ? paint.series[tone(series[at], at)] : series.length === 1 ? faint(paint.series[tone(series[at], at)]) : undefined,
                         width: bars ? 0 : 1.75,
                         paths: bars,
                         points: {show: this.data.x.length === 1 && !bars},
@@ -254,7 +256,7 @@
             head.textContent = moment(x[index], this.step());
             const lines = series.map((one, at) => {
                 const line = document.createElement('span');
-                line.className = `series-${at % COLOURS + 1}`;
+                line.className = `series-${tone(one, at) + 1}`;
                 line.textContent = `${one.name}: ${amount(one.values[index], one.unit === one.name ? '' : one.unit)}`;
                 return line;
             });
