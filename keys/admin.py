@@ -57,7 +57,6 @@ class VirtualKeyAdmin(RevokingAdmin, ExpiryAdmin, SecretsAdmin, KeysScoped):
     list_display: tuple[str, ...] = (
         "label",
         "state_badge",
-        "masked_secret",
         "holder",
         "use",
         "expiry",
@@ -85,12 +84,8 @@ class VirtualKeyAdmin(RevokingAdmin, ExpiryAdmin, SecretsAdmin, KeysScoped):
         return found(queryset, search_term), False
 
     @admin.display(description="name", ordering="name")
-    def label(self, key: VirtualKey) -> str:
-        return key.name or "(no name)"
-
-    @admin.display(description="secret")
-    def masked_secret(self, key: VirtualKey) -> SafeString:
-        return badge("code", key.masked)
+    def label(self, key: VirtualKey) -> SafeString:
+        return format_html('{}<span class="label-secret">{}</span>', key.name or "(no name)", key.masked)
 
     @admin.display(description="owner, team", ordering="user_id")
     def holder(self, key: Any) -> SafeString | None:

@@ -36,7 +36,7 @@ ENDS = (
 class ExtendForm(forms.Form):
     """Until when keys work. `end` of the valid form is None for never."""
 
-    until = forms.ChoiceField(label="They expire", choices=ENDS, initial="30", widget=forms.RadioSelect)
+    until = forms.ChoiceField(label="Expires", choices=ENDS, initial="30", widget=forms.RadioSelect)
     day = forms.DateField(
         label="Day",
         required=False,
@@ -73,7 +73,7 @@ class ExpiryAdmin(LimitedAdmin):
     def extend(self, request: HttpRequest, queryset: _Keys) -> HttpResponse | None:
         form = ExtendForm(request.POST if is_confirmed(request) else None)
         if not form.is_valid():
-            words = ("They work again at once if they have expired. None gets an earlier end than it has.",)
+            words = ("A key that has expired works again at once. No key gets an earlier end than it has.",)
             title = f"Extend {self.told(queryset)}"
             question = Question(
                 action="extend", title=title, words=words, button="Extend", form=form, is_dangerous=False

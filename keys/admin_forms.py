@@ -147,7 +147,13 @@ class IssueForm(KeyForm):
     """A new key. Only the name is needed."""
 
     valid_for = forms.TypedChoiceField(
-        label="Expires", choices=LIFETIMES, coerce=int, initial=0, help_text="An exact date can be set later."
+        label="Expires",
+        choices=LIFETIMES,
+        coerce=int,
+        empty_value=0,
+        initial=0,
+        required=False,
+        help_text="An exact date can be set later.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -170,7 +176,7 @@ def key_fieldsets(key: VirtualKey | None, end: str) -> list[Fieldset]:
     """The groups of a key's fields, what all need first; `end` is the one that says until when it works."""
     return [
         (None, {"fields": ("name", "user_id", "team_id", end)}),
-        ("Models", {"fields": ("models",)}),
+        ("What it may call", {"fields": ("models",)}),
         *limit_fieldsets(key),
         folded("Kind of key, endpoints and names of its own", ("key_type", "endpoint_classes", "aliases"), key),
         folded("Routes, networks, upstreams and priority", REACH, key),

@@ -147,7 +147,7 @@ def group_fieldsets(names: Sequence[str], row: Any, *more: Fieldset) -> list[Fie
     """The groups of fields: who it is by `names`, then the limits."""
     return [
         (None, {"fields": tuple(names)}),
-        ("Models", {"fields": ("models",)}),
+        ("What it may call", {"fields": ("models",)}),
         *limit_fieldsets(row),
         *more,
         folded("Metadata", ("metadata",), row),
