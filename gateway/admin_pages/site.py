@@ -12,8 +12,8 @@ from django.urls import URLPattern, URLResolver
 
 from gateway.admin_pages import policy_check, usage_page, usage_statement
 from gateway.admin_pages import settings as settings_page
+from gateway.admin_pages.home import views as home_page
 from gateway.admin_pages.navigation import DAILY, SYSTEM, navigation
-from gateway.admin_pages.overview import overview
 from gateway.admin_pages.page import Page, Part, has_perm
 from gateway.admin_pages.sign_in import SignInForm, ways_in
 
@@ -62,7 +62,7 @@ class GatewayAdminSite(admin.AdminSite):
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
         own = [url for page in PAGES for url in page.urls(self.admin_view)]
-        return [*own, *super().get_urls()]
+        return [*home_page.urls(self.admin_view), *own, *super().get_urls()]
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         context = super().each_context(request)
@@ -74,4 +74,4 @@ class GatewayAdminSite(admin.AdminSite):
         return super().login(request, {**ways_in(), **(extra_context or {})})
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        return super().index(request, {"overview": overview(request), **(extra_context or {})})
+        return super().index(request, {"home": home_page.home(request), **(extra_context or {})})

@@ -9,14 +9,12 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from gateway.account.journal import JournalStatus
 from gateway.account.log_store import LogStore
-from gateway.admin_pages.overview import journal_notices
 from keys.models import EndUser, Owner, Team, VirtualKey
 from keys.spending import start_with
 from tests.support.entries import an_entry
 from tests.support.people import signed_in
-from upstreams.models import UNHEALTHY, Upstream
+from upstreams.models import Upstream
 
 pytestmark = pytest.mark.django_db
 KEYS, UPSTREAMS = "/admin/keys/virtualkey/", "/admin/upstreams/upstream/"
@@ -116,76 +114,7 @@ def test_an_upstreams_page_leads_to_its_calls(admin: Client) -> None:
     assert f"?upstream={upstream.pk}" in admin.get(f"{UPSTREAMS}{upstream.pk}/change/").content.decode()
 
 
-# --- The first page -------------------------------------------------------------------------------
-
-
-def overview(client: Client) -> str:
-    return text(client.get("/admin/").content)
-
-
-def test_the_first_page_says_what_to_do_first(admin: Client) -> None:
-    told = overview(admin)
-    assert "No upstream yet" in told
-    assert "No virtual key yet" in told
-
-
-def test_the_first_page_says_when_all_is_well(admin: Client) -> None:
-    VirtualKey.objects.issue(name="docs bot")
-    an_upstream()
-    assert "All well" in overview(admin)
-
-
-def test_an_unhealthy_upstream_needs_attention(admin: Client) -> None:
-    an_upstream()
-    Upstream.objects.update_quietly(health=UNHEALTHY, health_text="The connection is refused.")
-    assert "gpu-1: The connection is refused." in overview(admin)
-
-
-def test_a_missing_default_needs_attention(admin: Client) -> None:
-    an_upstream()
-    Upstream.objects.update(is_default=False)
-    assert "No upstream is the default" in overview(admin)
-
-
-def test_the_first_page_counts_the_last_day(admin: Client) -> None:
-    VirtualKey.objects.issue(name="one", blocked=True)
-    calls({"status": 500}, {})
-    told = overview(admin)
-    assert "Active keys 0 1 blocked, 0 expired" in told
-    assert "Calls, 24 h 2 50.0% were errors" in told
-    assert "Tokens, 24 h 16 6 in, 10 out" in told
-
-
-def test_the_first_page_tells_only_what_one_may_see() -> None:
-    an_upstream()
-    told = overview(signed_in("auth.view_user"))
-    assert "gpu-1" not in told
-    assert "Calls" not in told
-
-
-def test_a_journal_in_trouble_is_on_the_first_page(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.admin_pages.overview.journal_status", lambda _: JournalStatus(lost=1_200))
-    assert "1,200 calls could not be written to the journal" in overview(admin)
-
-
-def test_a_journal_that_cannot_be_read_is_on_the_first_page(admin: Client, settings, tmp_path) -> None:
-    settings.DATA_DIR = tmp_path
-    (tmp_path / "journal").write_text("no directory")
-    assert "The journal of calls cannot be read" in overview(admin)
-
-
-@pytest.mark.parametrize(
-    ("status", "words"),
-    [
-        (JournalStatus(), []),
-        (JournalStatus(quarantined=2), ["Quarantine"]),
-        (JournalStatus(backlog_bytes=5_000, oldest=NOW - 30), []),
-        (JournalStatus(lost=1, backlog_bytes=5_000, oldest=NOW - 600), ["Calls lost", "Backlog"]),
-        (JournalStatus(backlog_bytes=5_000, oldest=NOW - 86_400), ["Backlog"]),
-    ],
-)
-def test_what_is_wrong_with_the_journal_is_named(status: JournalStatus, words: list[str]) -> None:
-    assert [notice.word for notice in journal_notices(status, now=NOW)] == words
+# --- The site -------------------------------------------------------------------------------------
 
 
 def test_a_gateway_without_keys_says_so_on_every_page(admin: Client, settings) -> None:
@@ -195,10 +124,7 @@ def test_a_gateway_without_keys_says_so_on_every_page(admin: Client, settings) -
 
 
 def test_a_gateway_with_keys_has_no_banner(admin: Client) -> None:
-    assert "Anyone can call" not in overview(admin)
-
-
-# --- The site -------------------------------------------------------------------------------------
+    assert "Anyone can call" not in text(admin.get("/admin/").content)
 
 
 def test_the_side_leads_to_what_one_may_see() -> None:

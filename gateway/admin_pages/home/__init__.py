@@ -1,0 +1,1 @@
+"""The first page: how the gateway is, what needs attention, and the way there."""

@@ -1,0 +1,204 @@
+"""What needs attention, the worst first, each with the way to its remedy, and only to who may see it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils import timezone
+
+from common.admin import BAD, QUIET, WARNING, figure
+from gateway.account import relay_report
+from gateway.account.journal import JournalStatus, journal_status
+from gateway.admin_pages.home import budgets
+from gateway.admin_pages.home.notices import Notice, admin_url, several
+from gateway.checks import check_deployment
+from gateway.models import UsageHourTotal
+from keys.models import VirtualKey
+from keys.scope import scoped, visible_teams
+from upstreams import posture
+from upstreams.model_list import every_model
+from upstreams.models import ACTIVE, UNHEALTHY, Upstream
+
+BACKLOG_SECONDS = 60.0
+SOON = timedelta(days=7)
+KEPT_SECONDS = 20.0
+MOST_NAMES = 50
+MOST_DOWN = 2
+_WEIGHT = {BAD: 0, WARNING: 1, QUIET: 2}
+
+
+def attention(user: Any) -> list[Notice]:
+    """All notices for this person. Those of budgets are up to twenty seconds old."""
+    may = user.has_perm
+    found: list[Notice] = []
+    if may("gateway.view_requestlog") and visible_teams(user) is None:
+        found += [*_of_relays(), *_of_journal()]
+    if may("upstreams.view_upstream"):
+        found += _of_upstreams(list(Upstream.objects.all()))
+    if may("keys.view_virtualkey"):
+        found += _of_expiry(user)
+    found += _slow.of(user, _of_budgets)
+    if may("gateway.view_settings_in_force"):
+        found += _of_settings()
+    return sorted(found, key=lambda notice: _WEIGHT.get(notice.kind, 3))
+
+
+# --- The gateway itself
+
+
+def _of_relays() -> Iterator[Notice]:
+    if not relay_report.current():
+        text = "No relay says that it is there: no call is answered, or it cannot reach the database."
+        yield Notice(BAD, "Relay", text)
+
+
+def _of_journal() -> Iterator[Notice]:
+    try:
+        status = journal_status(settings.DATA_DIR / "journal")
+    except OSError as error:
+        yield Notice(BAD, "Journal", f"The journal of calls cannot be read: {error.strerror}.")
+        return
+    yield from journal_notices(status, now=time.time())
+
+
+def journal_notices(status: JournalStatus, *, now: float) -> Iterator[Notice]:
+    """What is wrong with the journal. `now` in Unix seconds."""
+    if status.lost:
+        text = f"{figure(status.lost)} calls could not be written to the journal: is the data directory's disk full?"
+        yield Notice(BAD, "Calls lost", text)
+    if status.quarantined:
+        text = f"{figure(status.quarantined)} lines could not become rows of the request log: see quarantine.jsonl."
+        yield Notice(BAD, "Quarantine", text)
+    if status.oldest is not None and now - status.oldest > BACKLOG_SECONDS:
+        size = figure(status.backlog_bytes / 1000, "kB")
+        text = f"{size} of calls wait to be written to the database, the oldest for {_age(now - status.oldest)}."
+        yield Notice(WARNING, "Backlog", text)
+
+
+def _age(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.0f} hours"
+
+
+def _of_settings() -> Iterator[Notice]:
+    """What is fine for a trial and not for production: one line, since the page of settings has them one by one."""
+    silenced = set(settings.SILENCED_SYSTEM_CHECKS)
+    weak = [warning for warning in check_deployment() if warning.id not in silenced]
+    if weak:
+        more = f" And {len(weak) - 1} more." if len(weak) > 1 else ""
+        text = f"{weak[0].msg} {weak[0].hint}{more}"
+        yield Notice(QUIET, "Settings", text, reverse("admin:settings"), "See the settings")
+
+
+# --- Upstreams
+
+
+def _of_upstreams(upstreams: list[Upstream]) -> Iterator[Notice]:
+    if not upstreams and UsageHourTotal.objects.exists():  # before the first call, the first steps say so
+        text = f"No upstream: calls go to {settings.UPSTREAM_BASE_FALLBACK}."
+        yield Notice(WARNING, "Routing", text, reverse("admin:upstreams_upstream_add"), "Add one")
+    if upstreams and not any(upstream.is_default for upstream in upstreams):
+        text = "No upstream is the default: calls whose model is nobody's alias are refused."
+        yield Notice(WARNING, "Routing", text, admin_url("upstreams_upstream"), "Choose one")
+    active = [upstream for upstream in upstreams if upstream.state == ACTIVE]
+    down = [upstream for upstream in active if upstream.health == UNHEALTHY]
+    if len(down) > MOST_DOWN:
+        text = f"{len(down)} of {len(active)} upstreams: {several([upstream.name for upstream in down])}."
+        yield Notice(BAD, "Unhealthy", text, admin_url("upstreams_upstream"), "Look at them")
+    else:
+        for upstream in down:
+            text = f"{upstream}: {upstream.health_text}"
+            yield Notice(BAD, "Unhealthy", text, admin_url("upstreams_upstream", upstream.pk), "Look at it")
+    for upstream in active:
+        if upstream.posture.get("asleep"):
+            text = f"{upstream} sleeps: calls that go there wait until it is woken up."
+            yield Notice(WARNING, "Asleep", text, admin_url("upstreams_upstream", upstream.pk), "Wake it up")
+    yield from _of_weak([(upstream, aspects) for upstream in active if (aspects := _weak_aspects(upstream))])
+
+
+def _weak_aspects(upstream: Upstream) -> list[str]:
+    """What strangers could do there. Plain HTTP is told on its page only: inside a machine room it is usual."""
+    found = posture.findings(upstream.url, upstream.vllm_version, posture.Posture.stored(upstream.posture))
+    return [
+        f"{finding.name.lower()}: {finding.word.lower()}"
+        for finding in found
+        if finding.kind == posture.BAD and finding.name != "Transport"
+    ]
+
+
+def _of_weak(weak: list[tuple[Upstream, list[str]]]) -> Iterator[Notice]:
+    told = [f"{upstream} ({', '.join(aspects)})" for upstream, aspects in weak]
+    if len(weak) > MOST_DOWN:
+        text = f"{len(weak)} upstreams are not safe: {several(told)}."
+        yield Notice(WARNING, "Weak upstreams", text, admin_url("upstreams_upstream"), "Look at them")
+    else:
+        for (upstream, _), text in zip(weak, told, strict=True):
+            url = admin_url("upstreams_upstream", upstream.pk)
+            yield Notice(WARNING, "Weak upstream", f"{text}.", url, "See the remedies")
+
+
+# --- Keys
+
+
+def _of_expiry(user: Any) -> Iterator[Notice]:
+    now = timezone.now()
+    keys = scoped(VirtualKey.objects.filter(blocked=False, expires_at__gt=now, expires_at__lte=now + SOON), user)
+    soon = list(keys.order_by("expires_at")[: MOST_NAMES + 1])
+    if not soon:
+        return
+    first = soon[0]
+    if len(soon) == 1:
+        url = admin_url("keys_virtualkey", first.pk)
+        yield Notice(WARNING, "Expires", f"{first} expires {_in(first.expires_at, now)}.", url, "Extend it")
+        return
+    count = f"{len(soon)}" if len(soon) <= MOST_NAMES else f"More than {MOST_NAMES}"
+    text = f"{count} keys expire within 7 days, {first} {_in(first.expires_at, now)}: {several(list(map(str, soon)))}."
+    yield Notice(WARNING, "Expire", text, f"{admin_url('keys_virtualkey')}?state=soon", "See them")
+
+
+def _in(moment: datetime | None, now: datetime) -> str:
+    hours = (moment - now).total_seconds() / 3600 if moment else 0.0
+    if hours < 1:
+        return "within the hour"
+    return f"in {hours:.0f} hours" if hours < 48 else f"in {hours / 24:.0f} days"
+
+
+def _of_budgets(user: Any) -> Iterator[Notice]:
+    yield from budgets.spent(user)
+    yield from budgets.unpriced(user, every_model())
+
+
+class _Kept:
+    """Keeps each person's notices of a kind for a while: whoever watches a page asks again every few seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._found: dict[Any, tuple[float, list[Notice]]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, user: Any, look: Callable[[Any], Iterator[Notice]]) -> list[Notice]:
+        now, who = self._clock(), (user.pk, visible_teams(user))
+        with self._lock:
+            at, found = self._found.get(who, (-KEPT_SECONDS, []))
+        if now - at < KEPT_SECONDS:
+            return found
+        found = list(islice(look(user), MOST_NAMES))
+        with self._lock:
+            self._found = {key: kept for key, kept in self._found.items() if now - kept[0] < KEPT_SECONDS}
+            self._found[who] = (now, found)
+        return found
+
+    def forget(self) -> None:
+        """Looks anew."""
+        with self._lock:
+            self._found.clear()
+
+
+_slow = _Kept()
+forget = _slow.forget

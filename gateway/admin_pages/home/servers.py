@@ -1,0 +1,70 @@
+"""The upstreams as a row of tiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.urls import reverse
+from django.utils.safestring import SafeString
+
+from common.admin import BAD, GOOD, QUIET, WARNING, badge
+from gateway.account import relay_report
+from keys.scope import visible_teams
+from upstreams.admin import STATE_BADGES
+from upstreams.admin_history import HEALTH_BADGES
+from upstreams.models import ACTIVE, HEALTHY, Upstream
+
+MOST = 24
+BAR = 100
+FULL, NEARLY_FULL = 0.95, 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One upstream. `in_flight` is None where nobody knows, or where it is not for this person."""
+
+    row: Upstream
+    url: str
+    badges: list[SafeString]
+    in_flight: int | None
+
+    @property
+    def cache_bar(self) -> int:
+        """The length of the bar of the KV cache, of 100."""
+        return round(min(1.0, self.row.kv_cache_use or 0.0) * BAR)
+
+    @property
+    def cache_kind(self) -> str:
+        """Its colour."""
+        use = self.row.kv_cache_use or 0.0
+        return BAD if use >= FULL else WARNING if use >= NEARLY_FULL else GOOD
+
+    @property
+    def has_load(self) -> bool:
+        """Whether vLLM said how busy it is, and is there to say so."""
+        return self.row.running is not None and self.row.health == HEALTHY
+
+
+def servers(user: Any) -> tuple[list[Server], int]:
+    """The tiles, what is in trouble first, and how many upstreams have none."""
+    rows = list(Upstream.objects.order_by("name"))
+    rows.sort(key=lambda row: (row.health == HEALTHY, row.state != ACTIVE))
+    reports = relay_report.current() if visible_teams(user) is None else []
+    in_flight = relay_report.added(reports, "in_flight") if reports else None
+    return [_server(row, in_flight) for row in rows[:MOST]], max(0, len(rows) - MOST)
+
+
+def _server(row: Upstream, in_flight: dict[str, int] | None) -> Server:
+    # A healthy upstream that takes calls needs one word only.
+    badges = [badge(*HEALTH_BADGES[row.health])] if row.state == ACTIVE else [badge(*STATE_BADGES[row.state])]
+    if row.state != ACTIVE and row.health != HEALTHY:
+        badges.append(badge(*HEALTH_BADGES[row.health]))
+    if row.is_default:
+        badges.append(badge(QUIET, "Default", "Receives calls whose model is nobody's alias"))
+    return Server(
+        row=row,
+        url=reverse("admin:upstreams_upstream_change", args=[row.pk]),
+        badges=badges,
+        in_flight=None if in_flight is None else in_flight.get(str(row.pk), 0),
+    )

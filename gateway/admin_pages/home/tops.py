@@ -1,0 +1,96 @@
+"""The keys and models that were used most in the last 24 hours, and what they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Max
+from django.urls import reverse
+
+from gateway.admin_pages.home.day import CALLS, COMPLETION, ERRORS, PROMPT, REFUSED, Hour, added
+from gateway.admin_pages.home.now import logs_url
+from gateway.admin_pages.usage import last_day as last_day_of_rollups
+from keys.models import VirtualKey
+
+MOST = 6
+BAR = 100
+NO_MODEL, NO_KEY = "no model", "master key, or none"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One key or model. `bar` is its share of the first line's tokens or calls, of 100."""
+
+    name: str
+    url: str
+    calls: int
+    tokens: int
+    failed: int
+    refused: int
+    bar: int
+
+
+def model_names(models: list[Any]) -> dict[Any, str]:
+    """What models are called."""
+    return {model: model or NO_MODEL for model in models}
+
+
+def key_names(key_ids: list[Any]) -> dict[Any, str]:
+    """What keys are called, those that are gone by the name that they had when they last called."""
+    names = dict(VirtualKey.objects.filter(pk__in=key_ids).values_list("pk", "name"))
+    unnamed = [key_id for key_id in key_ids if key_id and not names.get(key_id)]
+    if unnamed:
+        rows = last_day_of_rollups().filter(key_id__in=unnamed).order_by().values("key_id")
+        names |= dict(rows.annotate(last_name=Max("key_name")).values_list("key_id", "last_name"))
+    return {key_id: names.get(key_id) or (f"key {key_id}" if key_id else NO_KEY) for key_id in key_ids}
+
+
+def models(hours: list[tuple[datetime, Hour]]) -> list[Line]:
+    """The models that were used most."""
+    return _lines(hours, "model", model_names, lambda model: logs_url(period="24h", model=model) if model else "")
+
+
+def keys(hours: list[tuple[datetime, Hour]], user: Any) -> list[Line]:
+    """The keys that were used most; each leads to its page, or to its calls for who may not see that."""
+    may_open = user.has_perm("keys.view_virtualkey")
+
+    def url(key_id: int) -> str:
+        if not key_id:
+            return logs_url(period="24h", key="none")
+        if may_open:
+            return reverse("admin:keys_virtualkey_change", args=[key_id])
+        return logs_url(period="24h", key=str(key_id))
+
+    return _lines(hours, "key", key_names, url)
+
+
+def _lines(
+    hours: list[tuple[datetime, Hour]],
+    by: str,
+    named: Callable[[list[Any]], dict[Any, str]],
+    url: Callable[[Any], str],
+) -> list[Line]:
+    sums = added(hour.by(by) for _, hour in hours)
+
+    def weight(value: Any) -> tuple[int, int]:
+        return (sums[value][PROMPT] + sums[value][COMPLETION], sums[value][CALLS])
+
+    most = sorted(sums, key=weight, reverse=True)[:MOST]
+    names = named(most)
+    top = weight(most[0]) if most else (0, 0)
+    place = 0 if top[0] else 1
+    return [
+        Line(
+            name=names[value],
+            url=url(value),
+            calls=sums[value][CALLS],
+            tokens=weight(value)[0],
+            failed=sums[value][ERRORS] - sums[value][REFUSED],
+            refused=sums[value][REFUSED],
+            bar=round(weight(value)[place] / top[place] * BAR) if top[place] else 0,
+        )
+        for value in most
+    ]

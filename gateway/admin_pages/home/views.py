@@ -1,0 +1,92 @@
+"""The first page, and the parts of it that are fetched again and again. Each only for who may see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.urls import URLPattern, path
+
+from common.admin import QUIET
+from gateway.admin_pages.home import chart, tops
+from gateway.admin_pages.home.attention import attention
+from gateway.admin_pages.home.day import last_day
+from gateway.admin_pages.home.now import tiles
+from gateway.admin_pages.home.servers import servers
+from gateway.admin_pages.home.steps import steps
+from gateway.admin_pages.page import View
+
+MOST_NOTICES = 5
+TRAFFIC, UPSTREAMS = "gateway.view_requestlog", "upstreams.view_upstream"
+
+
+def home(request: HttpRequest) -> dict[str, Any]:
+    """What the page shows to this user."""
+    user = request.user
+    context: dict[str, Any] = {"steps": steps(user), **_attention(user)}
+    if user.has_perm(TRAFFIC):
+        context |= {"figures": tiles(user), **_chart(request), **_tops(user)}
+    if user.has_perm(UPSTREAMS):
+        context |= _upstreams(user)
+    context["is_bare"] = not user.has_perm(TRAFFIC) and not user.has_perm(UPSTREAMS)
+    return context
+
+
+def urls(wrap: Callable[[View], View]) -> list[URLPattern]:
+    """The addresses of the parts. `wrap` is AdminSite.admin_view."""
+    parts: dict[str, View] = {
+        "attention": _part("attention", _attention),
+        "figures": _part("figures", lambda user: {"figures": tiles(user)}, TRAFFIC),
+        "upstreams": _part("upstreams", _upstreams, UPSTREAMS),
+        "tops": _part("tops", _tops, TRAFFIC),
+        "chart": _chart_data,
+    }
+    return [path(f"home/{name}/", wrap(view), name=f"home_{name}") for name, view in parts.items()]
+
+
+def _part(name: str, found: Callable[[Any], dict[str, Any]], permission: str = "") -> View:
+    def view(request: HttpRequest) -> HttpResponse:
+        if permission and not request.user.has_perm(permission):
+            raise PermissionDenied
+        return render(request, f"admin/home/{name}.html", found(request.user))
+
+    return view
+
+
+def _attention(user: Any) -> dict[str, Any]:
+    notices = attention(user)
+    is_well = all(notice.kind == QUIET for notice in notices)
+    return {"notices": notices[:MOST_NOTICES], "more_notices": notices[MOST_NOTICES:], "is_well": is_well}
+
+
+def _upstreams(user: Any) -> dict[str, Any]:
+    shown, more = servers(user)
+    return {"servers": shown, "more_servers": more}
+
+
+def _tops(user: Any) -> dict[str, Any]:
+    hours = last_day.of(user)
+    return {"top_keys": tops.keys(hours, user), "top_models": tops.models(hours)}
+
+
+def _chart(request: HttpRequest) -> dict[str, Any]:
+    figure = chart.chosen(request.GET.get("figure"), chart.FIGURES)
+    by = chart.chosen(request.GET.get("by"), chart.PARTS)
+    return {
+        "chart_figure": figure,
+        "chart_by": by,
+        "chart_figures": [(name, word, f"?figure={name}&by={by}#day") for name, word in chart.FIGURES.items()],
+        "chart_parts": [(name, word, f"?figure={figure}&by={name}#day") for name, word in chart.PARTS.items()],
+    }
+
+
+def _chart_data(request: HttpRequest) -> HttpResponse:
+    if not request.user.has_perm(TRAFFIC):
+        raise PermissionDenied
+    figure = chart.chosen(request.GET.get("figure"), chart.FIGURES)
+    by = chart.chosen(request.GET.get("by"), chart.PARTS)
+    names = tops.key_names if by == "key" else tops.model_names
+    return JsonResponse(chart.data(last_day.of(request.user), figure, by, names))

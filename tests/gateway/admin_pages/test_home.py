@@ -1,0 +1,440 @@
+"""The first page: what is on it, for whom, and what it may cost."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from common.money import units
+from gateway.account.journal import JournalStatus
+from gateway.account.log_store import LogStore
+from gateway.account.relay_report import RelayReport
+from gateway.admin_pages.home import attention as attention_page
+from gateway.admin_pages.home.attention import journal_notices
+from gateway.admin_pages.home.day import HOURS, LastDay, last_day
+from gateway.admin_pages.home.now import NOT_AVAILABLE
+from gateway.models import RequestLog
+from keys.models import Team, VirtualKey
+from keys.spending import start_with
+from tests.support.entries import an_entry
+from tests.support.people import signed_in
+from upstreams.models import DISABLED, HEALTHY, UNHEALTHY, Deployment, Upstream
+
+pytestmark = pytest.mark.django_db
+NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC).timestamp()
+PARTS = ("attention", "figures", "upstreams", "tops", "chart")
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_remembered() -> Iterator[None]:
+    last_day.forget()
+    attention_page.forget()
+    yield
+    last_day.forget()
+    attention_page.forget()
+
+
+@pytest.fixture
+def admin() -> Client:
+    return signed_in()
+
+
+def an_upstream(name: str = "gpu-1", **fields: Any) -> Upstream:
+    upstream = Upstream(name=name, url=f"http://{name}:8000", **fields)
+    upstream.save()
+    return upstream
+
+
+def calls(*fields: dict[str, Any]) -> None:
+    LogStore().store([an_entry(**{"at": time.time(), **one}) for one in fields], pytest.fail)
+
+
+def report(**facts: Any) -> None:
+    RelayReport.objects.replace(node="n", worker="1", keys_version=1, facts=facts)
+
+
+def text(html: bytes) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html.decode()))
+
+
+def home(client: Client) -> str:
+    return text(client.get("/admin/").content)
+
+
+def part(client: Client, name: str) -> str:
+    response = client.get(f"/admin/home/{name}/")
+    assert response.status_code == 200
+    return text(response.content)
+
+
+def chart(client: Client, **query: str) -> dict[str, list[int]]:
+    """The sums of each series."""
+    data = client.get("/admin/home/chart/", query).json()
+    return {one["name"]: sum(one["values"]) for one in data["series"]}
+
+
+# --- First steps and attention --------------------------------------------------------------------
+
+
+def test_an_empty_gateway_says_what_to_do_first(admin: Client) -> None:
+    told = home(admin)
+    assert "No upstream yet" in told
+    assert "No virtual key yet" in told
+    assert "Make a call" in told
+
+
+def test_a_step_that_is_done_is_ticked(admin: Client) -> None:
+    an_upstream()
+    assert "Add an upstream Done" in home(admin)
+
+
+def test_the_first_call_ends_the_first_steps(admin: Client) -> None:
+    an_upstream()
+    calls({})
+    assert "First steps" not in home(admin)
+
+
+def test_all_is_well(admin: Client) -> None:
+    an_upstream()
+    report()
+    assert "All well" in part(admin, "attention")
+
+
+def test_a_relay_that_says_nothing_needs_attention(admin: Client) -> None:
+    assert "No relay says that it is there" in part(admin, "attention")
+
+
+def test_an_unhealthy_upstream_needs_attention(admin: Client) -> None:
+    an_upstream()
+    Upstream.objects.update_quietly(health=UNHEALTHY, health_text="The connection is refused.")
+    assert "gpu-1: The connection is refused. Look at it" in home(admin)
+
+
+def test_a_disabled_upstream_may_be_down(admin: Client) -> None:
+    an_upstream(state=DISABLED)
+    Upstream.objects.update_quietly(health=UNHEALTHY, health_text="The connection is refused.")
+    assert "The connection is refused. Look at it" not in home(admin)
+
+
+def test_many_unhealthy_upstreams_are_one_line(admin: Client) -> None:
+    for number in range(5):
+        an_upstream(f"gpu-{number}")
+    Upstream.objects.update_quietly(health=UNHEALTHY, health_text="The connection is refused.")
+    assert "5 of 5 upstreams: gpu-0, gpu-1, gpu-2 and 2 more." in part(admin, "attention")
+
+
+def test_a_missing_default_needs_attention(admin: Client) -> None:
+    an_upstream()
+    Upstream.objects.update(is_default=False)
+    assert "No upstream is the default" in home(admin)
+
+
+def test_an_upstream_that_anybody_may_use_needs_attention(admin: Client) -> None:
+    an_upstream()
+    Upstream.objects.update_quietly(posture={"dev_mode": True, "models": True, "invocations": True, "asleep": True})
+    told = part(admin, "attention")
+    assert "gpu-1 (dev mode: reachable, without a key: open)" in told
+    assert "gpu-1 sleeps" in told
+
+
+def test_a_key_about_to_expire_needs_attention(admin: Client) -> None:
+    VirtualKey.objects.issue(name="old", expires_at=timezone.now() + timedelta(days=3, minutes=5))
+    VirtualKey.objects.issue(name="late", expires_at=timezone.now() + timedelta(days=8))
+    VirtualKey.objects.issue(name="gone", expires_at=timezone.now() - timedelta(days=1))
+    assert "old expires in 3 days. Extend it" in part(admin, "attention")
+
+
+def test_several_keys_about_to_expire_are_one_line(admin: Client) -> None:
+    for name in ("one", "two"):
+        VirtualKey.objects.issue(name=name, expires_at=timezone.now() + timedelta(hours=5, minutes=5))
+    assert "2 keys expire within 7 days, one in 5 hours: one, two. See them" in part(admin, "attention")
+
+
+@pytest.mark.parametrize(
+    ("spent", "words"),
+    [
+        (Decimal("3.9"), ""),
+        (Decimal(4), "The budget of virtual key docs is used to 80 %: $4.00 of $5.00."),
+        (Decimal(5), "The budget of virtual key docs is spent: $5.00 of $5.00. Its calls are refused."),
+    ],
+)
+def test_a_budget_that_is_nearly_spent_needs_attention(admin: Client, spent: Decimal, words: str) -> None:
+    key, _ = VirtualKey.objects.issue(name="docs", max_budget=5)
+    start_with(key, units(spent))
+    told = part(admin, "attention")
+    assert words in told
+    assert words or "budget of virtual key" not in told
+
+
+def test_a_soft_budget_that_is_passed_is_told(admin: Client) -> None:
+    key, _ = VirtualKey.objects.issue(name="docs", soft_budget=5)
+    start_with(key, units(6))
+    told = part(admin, "attention")
+    assert "The soft budget of virtual key docs is passed: $6.00 of $5.00. Calls go on." in told
+
+
+def test_a_teams_budget_is_told(admin: Client) -> None:
+    team = Team(team_id="red", max_budget=5)
+    team.save()
+    start_with(team, units(5))
+    assert "The budget of team red is spent" in part(admin, "attention")
+
+
+def test_a_budget_in_dollars_without_prices_is_told(admin: Client) -> None:
+    Deployment(upstream=an_upstream(), alias="qwen").save()
+    VirtualKey.objects.issue(name="docs", max_budget=5)
+    assert "docs: a budget in dollars, but no model" in part(admin, "attention")
+    attention_page.forget()
+    Deployment.objects.update(input_cost_per_token=Decimal("0.001"))
+    assert "a budget in dollars" not in part(admin, "attention")
+
+
+def test_a_journal_in_trouble_is_on_the_first_page(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention_page, "journal_status", lambda _: JournalStatus(lost=1_200))
+    assert "1,200 calls could not be written to the journal" in home(admin)
+
+
+def test_a_journal_that_cannot_be_read_is_on_the_first_page(admin: Client, settings: Any, tmp_path: Any) -> None:
+    settings.DATA_DIR = tmp_path
+    (tmp_path / "journal").write_text("no directory")
+    assert "The journal of calls cannot be read" in home(admin)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (JournalStatus(), []),
+        (JournalStatus(quarantined=2), ["Quarantine"]),
+        (JournalStatus(backlog_bytes=5_000, oldest=NOW - 30), []),
+        (JournalStatus(lost=1, backlog_bytes=5_000, oldest=NOW - 600), ["Calls lost", "Backlog"]),
+        (JournalStatus(backlog_bytes=5_000, oldest=NOW - 86_400), ["Backlog"]),
+    ],
+)
+def test_what_is_wrong_with_the_journal_is_named(status: JournalStatus, words: list[str]) -> None:
+    assert [notice.word for notice in journal_notices(status, now=NOW)] == words
+
+
+# --- Figures --------------------------------------------------------------------------------------
+
+
+def test_the_figures_are_the_relays(admin: Client) -> None:
+    report(
+        minute={"red": {"calls": 30, "prompt": 3000, "completion": 600}, "": {"calls": 12}},
+        five_minutes={"red": {"calls": 100, "failed": 3, "refused": 40, "ttft3": 100}},
+        open_by_team={"red": 4, "": 1},
+    )
+    told = part(admin, "figures")
+    assert "Calls 42 /min" in told
+    assert "Error rate 5.0 % 3 failed, 40 refused" in told  # of the 60 that were not refused
+    assert "Tokens 60 /s 50 in, 10 out" in told
+    assert "TTFT p50 60 ms p95 78 ms" in told
+    assert "In flight 5 calls 1 relay worker" in told
+
+
+def test_without_a_relay_no_figure_is_made_up(admin: Client) -> None:
+    told = part(admin, "figures")
+    assert "Calls — /min No relay reports." in told
+    assert "Error rate — No relay reports." in told
+
+
+def test_without_calls_no_rate_is_made_up(admin: Client) -> None:
+    report()
+    told = part(admin, "figures")
+    assert "Calls 0 /min" in told
+    assert "Error rate — no call in 5 min" in told
+    assert "TTFT p50 — no stream in 5 min" in told
+
+
+def test_spend_is_that_of_today_and_yesterday(admin: Client) -> None:
+    noon = datetime.now(UTC).replace(hour=12).timestamp()
+    calls({"at": noon, "cost": "1.5"}, {"at": noon - 86_400, "cost": "0.25"}, {"at": noon - 2 * 86_400, "cost": "9"})
+    assert "Spend today $1.50 yesterday $0.25" in part(admin, "figures")
+
+
+def test_spend_without_prices_is_not_available(admin: Client) -> None:
+    calls({})
+    assert f"Spend today {NOT_AVAILABLE} no call had a price" in part(admin, "figures")
+
+
+# --- The last day ---------------------------------------------------------------------------------
+
+THREE = (
+    {"model": "qwen", "key_id": 1},
+    {"model": "qwen", "key_id": 1, "status": 502, "outcome": "upstream_failed"},
+    {"model": "phi", "key_id": 2, "status": 429, "outcome": "refused"},
+)
+
+
+def test_the_chart_tells_refused_calls_from_failed_ones(admin: Client) -> None:
+    calls(*THREE)
+    assert chart(admin) == {"answered": 1, "failed": 1, "refused": 1}
+    assert chart(admin, figure="errors") == {"failed": 1, "refused": 1}
+
+
+def test_the_chart_can_be_divided(admin: Client) -> None:
+    key, _ = VirtualKey.objects.issue(name="docs")
+    calls(*({**one, "key_id": key.pk} for one in THREE))
+    assert chart(admin, by="model") == {"qwen": 2, "phi": 1}
+    assert chart(admin, by="key") == {"docs": 3}
+    assert chart(admin, figure="tokens", by="model") == {"qwen": 16, "phi": 8}
+    assert chart(admin, figure="errors", by="model") == {"qwen": 1}
+
+
+def test_the_chart_has_every_hour_and_nothing_older(admin: Client) -> None:
+    calls({"at": time.time() - 3600}, {"at": time.time() - 25 * 3600})
+    data = admin.get("/admin/home/chart/").json()
+    assert len(data["x"]) == HOURS
+    assert chart(admin) == {"answered": 1, "failed": 0, "refused": 0}
+
+
+def test_what_is_seldom_used_becomes_others(admin: Client) -> None:
+    calls(*({"model": f"model-{number}"} for number in range(9)), {"model": "model-1"})
+    told = chart(admin, by="model")
+    assert (len(told), told["model-1"], told["others"]) == (8, 2, 2)
+
+
+def test_a_chart_without_calls_is_empty(admin: Client) -> None:
+    assert admin.get("/admin/home/chart/").json()["series"] == []
+
+
+@pytest.mark.parametrize("query", [{"figure": "money"}, {"by": "owner"}, {"figure": "", "by": "\0"}])
+def test_what_is_no_choice_is_the_first_one(admin: Client, query: dict[str, str]) -> None:
+    calls({})
+    assert chart(admin, **query) == {"answered": 1, "failed": 0, "refused": 0}
+    assert admin.get("/admin/", query).status_code == 200
+
+
+def test_the_most_used_come_first(admin: Client) -> None:
+    key, _ = VirtualKey.objects.issue(name="docs")
+    calls(*({**one, "key_id": key.pk} for one in THREE), {"key_id": None, "model": None})
+    told = part(admin, "tops")
+    assert "docs 24 3 1 1" in told
+    assert told.index("qwen 16 2 1 0") < told.index("phi 8 1 0 1")
+    assert "master key, or none" in told
+
+
+def test_a_key_that_is_gone_keeps_its_name(admin: Client) -> None:
+    calls({"key_id": 99, "key_name": "gone"})
+    assert "gone 8 1" in part(admin, "tops")
+
+
+def test_hours_that_are_over_are_read_once(admin: Client) -> None:
+    now = 0.0
+    day, user = LastDay(clock=lambda: now), admin.get("/admin/").wsgi_request.user
+    calls({"at": time.time() - 5 * 3600})
+    assert sum(hour.models["qwen"][0] for _, hour in day.of(user) if hour.models) == 1
+    calls({"at": time.time() - 5 * 3600, "key_id": 8}, {})
+    assert sum(hour.models["qwen"][0] for _, hour in day.of(user) if hour.models) == 2
+    now = 301.0
+    assert sum(hour.models["qwen"][0] for _, hour in day.of(user) if hour.models) == 3
+
+
+# --- Upstreams ------------------------------------------------------------------------------------
+
+
+def test_an_upstream_has_a_tile(admin: Client) -> None:
+    upstream = an_upstream()
+    Upstream.objects.update_quietly(health=HEALTHY, running=3, waiting=2, kv_cache_use=0.41, vllm_version="0.30.1")
+    report(in_flight={str(upstream.pk): 5})
+    told = part(admin, "upstreams")
+    assert "gpu-1 Healthy Default Running 3 Waiting 2 In flight 5 KV cache 41 % used vLLM 0.30.1" in told
+
+
+def test_without_upstreams_the_way_to_one_is_shown(admin: Client) -> None:
+    assert "No upstream yet. Add an upstream" in part(admin, "upstreams")
+
+
+# --- Who may see what -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["figures", "upstreams", "tops", "chart"])
+def test_a_part_is_only_for_who_may_see_it(name: str) -> None:
+    assert signed_in("auth.view_user").get(f"/admin/home/{name}/").status_code == 403
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_who_is_not_signed_in_sees_no_part(name: str) -> None:
+    assert Client().get(f"/admin/home/{name}/").status_code == 302
+
+
+def test_the_page_tells_only_what_one_may_see() -> None:
+    an_upstream()
+    Upstream.objects.update_quietly(health=UNHEALTHY)
+    told = home(signed_in("auth.view_user"))
+    assert "gpu-1" not in told
+    assert "Tokens" not in told
+    assert "relay" not in told.lower()
+
+
+def test_a_teams_manager_sees_only_the_teams_calls() -> None:
+    mine, _ = VirtualKey.objects.issue(name="mine", team_id="red", max_budget=5)
+    other, _ = VirtualKey.objects.issue(name="theirs", team_id="blue", max_budget=5)
+    soon = timezone.now() + timedelta(days=1, hours=1)
+    VirtualKey.objects.update(expires_at=soon)
+    for key in (mine, other):
+        start_with(key, units(5))
+    calls(
+        {"key_id": mine.pk, "team_id": "red", "model": "qwen", "cost": "1"},
+        {"key_id": other.pk, "team_id": "blue", "model": "secret", "cost": "2"},
+    )
+    report(
+        minute={"red": {"calls": 1}, "blue": {"calls": 90}},
+        open_by_team={"red": 1, "blue": 80},
+        in_flight={"1": 81},
+    )
+    manager = signed_in("gateway.view_requestlog", "keys.view_virtualkey", "keys.view_team", teams=["red"])
+    page = home(manager) + manager.get("/admin/home/chart/?by=key").content.decode()
+    page += manager.get("/admin/home/chart/?by=model").content.decode()
+    assert "theirs" not in page
+    assert "secret" not in page
+    assert "Calls 1 /min" in page
+    assert "In flight 1 call" in page
+    assert "Spend today $1.00" in page
+    assert "mine expires in 25 hours" in page
+    assert "virtual key mine is spent" in page
+
+
+# --- What it costs --------------------------------------------------------------------------------
+
+
+def test_it_never_reads_the_request_log(admin: Client) -> None:
+    calls({})
+    admin.get("/admin/")
+    table = RequestLog._meta.db_table
+    with CaptureQueriesContext(connection) as captured:
+        admin.get("/admin/")
+        for name in PARTS:
+            admin.get(f"/admin/home/{name}/")
+    assert not [one["sql"] for one in captured.captured_queries if f'"{table}"' in one["sql"]]
+
+
+def test_it_takes_as_many_queries_for_many_keys_and_upstreams(admin: Client) -> None:
+    def queries() -> int:
+        last_day.forget()
+        attention_page.forget()
+        with CaptureQueriesContext(connection) as captured:
+            admin.get("/admin/")
+        return len(captured)
+
+    def add(number: int) -> None:
+        key, _ = VirtualKey.objects.issue(name=f"key-{number}", max_budget=5)
+        start_with(key, units(5))
+        an_upstream(f"gpu-{number}")
+        calls({"key_id": key.pk, "model": f"model-{number}"})
+
+    add(0)
+    queries()
+    few = queries()
+    for number in range(1, 4):
+        add(number)
+    assert queries() == few
