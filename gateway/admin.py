@@ -5,13 +5,15 @@ from __future__ import annotations
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
 
+from gateway.admin_pages.captures import PayloadCaptureAdmin
 from gateway.admin_pages.groups import EndUserTrafficAdmin, OwnerTrafficAdmin, TeamTrafficAdmin
 from gateway.admin_pages.keys import KeyTrafficAdmin
 from gateway.admin_pages.logs import RequestLogAdmin
 from gateway.admin_pages.models import ModelsAdmin
+from gateway.admin_pages.payloads import CapturedPayloadAdmin
 from gateway.admin_pages.people import PeopleAdmin, RolesAdmin
 from gateway.admin_pages.upstreams import UpstreamTrafficAdmin
-from gateway.models import RequestLog
+from gateway.models import CapturedPayload, PayloadCapture, RequestLog
 from keys.models import EndUser, Owner, Team, VirtualKey
 from upstreams.admin_routing import RoutingAdmin
 from upstreams.models import ModelAlias, Routing, Upstream
@@ -27,3 +29,5 @@ admin.site.register(Upstream, UpstreamTrafficAdmin)
 admin.site.register(RequestLog, RequestLogAdmin)
 admin.site.register(ModelAlias, ModelsAdmin)
 admin.site.register(Routing, RoutingAdmin)
+admin.site.register(PayloadCapture, PayloadCaptureAdmin)
+admin.site.register(CapturedPayload, CapturedPayloadAdmin)

@@ -18,7 +18,7 @@ ORDER: dict[str, tuple[str, ...]] = {
     DAILY: ("keys.VirtualKey", "gateway.RequestLog", "usage/", "playground/", "policy-check/"),
     SERVING: ("upstreams.Upstream", "upstreams.ModelAlias", "upstreams.Routing"),
     CALLERS: ("keys.Team", "keys.Owner", "keys.EndUser"),
-    SYSTEM: ("settings/", "auth.User", "auth.Group"),
+    SYSTEM: ("gateway.PayloadCapture", "settings/", "auth.User", "auth.Group"),
 }
 MODELS = {
     "keys.VirtualKey": ("Keys", "key"),
@@ -29,6 +29,7 @@ MODELS = {
     "keys.Team": ("Teams", "team"),
     "keys.Owner": ("Owners", "owner"),
     "keys.EndUser": ("End users", "person"),
+    "gateway.PayloadCapture": ("Payload captures", "capture"),
     "auth.User": ("Users", "user"),
     "auth.Group": ("Roles", "group"),
 }

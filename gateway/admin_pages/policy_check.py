@@ -7,12 +7,12 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from gateway import routes
+from gateway.admin_pages.key_named import NO_SECRET, key_named
 from gateway.rehearsal.rehearsal import NoCall, Wanted
 from gateway.rehearsal.verdict import Verdict, judge
 from keys.models import VirtualKey
@@ -22,7 +22,6 @@ from upstreams.models import Deployment, Upstream
 
 PERMISSION = "gateway.use_policy_check"
 MOST_LISTED = 200
-NO_SECRET = "This looks like a secret. Choose the key by its name or its id; a secret belongs into no form."  # noqa: S105
 
 
 class PolicyCheckForm(forms.Form):
@@ -58,14 +57,8 @@ class PolicyCheckForm(forms.Form):
         self.found: VirtualKey | None = None
 
     def clean_key(self) -> str:
-        text = str(self.cleaned_data["key"]).strip()
-        if text.lower().startswith(("sk-", "bearer ")):
-            raise forms.ValidationError(NO_SECRET)
-        is_id = text.isdecimal() and len(text) < 19
-        mine = scoped(VirtualKey.objects.all(), self._user)
-        self.found = mine.filter(Q(name=text) | (Q(pk=int(text)) if is_id else Q(pk=None))).first()
-        if self.found is None:
-            raise forms.ValidationError("There is no key with this name or id that you may see.")
+        text = str(self.cleaned_data["key"])
+        self.found = key_named(text, self._user)
         return text
 
     def clean_route(self) -> str:

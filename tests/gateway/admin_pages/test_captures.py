@@ -1,0 +1,182 @@
+"""Captures in the admin: who may start, stop and read them, and what the history says afterwards."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.utils import timezone
+
+from gateway.capture.models import CapturedPayload, PayloadCapture
+from keys.models import Team, VirtualKey
+from tests.support.people import signed_in
+from upstreams import crypto
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/gateway/payloadcapture/"
+STARTER = ("gateway.add_payloadcapture", "gateway.view_payloadcapture")
+
+
+@pytest.fixture
+def key() -> VirtualKey:
+    return VirtualKey.objects.issue(name="dev")[0]
+
+
+def start(client: Any, **said: Any) -> Any:
+    form = {"minutes": 60, "most_calls": 10, "reason": "Broken tool calls.", **said}
+    return client.post(f"{LIST}add/", form)
+
+
+def captured(capture: PayloadCapture, request: bytes = b'{"prompt": "Hello"}') -> CapturedPayload:
+    return CapturedPayload.objects.create(
+        call_id=uuid4(),
+        capture=capture,
+        captured_at=timezone.now(),
+        status=200,
+        request_body=crypto.encrypt_bytes(request),
+        request_bytes=len(request),
+        response_body=crypto.encrypt_bytes(b"data: Good day\n\n"),
+        response_bytes=17,
+        response_cut=True,
+    )
+
+
+def capture_of(key: VirtualKey | None = None, **fields: Any) -> PayloadCapture:
+    whom = {"key_id": key.pk, "key_name": "dev"} if key else {}
+    ends_at = timezone.now() + timedelta(hours=1)
+    return PayloadCapture.objects.create(**whom, reason="A test.", started_by="ada", ends_at=ends_at, **fields)
+
+
+def test_an_empty_list_says_what_to_do_next() -> None:
+    assert b"Start a capture" in signed_in(*STARTER).get(LIST).content
+
+
+@pytest.mark.parametrize("by", ["name", "id"])
+def test_a_capture_of_a_key_is_started(key: VirtualKey, by: str) -> None:
+    response = start(signed_in(*STARTER), key="dev" if by == "name" else key.pk)
+    assert response.status_code == 302
+    row = PayloadCapture.objects.get()
+    assert (row.key_id, row.key_name, row.started_by, row.most_calls) == (key.pk, "dev", "ada", 10)
+    assert timedelta(minutes=59) < row.ends_at - timezone.now() <= timedelta(minutes=60)
+    assert row.is_active(timezone.now())
+
+
+def test_a_capture_of_a_model_is_started() -> None:
+    start(signed_in(*STARTER), model="alias", minutes=1440)
+    assert str(PayloadCapture.objects.get()) == "model alias"
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ({}, "Name a key or a model: one of the two."),
+        ({"key": "dev", "model": "alias"}, "Name a key or a model: one of the two."),
+        ({"key": "dev", "reason": " "}, "This field is required."),
+        ({"key": "nobody"}, "There is no key with this name or id that you may see."),
+        ({"key": "sk-abcdefghijklmnop"}, "This looks like a secret."),
+        ({"key": "dev", "minutes": 2880}, "Select a valid choice."),
+        ({"key": "dev", "most_calls": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_nonsense_gets_a_sentence(key: VirtualKey, said: Any, sentence: str) -> None:
+    assert sentence in start(signed_in(*STARTER), **said).content.decode()
+    assert not PayloadCapture.objects.exists()
+
+
+def test_starting_needs_its_own_permission(key: VirtualKey) -> None:
+    assert start(signed_in("gateway.view_payloadcapture"), key="dev").status_code == 403
+
+
+def test_stopping_ends_it_and_is_in_the_history(key: VirtualKey) -> None:
+    row = capture_of(key)
+    client = signed_in("gateway.view_payloadcapture", "gateway.change_payloadcapture")
+    assert b"Stop</button>" in client.get(f"{LIST}{row.pk}/change/").content
+    client.post(f"{LIST}{row.pk}/stop/")
+    row.refresh_from_db()
+    assert (row.is_active(timezone.now()), row.stopped_by) == (False, "ada")
+    assert LogEntry.objects.get().change_message == "Stopped."
+    client.post(f"{LIST}{row.pk}/stop/")
+    assert LogEntry.objects.count() == 1
+
+
+def test_stopping_needs_its_own_permission(key: VirtualKey) -> None:
+    row = capture_of(key)
+    client = signed_in("gateway.view_payloadcapture")
+    assert b"Stop</button>" not in client.get(f"{LIST}{row.pk}/change/").content
+    assert client.post(f"{LIST}{row.pk}/stop/").status_code == 403
+    assert row.is_active(timezone.now())
+
+
+def test_nothing_of_a_capture_can_be_changed(key: VirtualKey) -> None:
+    row = capture_of(key)
+    assert signed_in().post(f"{LIST}{row.pk}/change/", {"reason": "another"}).status_code == 403
+
+
+def test_reading_shows_the_bodies_and_is_in_the_history(key: VirtualKey) -> None:
+    payload = captured(capture_of(key))
+    client = signed_in("gateway.view_payloadcapture", "gateway.view_capturedpayload")
+    page = client.get(f"/admin/gateway/capturedpayload/{payload.pk}/change/")
+    assert "Hello" in page.content.decode()
+    assert "of which only the beginning was kept" in page.content.decode()
+    assert "no-store" in page.headers["Cache-Control"]
+    assert [entry.change_message for entry in LogEntry.objects.all()] == [
+        f"Read the payload of call {payload.call_id.hex}."
+    ] * 2
+    assert "Read the payload" in client.get(f"{LIST}{payload.capture_id}/history/").content.decode()
+
+
+def test_reading_needs_its_own_permission(key: VirtualKey) -> None:
+    payload = captured(capture_of(key))
+    client = signed_in("gateway.view_payloadcapture", "gateway.change_payloadcapture", "gateway.add_payloadcapture")
+    assert client.get(f"/admin/gateway/capturedpayload/{payload.pk}/change/").status_code == 403
+    page = client.get(f"{LIST}{payload.capture_id}/change/").content.decode()
+    assert f"capturedpayload/{payload.pk}" not in page
+    assert not LogEntry.objects.exists()
+
+
+def test_what_no_key_decrypts_is_said(key: VirtualKey) -> None:
+    payload = captured(capture_of(key))
+    CapturedPayload.objects.update(request_body="gAAAA-of-another-key")
+    assert b"no longer has" in signed_in().get(f"/admin/gateway/capturedpayload/{payload.pk}/change/").content
+
+
+def test_a_binary_body_is_not_shown(key: VirtualKey) -> None:
+    payload = captured(capture_of(key), request=b"\xff\xfe\x00 sound of a voice")
+    assert b"This is no text" in signed_in().get(f"/admin/gateway/capturedpayload/{payload.pk}/change/").content
+
+
+def test_a_page_of_a_body_runs_no_script(key: VirtualKey) -> None:
+    payload = captured(capture_of(key), request=b"<script>alert(1)</script>")
+    page = signed_in().get(f"/admin/gateway/capturedpayload/{payload.pk}/change/").content
+    assert b"<script>alert" not in page
+
+
+def test_who_manages_a_team_sees_its_captures_only(key: VirtualKey) -> None:
+    for team_id in ("crew", "others"):
+        Team.objects.create(team_id=team_id)
+    mine, theirs = (VirtualKey.objects.issue(name=team, team_id=team)[0] for team in ("crew", "others"))
+    rows = {name: capture_of(row) for name, row in (("mine", mine), ("theirs", theirs), ("nobody", key))}
+    rows["model"] = capture_of(model="alias")
+    every = ("add_payloadcapture", "change_payloadcapture", "view_payloadcapture", "view_capturedpayload")
+    client = signed_in(*(f"gateway.{name}" for name in every), teams=["crew"])
+    seen = {name for name, row in rows.items() if client.get(f"{LIST}{row.pk}/change/").status_code == 200}
+    assert seen == {"mine"}
+    read = f"/admin/gateway/capturedpayload/{captured(rows['theirs']).pk}/change/"
+    assert client.get(read).status_code != 200
+    assert client.post(f"{LIST}{rows['theirs'].pk}/stop/").status_code == 404
+    assert "of any team" in start(client, model="alias").content.decode()
+    assert "that you may see" in start(client, key="others").content.decode()
+    assert start(client, key="crew").status_code == 302
+
+
+def test_the_list_tells_the_state_of_each(key: VirtualKey) -> None:
+    capture_of(key)
+    capture_of(model="full", most_calls=0)
+    capture_of(model="over").stop("bob")
+    page = signed_in().get(LIST).content.decode()
+    for word in ("Captures now", "Full", "Stopped by bob"):
+        assert word in page
