@@ -93,5 +93,5 @@ def empty_gateway(chromium: str) -> Iterator[Gateway]:
 def gateway(served: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway with a month of traffic."""
     with Gateway(database="", GATEWAY_ADMIN_PASSWORD=PASSWORD) as gateway:
-        gateway.manage("seed_demo", "--calls", "6000", "--upstream", served.url)
+        gateway.manage("seed_demo", "--days", "7", "--calls", "2000", "--upstream", served.url)
         yield gateway

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.conftest import PASSWORD
 from tests.browser.visitor import Visitor
 from tests.support.gateway import Gateway
 
-UNWALKED = re.compile(r"/(logout|jsi18n|export|download)/|\.(csv|ndjson|json)$|^/admin/(r|autocomplete)/|^/api/")
+UNWALKED = re.compile(
+    r"/(logout|jsi18n|export|download|csv|ndjson)/|\.(csv|ndjson|json)$|^/admin/(r|autocomplete)/|^/api/"
+)
 ONE_OF_MANY = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|(?<=/)\d+(?=/)|(?<=/)[0-9a-f]{32}(?=/)")
 SAME_FOR_ALL = re.compile(r"/(history|delete)/$")
 PHONE, DESK = {"width": 390, "height": 800}, {"width": 1280, "height": 800}
@@ -79,14 +82,14 @@ def test_signing_in_is_sound(visitor: Visitor, gateway: Gateway) -> None:
     visitor.page.get_by_label("Username").fill("admin")
     visitor.page.get_by_label("Password").fill("wrong")
     visitor.page.get_by_role("button", name="Log in", exact=True).click()
-    assert visitor.page.get_by_text("Please enter the correct username").is_visible()
+    expect(visitor.page.get_by_text("Please enter the correct username")).to_be_visible()
     look_at(visitor, "/admin/login/")
 
 
 def test_going_astray_is_sound(admin: Visitor, gateway: Gateway) -> None:
     admin.expect(404)
     admin.page.goto(f"{gateway.url}/admin/nowhere/")
-    assert admin.page.get_by_role("heading", name="Nothing is at this address").is_visible()
+    expect(admin.page.get_by_role("heading", name="Nothing is at this address")).to_be_visible()
     look_at(admin, "/admin/nowhere/")
 
 
@@ -96,7 +99,7 @@ def test_the_menu_of_a_phone_opens_and_closes(admin: Visitor, gateway: Gateway) 
     assert not pages.is_visible()
     admin.page.get_by_role("button", name="Menu").click()
     pages.get_by_role("link", name="Keys").click()
-    assert admin.page.get_by_role("heading", name="Virtual keys").is_visible()
+    expect(admin.page.get_by_role("heading", name="Virtual keys")).to_be_visible()
 
 
 def test_a_menu_closes_on_escape_and_its_button_has_the_focus_again(admin: Visitor, gateway: Gateway) -> None:
