@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver
 
-from gateway.admin_pages import policy_check, usage_page, usage_statement
+from gateway.admin_pages import playground, policy_check, usage_page, usage_statement
 from gateway.admin_pages import settings as settings_page
 from gateway.admin_pages.home import views as home_page
 from gateway.admin_pages.navigation import DAILY, SYSTEM, navigation
@@ -30,6 +30,15 @@ PAGES: tuple[Page, ...] = (
             Part("csv/", "usage_csv", usage_page.usage_csv),
             Part("statement/", "usage_statement", usage_statement.statement_view),
         ),
+    ),
+    Page(
+        "playground/",
+        "Playground",
+        DAILY,
+        "play",
+        playground.playground_view,
+        has_perm(playground.PERMISSION),
+        (Part("key/", "playground_key", playground.key_view),),
     ),
     Page(
         "policy-check/",

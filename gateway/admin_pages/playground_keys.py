@@ -1,0 +1,79 @@
+"""Keys for the playground: an ordinary virtual key of whoever tries a model, for a quarter of an hour and little else.
+
+It is shown to the page that asked, which keeps it in its memory alone. It is in the list of keys, in the history and,
+with its calls, in the request log; team limits hold for it as for any other key.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.contrib.admin.models import ADDITION, DELETION, LogEntry
+from django.utils import timezone
+
+from common.errors import GatewayError
+from keys.identity import INFERENCE
+from keys.models import Team, VirtualKey
+from keys.scope import visible_teams
+
+MINUTES = 15
+MOST_AT_ONCE = 5
+LIMITS: dict[str, Any] = {
+    "rpm_limit": 30,
+    "max_parallel_requests": 2,
+    "max_budget": Decimal(1),
+    "endpoint_classes": [INFERENCE],
+    "metadata": {"tags": ["playground"]},
+}
+_MARK = "playground of "
+
+
+class PlaygroundRefused(GatewayError):
+    """Somebody may not have a key for the playground now."""
+
+    status_code = 403
+    type = "playground_refused"
+
+
+def issue(user: Any, team_id: str) -> tuple[VirtualKey, str]:
+    """A key of the person's, in a team or in none (""). Raises PlaygroundRefused with a sentence."""
+    _check_team(user, team_id)
+    prefix = f"{_MARK}{user.get_username()[:150]} "
+    mine = VirtualKey.objects.filter(name__startswith=prefix, created_by=user.get_username())
+    _clear(user, mine)
+    if mine.count() >= MOST_AT_ONCE:
+        raise PlaygroundRefused(
+            f"You have {MOST_AT_ONCE} keys for the playground already: they last {MINUTES} minutes."
+        )
+    key, plain = VirtualKey.objects.issue(
+        name=f"{prefix}{secrets.token_hex(4)}",
+        team_id=team_id or None,
+        created_by=user.get_username(),
+        expires_at=timezone.now() + timedelta(minutes=MINUTES),
+        **LIMITS,
+    )
+    _note(user, [key], ADDITION, f"Made for the playground; it expires after {MINUTES} minutes.")
+    return key, plain
+
+
+def _check_team(user: Any, team_id: str) -> None:
+    visible = visible_teams(user)
+    if visible is not None and team_id not in visible:
+        raise PlaygroundRefused("Choose one of the teams that you manage: its limits hold for the key.")
+    if team_id and not Team.objects.filter(team_id=team_id).exists():
+        raise PlaygroundRefused("There is no such team.")
+
+
+def _clear(user: Any, mine: Any) -> None:
+    """Earlier keys of the person's whose time is over."""
+    over = list(mine.filter(expires_at__lte=timezone.now()))
+    if over:
+        _note(user, over, DELETION, "The playground's key was deleted after its time.")
+        mine.filter(pk__in=[key.pk for key in over]).delete()
+
+
+def _note(user: Any, keys: list[VirtualKey], flag: int, message: str) -> None:
+    LogEntry.objects.log_actions(user.pk, keys, flag, message)
