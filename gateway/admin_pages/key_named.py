@@ -26,7 +26,7 @@ def key_named(text: str, user: Any) -> VirtualKey:
         raise ValidationError(NO_SECRET)
     is_id = text.isdecimal() and len(text) < 19
     mine = scoped(VirtualKey.objects.all(), user)
-    found = mine.filter(Q(name=text) | (Q(pk=int(text)) if is_id else Q(pk=None))).first()
+    found: VirtualKey | None = mine.filter(Q(name=text) | (Q(pk=int(text)) if is_id else Q(pk=None))).first()
     if found is None:
         raise ValidationError(NO_KEY)
     return found

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 
 from common.admin import log_changes
 from gateway.admin_pages.captures import visible_captures
@@ -42,8 +44,6 @@ class CapturedPayloadAdmin(_PayloadAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """There is none of its own."""
-        from django.shortcuts import redirect
-
         return redirect("admin:gateway_payloadcapture_changelist")
 
     def change_view(
@@ -60,10 +60,10 @@ class CapturedPayloadAdmin(_PayloadAdmin):
 
 
 def _parts(row: CapturedPayload) -> list[dict[str, Any]]:
-    try:
+    request: bytes | None = None
+    response: bytes | None = None
+    with contextlib.suppress(CredentialUnreadable):
         request, response = row.reveal()
-    except CredentialUnreadable:
-        request = response = None
     return [
         {
             "name": name,

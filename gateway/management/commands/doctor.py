@@ -11,7 +11,7 @@ _WORDS = {GOOD: "good", WARNING: "warning", BAD: "BAD"}
 
 class Command(BaseCommand):
     help = "Looks at database, journal, disk, clock, relay workers, encryption keys and upstreams, and says the remedy."
-    requires_system_checks = ()  # type: ignore[assignment]
+    requires_system_checks = ()
 
     def handle(self, **options: Any) -> None:
         findings = examine()
