@@ -61,12 +61,12 @@ class UpstreamAdmin(StateActions, CheckViews, ControlViews, FiltersOnly, _Upstre
     form = UpstreamForm
     inlines = (DeploymentInline,)
     list_display: tuple[str, ...] = (
-        "name",
+        "place",
         "health_badge",
         "state_badge",
-        "place",
         "models",
         "load",
+        "posture_badge",
         "checked",
     )
     actions = ("drain", "undrain")
@@ -77,9 +77,9 @@ class UpstreamAdmin(StateActions, CheckViews, ControlViews, FiltersOnly, _Upstre
 
     # --- The list ---------------------------------------------------------------------------------
 
-    @admin.display(description="URL", ordering="url")
-    def place(self, upstream: Upstream) -> str:
-        return upstream.url
+    @admin.display(description="name", ordering="name")
+    def place(self, upstream: Upstream) -> SafeString:
+        return format_html('{} <span class="under">{}</span>', upstream.name, upstream.url)
 
     @admin.display(description="state", ordering="state")
     def state_badge(self, upstream: Upstream) -> SafeString:
@@ -110,6 +110,12 @@ class UpstreamAdmin(StateActions, CheckViews, ControlViews, FiltersOnly, _Upstre
             return None
         use = "" if upstream.kv_cache_use is None else f"KV cache {upstream.kv_cache_use:.0%}"
         return format_html('{}, {} <span class="under">{}</span>', upstream.running, upstream.waiting, use)
+
+    @admin.display(description="posture")
+    def posture_badge(self, upstream: Upstream) -> SafeString:
+        """The gravest of what is wrong; the page has it all."""
+        kind, word, names = posture.summary(_findings(upstream))
+        return format_html('{} <span class="under">{}</span>', badge(kind, word), names)
 
     @admin.display(description="checked", ordering="checked_at")
     def checked(self, upstream: Upstream) -> SafeString | str:
@@ -158,14 +164,13 @@ class UpstreamAdmin(StateActions, CheckViews, ControlViews, FiltersOnly, _Upstre
 
     def _page_context(self, request: HttpRequest, upstream: Upstream) -> dict[str, Any]:
         now = timezone.now()
-        found = posture.findings(upstream.url, upstream.vllm_version, posture.Posture.stored(upstream.posture))
         return {
             **self.now_context(request, upstream),
             "of_environment": upstream.source == ENVIRONMENT,
             "states": buttons(upstream),
             "history": health_history(upstream, now),
             "load_history": load_history(upstream, request.GET.get("hours", ""), now),
-            "posture": found,
+            "posture": _findings(upstream),
             "posture_at": moment(upstream.posture_at),
             "models_to_try": callable_models(upstream),
             "commands": COMMANDS.values() if may_control(request) else (),
@@ -230,3 +235,7 @@ class UpstreamAdmin(StateActions, CheckViews, ControlViews, FiltersOnly, _Upstre
             own("<int:object_id>/now/", self.now_view, "now"),
             *super().get_urls(),
         ]
+
+
+def _findings(upstream: Upstream) -> list[posture.Finding]:
+    return posture.findings(upstream.url, upstream.vllm_version, posture.Posture.stored(upstream.posture))

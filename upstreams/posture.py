@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -88,6 +88,16 @@ def findings(url: str, version: str, found: Posture | None) -> list[Finding]:
     """All aspects of a server at a (normalised) URL, the version that it tells, and what was open."""
     here = is_this_host(url)
     return [_version(version), *_open(found, here=here), _transport(url, here=here)]
+
+
+def summary(found: Sequence[Finding]) -> tuple[str, str, str]:
+    """All aspects as one badge: its kind, its word, and which aspects it is about."""
+    for kind, one, many in ((BAD, "problem", "problems"), (WARNING, "warning", "warnings")):
+        names = [finding.name for finding in found if finding.kind == kind]
+        if names:
+            return kind, f"{len(names)} {one if len(names) == 1 else many}", ", ".join(names)
+    known = [finding for finding in found if finding.kind == GOOD]
+    return (GOOD, "Good", "") if len(known) == len(found) else (QUIET, "Not known", "")
 
 
 def is_this_host(url: str) -> bool:

@@ -7,9 +7,10 @@ import pytest
 from tests.support import answers, vllm
 from tests.support.upstream import Upstream as Server
 from tests.support.upstream import unused_port
-from upstreams.posture import BAD, GOOD, QUIET, WARNING, Finding, Posture, findings, is_this_host, look
+from upstreams.posture import BAD, GOOD, QUIET, WARNING, Finding, Posture, findings, is_this_host, look, summary
 
 CLOSED = Posture(dev_mode=False, models=False, invocations=False)
+OPEN = Posture(dev_mode=True, models=True, invocations=True)
 
 
 @pytest.fixture
@@ -120,3 +121,17 @@ def test_another_host_is_not_this_one() -> None:
 def test_whatever_is_not_good_has_a_remedy() -> None:
     found = Posture(dev_mode=True, models=True, invocations=True)
     assert all(one.remedy for one in findings("http://gpu-1", "0.21.0", found) if one.kind in {BAD, WARNING})
+
+
+@pytest.mark.parametrize(
+    ("url", "found", "told"),
+    [
+        ("http://gpu-1", CLOSED, (BAD, "1 problem", "Transport")),
+        ("http://gpu-1", OPEN, (BAD, "3 problems", "Dev mode, Without a key, Transport")),
+        ("http://localhost", OPEN, (WARNING, "2 warnings", "Dev mode, Without a key")),
+        ("https://gpu-1", CLOSED, (GOOD, "Good", "")),
+        ("https://gpu-1", None, (QUIET, "Not known", "")),
+    ],
+)
+def test_the_gravest_is_told_in_one_badge(url: str, found: Posture | None, told: tuple[str, str, str]) -> None:
+    assert summary(findings(url, "0.32.0", found)) == told
