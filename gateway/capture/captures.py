@@ -30,6 +30,7 @@ FLUSH_SECONDS = 0.25
 MOST_HELD_BYTES = 64_000_000
 """Of all payloads that this process holds at once: beyond it bodies are cut."""
 AT_ONCE = 16
+_COLUMNS = ("pk", "key_id", "model", "ends_at", "most_calls", "captured")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,8 @@ class Captures:
         """Reads which captures are active. Raises django.db.Error; the old ones then stay until their end."""
         rows = PayloadCapture.objects.active(timezone.now()).annotate(captured=Count("payloads")).order_by("pk")
         self.active = tuple(
-            Active(row.pk, row.key_id, row.model, row.ends_at.timestamp(), row.most_calls, row.captured) for row in rows
+            Active(pk, key_id, model, ends_at.timestamp(), most_calls, captured)
+            for pk, key_id, model, ends_at, most_calls, captured in rows.values_list(*_COLUMNS)
         )
 
     def match(self, key_id: int | None, models: Iterable[str]) -> Active | None:
