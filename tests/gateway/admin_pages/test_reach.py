@@ -6,8 +6,10 @@ team of the key manager's, red, and another, blue. Whatever blue's rows say hold
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +17,7 @@ import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
 from django.db.models import Model
 from django.test import Client
@@ -24,16 +26,20 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
 from gateway.account.log_store import LogStore
-from gateway.models import RequestLog
+from gateway.models import CapturedPayload, PayloadCapture, RequestLog
 from keys.models import EndUser, Owner, Team, VirtualKey
 from people.models import SignInAttempt, TeamManager
 from people.roles import AUDITOR, KEY_MANAGER, OPERATOR
 from tests.support.entries import an_entry
+from upstreams import crypto
 from upstreams.models import ModelAlias, Routing, Upstream
 
 pytestmark = pytest.mark.django_db
 
-SHOWN = "theirs"
+SHOWN = re.compile(r"theirs|7,654,3|76543|8,888,8|88888|98\.76|98\.77")
+"""The word, and the figures of blue's usage, its own or added to red's."""
+NOSY = "Everything, of their team"
+"""A role that has every permission for keys, upstreams and traffic, and not the one for every team."""
 REFUSED = {403, 404, 405}
 LEAVE_OUT = ("admin:logout",)
 """Nothing is tried after it."""
@@ -56,6 +62,9 @@ class World:
         return {**texts, **ids, **more, "object": team, "holder": owner, "person": end_user}
 
 
+FIGURES = {"theirs": {"prompt_tokens": 7_654_321, "completion_tokens": 1_234_567, "cost": "98.7654"}}
+
+
 def a_call(team: str, key: VirtualKey, word: str, **fields: Any) -> RequestLog:
     at = timezone.now().timestamp() - 60
     entry = an_entry(
@@ -69,10 +78,20 @@ def a_call(team: str, key: VirtualKey, word: str, **fields: Any) -> RequestLog:
         error_text=f"said {word}",
         status=400,
         tags=[f"tag-{word}"],
+        **FIGURES.get(word, {}),
         **fields,
     )
     LogStore().store([entry], pytest.fail)
     return RequestLog.objects.get(pk=UUID(entry["call_id"]))
+
+
+def captured(key: VirtualKey, call: RequestLog, word: str) -> tuple[PayloadCapture, CapturedPayload]:
+    names = {"key_id": key.pk, "key_name": str(key.name)}
+    until = timezone.now() + timedelta(hours=1)
+    capture = PayloadCapture.objects.create(**names, reason=f"to see what is {word}", started_by="boss", ends_at=until)
+    bodies = {f"{side}_body": crypto.encrypt_bytes(f"said {word}".encode()) for side in ("request", "response")}
+    lengths = {"request_bytes": 9, "response_bytes": 9, "captured_at": timezone.now()}
+    return capture, CapturedPayload.objects.create(call_id=call.pk, capture=capture, **names, **bodies, **lengths)
 
 
 @pytest.fixture
@@ -84,7 +103,8 @@ def world() -> World:
         made.rows[EndUser] = EndUser.objects.create(end_user_id=end_user, alias=f"person {word}")
         key, _ = VirtualKey.objects.issue(name=f"key {word}", team_id=team, user_id=owner)
         made.rows[VirtualKey] = key
-        made.rows[RequestLog] = a_call(team, key, word, user_id=owner, end_user=end_user)
+        made.rows[RequestLog] = call = a_call(team, key, word, user_id=owner, end_user=end_user)
+        made.rows[PayloadCapture], made.rows[CapturedPayload] = captured(key, call, word)
     made.rows[Upstream] = Upstream.objects.create(name="gpu-1", url="http://127.0.0.1:9")
     made.rows[ModelAlias] = ModelAlias.objects.create(name="fast", stands_for="qwen")
     made.rows[Routing] = Routing.objects.first() or Routing.objects.create()
@@ -98,8 +118,11 @@ def world() -> World:
 def browser_of(role: str) -> Client:
     person = User.objects.create(username="ada", is_staff=True)
     if role:
-        person.groups.add(Group.objects.get(name=role))
-    if role == KEY_MANAGER:
+        person.groups.add(Group.objects.get_or_create(name=role)[0])
+    if role == NOSY:
+        every = Permission.objects.filter(content_type__app_label__in=["keys", "upstreams", "gateway"])
+        Group.objects.get(name=NOSY).permissions.set(every)
+    if role in {KEY_MANAGER, NOSY}:
         TeamManager.objects.create(user=person, team_id="red")
     browser = Client(raise_request_exception=True)
     browser.force_login(person)
@@ -175,16 +198,11 @@ def changed_by(
     return answer, names
 
 
-SENT: tuple[dict[str, Any], ...] = (
-    {},
-    {"post": "yes", "until": "30", "overlap": "0", "team_id": "blue", "alias": "taken", "name": "taken"},
-)
+SENT = {"post": "yes", "until": "30", "overlap": "0", "team_id": "blue", "alias": "taken", "name": "taken"}
 
 
 def posts(world: World, address: str) -> Iterator[dict[str, Any]]:
-    yield from ({**world.ids(), **sent} for sent in SENT)
-    secret = world.rows[VirtualKey].secret
-    yield {"secret": [secret.pk], "overlap": "0"}
+    yield {**world.ids(), **SENT, "secret": [world.rows[VirtualKey].secret.pk]}
     for table, model_admin in admin.site._registry.items():
         if address == f"/admin/{table._meta.app_label}/{table._meta.model_name}/":
             actions = {"delete_selected", *(getattr(one, "__name__", one) for one in model_admin.actions or ())}
@@ -192,16 +210,17 @@ def posts(world: World, address: str) -> Iterator[dict[str, Any]]:
             yield from ({**selected, "action": action} for action in sorted(actions))
 
 
-def test_a_key_manager_reads_nothing_of_another_team(world):
-    browser, told = browser_of(KEY_MANAGER), []
-    queries = ({}, {"q": "theirs"}, {"p": "0", "o": "1"})
+@pytest.mark.parametrize("role", [KEY_MANAGER, NOSY])
+def test_who_manages_a_team_reads_nothing_of_another(world, role):
+    browser, told = browser_of(role), []
     for address in addresses(world):
         # What one asks for is often shown again: the ids that are asked for do not hold the word.
-        for query in (*queries[:1], world.ids()):
+        for query in ({}, world.ids()):
             answer = browser.get(address, query)
             shown = words(answer)
-            if SHOWN in shown or answer.status_code >= 500:
-                place = shown.find(SHOWN)
+            found = SHOWN.search(shown)
+            if found or answer.status_code >= 500:
+                place = found.start() if found else 0
                 told.append((address, bool(query), answer.status_code, shown[max(0, place - 120) : place + 40]))
 
     assert told == []
@@ -210,7 +229,7 @@ def test_a_key_manager_reads_nothing_of_another_team(world):
 def test_the_walk_would_notice(world):
     browser = browser_of(OPERATOR)
 
-    assert len([address for address in addresses(world) if SHOWN in words(browser.get(address))]) > 15
+    assert len([address for address in addresses(world) if SHOWN.search(words(browser.get(address)))]) > 15
 
 
 def test_a_key_manager_still_sees_their_own(world):
@@ -240,7 +259,7 @@ def test_a_key_manager_changes_nothing_of_others(world):
     for address in addresses(world):
         for sent in posts(world, address):
             answer, changed = changed_by(browser, address, sent, before)
-            if changed or answer.status_code >= 500 or SHOWN in words(answer):
+            if changed or answer.status_code >= 500 or SHOWN.search(words(answer)):
                 told.append((address, sent, answer.status_code, changed))
             if answer.status_code in REFUSED:
                 break
@@ -263,7 +282,7 @@ def test_an_auditor_changes_nothing(world):
 
 def test_an_auditor_sees_every_list(world):
     browser = browser_of(AUDITOR)
-    for table in admin.site._registry:
+    for table in set(admin.site._registry) - {PayloadCapture, CapturedPayload}:
         address = f"/admin/{table._meta.app_label}/{table._meta.model_name}/"
         assert browser.get(address).status_code in {200, 302}, address
 
@@ -283,7 +302,7 @@ def test_who_has_no_permission_for_people_reads_and_changes_none(world, role):
 def test_who_has_no_role_reads_nothing(world):
     browser = browser_of("")
 
-    assert [address for address in addresses(world) if SHOWN in words(browser.get(address))] == []
+    assert [address for address in addresses(world) if SHOWN.search(words(browser.get(address)))] == []
 
 
 def test_a_stranger_is_sent_to_the_log_in_page(world):
