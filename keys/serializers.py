@@ -109,7 +109,10 @@ class UpdateKey(KeyFields):
 
 
 class RegenerateKey(KeyFields):
-    """POST /key/regenerate and /key/{key}/regenerate: a new secret, and changes as of /key/update."""
+    """POST /key/regenerate and /key/{key}/regenerate: a new secret, and changes as of /key/update.
+
+    Without `key`, `key_alias` says which key.
+    """
 
     inert = INERT_FIELDS | {"new_master_key"}
 
@@ -120,9 +123,15 @@ class RegenerateKey(KeyFields):
 
 
 class KeyReference(StrictSerializer):
-    """POST /key/block and /key/unblock."""
+    """POST /key/block and /key/unblock: `key`, or else `key_alias`, says which key. LiteLLM knows only `key`."""
 
-    key = StrictText(max_length=crypto.LONGEST_KEY)
+    key = StrictText(max_length=crypto.LONGEST_KEY, required=False)
+    key_alias = optional(StrictText)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "key" not in attrs and not attrs.get("key_alias"):
+            raise FieldMissing("key: Name the key by key or key_alias.", param="key")
+        return attrs
 
 
 class KeysReference(StrictSerializer):

@@ -270,11 +270,12 @@ class ListCustomers(Page):
 
 
 class ListTeams(Page):
-    """GET /team/list."""
+    """GET /team/list. LiteLLM has `search` only at /v2/team/list."""
 
     inert = frozenset({"organization_id"})
 
     user_id = _text(LONGEST_ID)
+    search = _text()
 
 
 class PageTeams(Query):

@@ -163,6 +163,8 @@ class ListView(TeamView):
         teams = Team.objects.order_by("alias", "pk")
         if query.get("user_id"):
             teams = teams.filter(team_id__in=members.memberships([query["user_id"]])[query["user_id"]])
+        if query.get("search"):
+            teams = teams.filter(Q(team_id__icontains=query["search"]) | Q(alias__icontains=query["search"]))
         rows = page_of(teams, query)
         described = [{**answer, "team_memberships": []} for answer in self.with_counts(rows)]
         return listed(described, teams.count())

@@ -30,11 +30,12 @@ class RegenerateView(KeyView):
         """
         fields = self.fields(serializers.RegenerateKey)
         secret = key or fields.get("key")
-        if not secret:
-            raise FieldMissing("key: Name the key by key, or in the path.", param="key")
+        name = None if secret else fields.pop("key_alias", None)
+        if not secret and not name:
+            raise FieldMissing("key: Name the key by key or key_alias, or in the path.", param="key")
         overlap = fields.get("grace_period") or timedelta(0)
         with transaction.atomic():
-            row = self.managed(secret)
+            row = self.managed(secret, name)
             what = self.change(row, fields)
             plain = row.rotate(overlap, fields.get("new_key"))
             until = f"; old secrets work until {timezone.now() + overlap:%Y-%m-%d %H:%M:%S} UTC" if overlap else ""

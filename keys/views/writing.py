@@ -124,11 +124,12 @@ class SwitchView(KeyView):
 
     def post(self, request: Request) -> Response:
         """The changed row. Raises SecretRefused for what cannot be a key, KeyNotFound and ManagementKeyDenied."""
-        secret = self.fields(serializers.KeyReference)["key"]
-        if not (secret.startswith("sk-") or crypto.is_digest(secret)):
+        fields = self.fields(serializers.KeyReference)
+        secret = fields.get("key")
+        if secret is not None and not (secret.startswith("sk-") or crypto.is_digest(secret)):
             raise SecretRefused("Invalid key format.")
         with transaction.atomic():
-            key = self.managed(secret)
+            key = self.managed(secret, fields.get("key_alias"))
             self.switch(key)
             self.record([key], CHANGE, self.what)
         return Response(answers.with_token(key))

@@ -435,3 +435,13 @@ def test_teams_are_sought(groups, query, found):
 )
 def test_a_bad_query_is_refused(groups, path, query, status):
     assert groups.get(path, **query).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("search", "found"), [("RES", ["research"]), ("lab", ["research"]), ("e", ["research", "sales"]), ("%", [])]
+)
+def test_teams_are_found_by_a_part_of_their_id_or_alias(groups, search, found):
+    groups.made("team/new", team_id="research", team_alias="Lab")
+    groups.made("team/new", team_id="sales", team_alias="Sellers")
+    groups.made("team/new", team_id="x")
+    assert [team["team_id"] for team in groups.seen("team/list", search=search)] == found

@@ -211,6 +211,17 @@ def test_the_history_names_the_changed_columns(api):
 # --- Block, unblock
 
 
+def test_a_key_is_blocked_and_unblocked_by_its_name(api):
+    made = api.generate(key_alias="laptop")
+    api.generate(key_alias="other")
+    assert api.post("block", {"key_alias": "laptop"}).json()["blocked"] is True
+    assert list(VirtualKey.objects.filter(blocked=True).values_list("name", flat=True)) == ["laptop"]
+    assert api.post("unblock", {"key_alias": "laptop"}).json()["blocked"] is False
+    assert api.get("info", key=made["key"]).status_code == 200
+    assert api.post("block", {"key_alias": "nobody"}).status_code == 404
+    assert api.post("block", {"key_alias": ""}).status_code == 400
+
+
 def test_block_and_unblock_work(api):
     made = api.generate()
     assert api.post("block", {"key": made["token"]}).json()["blocked"] is True

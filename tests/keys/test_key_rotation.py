@@ -22,6 +22,15 @@ def made(api):
     return api.generate(key_alias="laptop", models=["m"], rpm_limit=5, spend=1)
 
 
+def test_a_key_is_named_by_its_alias(api, made):
+    api.generate(key_alias="other")
+    body = api.post("regenerate", {"key_alias": "laptop", "rpm_limit": 6}).json()
+    assert (body["key_alias"], body["rpm_limit"]) == ("laptop", 6)
+    assert api.get("info", key=body["key"]).status_code == 200
+    assert error(api.get("info", key=made["key"])) == (401, "token_not_found_in_db")
+    assert api.post("regenerate", {"key_alias": "nobody"}).status_code == 404
+
+
 @pytest.mark.parametrize(
     ("path", "named"),
     [("regenerate", "key"), ("regenerate", "token"), ("{key}/regenerate", None), ("{token}/regenerate", None)],
