@@ -239,7 +239,7 @@ SECURE_HSTS_SECONDS = 31_536_000 if _HTTPS and PLANE != "relay" else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = False
 # A redirect turns a POST into a GET, so only people with a browser are ever redirected.
 SECURE_SSL_REDIRECT = _HTTPS and PLANE != "relay"
-SECURE_REDIRECT_EXEMPT = [r"^(?!admin(/|$))"]
+SECURE_REDIRECT_EXEMPT = [r"^(?!admin(/|$)|me/)"]
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db.models import Q, Sum
+from django.http import HttpResponseRedirect
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -41,6 +42,12 @@ class MeView(SpendView):
     """GET /me, for every usable key."""
 
     needs_manager = False
+
+    def handle_exception(self, exc: Exception) -> Any:
+        """Who opens the address in a browser, without a key, means the page."""
+        if isinstance(exc, KeyMissing) and "text/html" in self.request.headers.get("Accept", ""):
+            return HttpResponseRedirect("/me/")
+        return super().handle_exception(exc)
 
     def get(self, request: Request) -> Response:
         """The key, its limits, its usage of 30 days and its last errors. Raises KeyMissing without a key."""

@@ -260,6 +260,14 @@ def test_programs_still_get_json() -> None:
     assert response.json()["key"]["key_alias"] == "mine"
 
 
+def test_a_browser_is_led_to_the_page_and_a_program_is_not() -> None:
+    browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    assert Client().get("/me", headers=browser)["Location"] == URL
+    assert Client().get("/me").status_code == 401
+    _, secret = issued()
+    assert Client().get("/me", headers={**browser, "authorization": f"Bearer {secret}"}).json()["key"]["key_alias"]
+
+
 def test_it_obeys_the_policy_of_the_site() -> None:
     _, secret = issued(rpm_limit=3, max_budget="1")
     client = opened(secret)
