@@ -1,7 +1,7 @@
 """What is noted of upstreams."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -114,17 +114,13 @@ def test_what_was_seen_at_an_old_url_is_no_line(server: Server) -> None:
     assert history() == []
 
 
-def test_load_is_kept_once_in_half_a_minute(server: Server) -> None:
-    upstream, busy = row(server), Figures(running=1, waiting=2, kv_cache_use=0.5)
-    record_loads({upstream.pk: busy})
-    record_loads({upstream.pk: Figures(running=9, waiting=9, kv_cache_use=None)})
-    now = timezone.now()
-    assert LoadSample.objects.count() <= 2  # the half minute may just have begun
-    LoadSample.objects.note({upstream.pk: busy}, now + timedelta(seconds=60))
-    LoadSample.objects.note({upstream.pk: busy}, now + timedelta(seconds=60))
-    latest = LoadSample.objects.latest("at")
-    assert (latest.running, latest.waiting, latest.kv_cache_use) == (1, 2, 0.5)
-    assert LoadSample.objects.filter(at=latest.at).count() == 1
+def test_of_each_half_minute_the_highest_load_is_kept(server: Server) -> None:
+    upstream, at = row(server), datetime(2026, 3, 1, 12, 0, 3, tzinfo=UTC)
+    for second, running, waiting, use in ((0, 1, 2, 0.5), (10, 3, 0, None), (20, 2, 1, 0.25), (30, 1, 0, None)):
+        figures = Figures(running=running, waiting=waiting, kv_cache_use=use)
+        LoadSample.objects.note({upstream.pk: figures}, at + timedelta(seconds=second))
+    told = LoadSample.objects.values_list("at__second", "running", "waiting", "kv_cache_use")
+    assert list(told) == [(0, 3, 2, 0.5), (30, 1, 0, None)]
 
 
 def test_load_of_an_upstream_that_is_gone_is_not_kept(server: Server) -> None:

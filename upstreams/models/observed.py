@@ -36,7 +36,7 @@ class LoadSampleQuerySet(models.QuerySet["LoadSample"]):
     """How samples come to be: at most one for each upstream in half a minute, however many nodes probe."""
 
     def note(self, loads: Mapping[int, Figures], now: datetime) -> None:
-        """Keeps the first figures of each half minute, by upstream id. Call it in a transaction."""
+        """Keeps the highest figures of each half minute, by upstream id. Call it in a transaction."""
         at = datetime.fromtimestamp(now.timestamp() // SAMPLE_SECONDS * SAMPLE_SECONDS, UTC)
         known = set(Upstream.objects.filter(pk__in=list(loads)).values_list("pk", flat=True))
         self.bulk_create(
@@ -49,10 +49,16 @@ class LoadSampleQuerySet(models.QuerySet["LoadSample"]):
             ],
             ignore_conflicts=True,
         )
+        for pk, one in loads.items():
+            rows = self.filter(upstream_id=pk, at=at)
+            # One by one: a peak of waiting calls is not at the moment of the peak of running ones.
+            for column in ("running", "waiting", "kv_cache_use"):
+                if value := getattr(one, column):
+                    rows.filter(**{f"{column}__lt": value}).update(**{column: value})
 
 
 class LoadSample(models.Model):
-    """How busy a vLLM server said it was at one moment."""
+    """How busy a vLLM server was at most in a half minute, by its own figures."""
 
     upstream = models.ForeignKey(Upstream, on_delete=models.CASCADE, related_name="load_samples")
     at = models.DateTimeField()
