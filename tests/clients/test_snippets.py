@@ -1,0 +1,69 @@
+"""The programs that the admin shows beside a new secret, run as they are pasted."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import subprocess
+
+import pytest
+
+from gateway.admin_pages.snippets import Call, for_chat, for_embeddings, for_keys, for_models
+from tests.clients.conftest import MODEL
+from tests.support.exchange import Exchange
+from tests.support.gateway import MASTER_KEY, Gateway
+from tests.support.upstream import Upstream
+
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+INSTALLED = ("OpenAI", "Anthropic", "LiteLLM")
+
+
+def texts(gateway: Gateway, key: str, made=for_chat) -> dict[str, str]:
+    return {snippet.name: snippet.text for snippet in made(Call(gateway.url, key, MODEL))}
+
+
+def shell(command: str) -> str:
+    strict = command.replace("curl ", "curl --silent --show-error --fail-with-body --noproxy '*' ")
+    done = subprocess.run(["bash", "-euc", strict], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def python(program: str) -> str:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(program, "snippet", "exec"), {})
+    return printed.getvalue()
+
+
+@needs_curl
+def test_curl_and_what_vllm_has_beyond(gateway: Gateway, upstream: Upstream, key: str) -> None:
+    said = texts(gateway, key)
+    assert '"choices"' in shell(said["curl"])
+    upstream.on("POST /tokenize", _tokens)
+    answer = shell(said["vLLM"])
+    assert '"count"' in answer
+    assert "data: [DONE]" in answer
+
+
+@needs_curl
+@pytest.mark.parametrize("made", [for_models, for_keys])
+def test_lists(gateway: Gateway, upstream: Upstream, key: str, made) -> None:
+    [snippet] = made(gateway.url, MASTER_KEY if made is for_keys else key)
+    assert shell(snippet.text).startswith("{")
+
+
+@pytest.mark.parametrize("name", INSTALLED)
+def test_a_chat_in_python(gateway: Gateway, upstream: Upstream, key: str, name: str) -> None:
+    assert python(texts(gateway, key)[name]).strip()
+
+
+@pytest.mark.parametrize("name", ["OpenAI", "LiteLLM"])
+def test_embeddings_in_python(gateway: Gateway, upstream: Upstream, key: str, name: str) -> None:
+    printed = python(texts(gateway, key, for_embeddings)[name])
+    assert printed.splitlines()[-1].startswith("[")  # LiteLLM may print a line of its log before
+
+
+def _tokens(exchange: Exchange) -> None:
+    exchange.answer(200, [("content-type", "application/json")], b'{"count": 1, "max_model_len": 9, "tokens": [1]}')
