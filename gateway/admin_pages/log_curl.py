@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from django.http import HttpRequest
 
+from gateway.account.entry import Outcome
 from gateway.models import RequestLog
 
 BodySource = Callable[[HttpRequest, RequestLog], bytes | None]
@@ -34,16 +35,17 @@ class Repeat(NamedTuple):
 def repeat_of(request: HttpRequest, call: RequestLog, prefix: str) -> Repeat:
     """`prefix` is that of the face that the call came in by."""
     body = next((found for source in BODY_SOURCES if (found := source(request, call)) is not None), None)
-    missing = [] if body is not None or call.method not in _WITH_BODY else ["the body, which the gateway does not keep"]
+    has_body = call.method in _WITH_BODY and not (call.bytes_in == 0 and call.outcome == Outcome.COMPLETED)
+    missing = [] if body is not None or not has_body else ["the body, which the gateway does not keep"]
     path = prefix + call.route
     if _PART.search(path):
         missing.insert(0, "the parts of the path in capitals")
         path = _PART.sub(lambda found: found[1].upper(), path)
     lines = [f"curl{' -N' if call.streaming else ''} {shlex.quote(f'{request.scheme}://{request.get_host()}{path}')}"]
-    if call.method not in {"GET", "POST"}:
+    if call.method != ("POST" if has_body else "GET"):
         lines.append(f"-X {shlex.quote(call.method)}")
     lines.append(f'-H "Authorization: Bearer ${KEY_VARIABLE}"')
-    if call.method in _WITH_BODY:
+    if has_body:
         lines += ["-H 'Content-Type: application/json'", f"-d {_shown(call, body)}"]
     return Repeat(" \\\n  ".join(lines), " and ".join(missing))
 

@@ -18,7 +18,7 @@ from uuid import UUID
 from django.http import HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 
-from gateway.models import RequestLogQuerySet
+from gateway.admin_pages.log_search import LogRange
 
 ROWS_AT_ONCE = 1_000
 COLUMNS = (
@@ -34,7 +34,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 Row = tuple[Any, ...]
 
 
-def exported(branches: Sequence[RequestLogQuerySet], form: str) -> HttpResponseBase:
+def exported(branches: Sequence[LogRange], form: str) -> HttpResponseBase:
     """All rows of the branches, newest first, as a file to keep; `form` is a key of FORMS."""
     content_type, written = FORMS[form]
     response = StreamingHttpResponse(written(rows_of(branches)), content_type=content_type)
@@ -44,21 +44,17 @@ def exported(branches: Sequence[RequestLogQuerySet], form: str) -> HttpResponseB
     return response
 
 
-def rows_of(branches: Sequence[RequestLogQuerySet], size: int = ROWS_AT_ONCE) -> Iterator[list[Row]]:
+def rows_of(branches: Sequence[LogRange], size: int = ROWS_AT_ONCE) -> Iterator[list[Row]]:
     """The rows of all branches, each once, newest first, `size` at a time: values of COLUMNS, the call's id first."""
     before: UUID | None = None
     while True:
-        parts = (rows if before is None else rows.older_than(before) for rows in branches)
-        each = {row[0]: row for row in chain.from_iterable(_some(part, size) for part in parts)}
+        parts = (one.newest_first(before).values_list(*COLUMNS)[:size] for one in branches)
+        each = {row[0]: row for row in chain.from_iterable(parts)}
         found = sorted(each.values(), key=itemgetter(0), reverse=True)[:size]
         yield found
         if len(found) < size:
             return
         before = found[-1][0]
-
-
-def _some(rows: RequestLogQuerySet, size: int) -> Iterable[Row]:
-    return rows.newest_first().values_list(*COLUMNS)[:size]
 
 
 def as_csv(parts: Iterable[list[Row]]) -> Iterator[bytes]:

@@ -91,7 +91,7 @@ class Facts:
                 whose=KIND_WORDS.get(whose, whose),
                 name=f"{words} ({model})" if model else words,
                 ceiling=_amount(ceiling, unit),
-                used="" if used is None else _amount(used, unit),
+                used="" if used is None else _amount(used, unit).removesuffix(" tokens"),
                 taken=_amount(taken, unit),
                 left=_left(left),
                 state=_state(enforced=enforced, exceeded=exceeded),

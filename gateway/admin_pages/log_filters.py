@@ -9,14 +9,16 @@ from datetime import timedelta
 from functools import cached_property, reduce
 from operator import or_
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from django import forms
 from django.db.models import Q
 from django.http import QueryDict
 from django.utils import timezone
 
+from gateway.account import call_ids
 from gateway.account.entry import MAX_LENGTHS, MAX_TAG_LENGTH, Outcome
-from gateway.admin_pages.log_search import Found, found_by, known_values
+from gateway.admin_pages.log_search import Found, LogRange, found_by, known_values
 from gateway.models import ANY, SHADOWED, TAG, RequestLogQuerySet, outcome_choices
 from keys.admin_fields import SuggestInput
 from keys.admin_forms import known_end_users, known_owners, known_teams
@@ -188,28 +190,33 @@ class LogFilterForm(forms.Form):
 
     # --- The rows
 
-    def branches(self, rows: RequestLogQuerySet) -> list[RequestLogQuerySet]:
-        """The query sets whose union is what is asked for; each is in the order of one index.
+    def branches(self, rows: RequestLogQuerySet) -> list[LogRange]:
+        """The ranges whose union is what is asked for; each is in the order of one index.
 
         Of what allows several values (a class of statuses, names that begin alike, teams), the first is read as a
         range for each: as one range it would have to be sorted. The rest only narrows these.
         """
         rows = self._narrowed(rows)
         several = [one for one in (self._searched(), self._ends(), self._statuses(), self._scope()) if one is not None]
-        if not several:
-            return [rows]
         if not all(several):
             return []
-        first, *others = several
+        facet, *facets = self._facets() or (None,)
+        for kind, value in facets:
+            rows = rows.filter(facets__kind=kind, facets__value=value)
+        start, end = self._bounds()
+        # A facet is a range already: of its rows, those of any of the several values.
+        first, others = ([Q()], several) if facet is not None or not several else (several[0], several[1:])
         for alternatives in others:
             rows = rows.filter(reduce(or_, alternatives))
-        return [rows.filter(one) for one in first]
+        return [LogRange(rows.filter(one), facet, start, end) for one in first]
 
     def _narrowed(self, rows: RequestLogQuerySet) -> RequestLogQuerySet:
         chosen = self.chosen
-        if "period" in chosen:
-            rows = rows.between(timezone.now() - _LENGTHS[chosen["period"]])
-        rows = rows.between(chosen.get("since"), chosen.get("until"))
+        start, end = self._bounds()
+        if start is not None:
+            rows = rows.filter(pk__gte=start)
+        if end is not None:
+            rows = rows.filter(pk__lt=end)
         for name, column in (("key", "key_id"), ("upstream", "upstream_id")):
             if name in chosen:
                 rows = rows.filter(**_reference(column, chosen[name]))
@@ -217,13 +224,25 @@ class LogFilterForm(forms.Form):
             if name in chosen:
                 rows = rows.filter(**{column: chosen[name]})
         if "streaming" in chosen:
-            rows = rows.filter(streaming=chosen["streaming"] == "yes")
-        if "tag" in chosen:
-            rows = rows.filter(facets__kind=TAG, facets__value=chosen["tag"])
-        if "shadowed" in chosen:
-            limit = ANY if chosen["shadowed"] == ANY_LIMIT else chosen["shadowed"]
-            rows = rows.filter(facets__kind=SHADOWED, facets__value=limit)
+            rows = rows.filter(streaming__in=[chosen["streaming"] == "yes"])  # "= false" is no range to all databases
         return rows
+
+    def _facets(self) -> list[tuple[str, str]]:
+        """Limits in shadow first, as fewer calls have one."""
+        chosen, found = self.chosen, []
+        if "shadowed" in chosen:
+            found.append((SHADOWED, ANY if chosen["shadowed"] == ANY_LIMIT else chosen["shadowed"]))
+        if "tag" in chosen:
+            found.append((TAG, chosen["tag"]))
+        return found
+
+    def _bounds(self) -> tuple[UUID | None, UUID | None]:
+        """The first call of the time that is asked for, and the one after the last."""
+        starts = [self.chosen["since"]] if "since" in self.chosen else []
+        if "period" in self.chosen:
+            starts.append(timezone.now() - _LENGTHS[self.chosen["period"]])
+        until = self.chosen.get("until")
+        return call_ids.first_at(max(starts)) if starts else None, None if until is None else call_ids.first_at(until)
 
     def _searched(self) -> Alternatives | None:
         if self.found is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -19,6 +20,42 @@ MOST_FOUND = 1000  # by a prefix of an id: more would have to be sorted
 MOST_NAMES = 20  # that begin alike: each is a range of its own
 _HEX = re.compile(r"[0-9a-f]{1,32}")
 _LAST = "\U0010ffff"
+
+
+@dataclass(frozen=True)
+class LogRange:
+    """Rows in the order of one index: that of a column, or of a facet (its kind and value), of which `start` and `end`
+    are the first call and the one after the last; the rows themselves are narrowed to these too."""
+
+    rows: RequestLogQuerySet
+    facet: tuple[str, str] | None = None
+    start: UUID | None = None
+    end: UUID | None = None
+
+    def newest_first(self, before: UUID | None = None) -> RequestLogQuerySet:
+        """Those before this call."""
+        rows = self.rows if before is None else self.rows.older_than(before)
+        if self.facet is None:
+            return rows.newest_first()
+        end = min((one for one in (self.end, before) if one is not None), default=None)
+        return self._of_facet(rows, self.start, end).order_by("-facets__call_id")
+
+    def oldest_first(self, after: UUID) -> RequestLogQuerySet:
+        """Those after this call."""
+        rows = self.rows.filter(pk__gt=after)
+        if self.facet is None:
+            return rows.order_by("pk")
+        start = after if self.start is None else max(self.start, after)
+        return self._of_facet(rows, start, self.end).order_by("facets__call_id")
+
+    def _of_facet(self, rows: RequestLogQuerySet, start: UUID | None, end: UUID | None) -> RequestLogQuerySet:
+        kind, value = self.facet or ("", "")
+        bounds: dict[str, Any] = {"facets__kind": kind, "facets__value": value}
+        if start is not None:
+            bounds["facets__call_id__gte"] = start
+        if end is not None:
+            bounds["facets__call_id__lt"] = end
+        return rows.filter(**bounds)
 
 
 class Page(NamedTuple):
@@ -38,19 +75,15 @@ class Found(NamedTuple):
     is_cut: bool
 
 
-def page_of(
-    branches: Sequence[RequestLogQuerySet], size: int, *, before: UUID | None = None, after: UUID | None = None
-) -> Page:
+def page_of(branches: Sequence[LogRange], size: int, *, before: UUID | None = None, after: UUID | None = None) -> Page:
     """The newest rows; or the next older ones `before` a call; or the next newer ones `after` it.
 
     The branches may have rows in common.
     """
     if after is not None:
-        parts = [rows.filter(pk__gt=after).order_by("pk")[: size + 1] for rows in branches]
-    elif before is not None:
-        parts = [rows.older_than(before).newest_first()[: size + 1] for rows in branches]
+        parts = [one.oldest_first(after)[: size + 1] for one in branches]
     else:
-        parts = [rows.newest_first()[: size + 1] for rows in branches]
+        parts = [one.newest_first(before)[: size + 1] for one in branches]
     each = {row.pk: row for row in chain.from_iterable(parts)}
     found = sorted(each.values(), key=lambda row: row.pk, reverse=after is None)
     rows, more = found[:size], len(found) > size

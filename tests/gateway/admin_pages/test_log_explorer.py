@@ -1,0 +1,344 @@
+import csv
+import io
+import json
+import re
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from gateway.account.log_store import LogStore
+from gateway.admin_pages.log_export import COLUMNS, rows_of
+from gateway.admin_pages.log_filters import LogFilterForm
+from gateway.admin_pages.log_search import known_facets, names_like
+from gateway.admin_pages.logs import RequestLogAdmin
+from gateway.models import RequestFacet, RequestLog
+from keys.models import Team, VirtualKey
+from tests.support.entries import NOON, an_entry
+from tests.support.people import signed_in
+from tests.support.plans import plan_of
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/gateway/requestlog/"
+SEES_ALL = get_user_model()(is_superuser=True)
+
+
+@pytest.fixture
+def admin() -> Client:
+    return signed_in("gateway.view_requestlog")
+
+
+def calls(*fields: dict[str, object]) -> None:
+    entries = [
+        an_entry(at=NOON + second, **{"request_id": f"req-{second}", **one}) for second, one in enumerate(fields)
+    ]
+    LogStore().store(entries, pytest.fail)
+
+
+def found(client: Client, **query: object) -> list[str]:
+    return [row.request_id for row in client.get(LIST, query).context["cl"].result_list]
+
+
+def text(response) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))
+
+
+def sent(response) -> str:
+    assert response.status_code == 200
+    return b"".join(response.streaming_content).decode()
+
+
+# --- Filters --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "fields"),
+    [
+        ({"endpoint_class": "server_control"}, {"endpoint_class": "server_control"}),
+        ({"streaming": "no"}, {"streaming": False}),
+        ({"tag": "night"}, {"tags": ["prod", "night"]}),
+        ({"shadowed": "any"}, {"shadowed": ["rpm_limit"]}),
+        ({"shadowed": "rpm_limit"}, {"shadowed": ["rpm_limit", "tpm_limit"]}),
+        ({"ended": "refused"}, {"outcome": "refused", "status": 429}),
+        ({"ended": "failed"}, {"outcome": "upstream_failed", "status": 502}),
+        ({"ended": "trouble"}, {"outcome": "completed", "status": 404}),
+        ({"q": "night-"}, {"key_name": "night-batch"}),
+        ({"q": "grace"}, {"end_user": "grace@example.com"}),
+    ],
+)
+def test_the_log_can_be_narrowed_by(admin: Client, query: dict[str, str], fields: dict[str, object]) -> None:
+    calls({}, {**fields, "request_id": "wanted"}, {})
+    assert found(admin, **query) == ["wanted"]
+
+
+def test_trouble_is_all_that_did_not_end_well(admin: Client) -> None:
+    outcomes = ("refused", "upstream_failed", "gateway_failed", "lost", "revoked", "drained")
+    calls(*({"outcome": outcome, "status": None} for outcome in outcomes), {"status": 400}, {"status": 200})
+    assert len(found(admin, ended="trouble")) == len(outcomes) + 1
+
+
+def test_what_is_searched_for_is_found_in_every_place_once(admin: Client) -> None:
+    calls(
+        {"request_id": "abc-1"}, {"key_name": "abc"}, {"end_user": "abcd"}, {"key_name": "abc", "end_user": "abc"}, {}
+    )
+    assert found(admin, q="abc") == ["req-3", "req-2", "req-1", "abc-1"]
+
+
+def test_filters_that_allow_several_values_work_together(admin: Client) -> None:
+    calls({"key_name": "abc", "status": 404}, {"key_name": "abc"}, {"status": 404})
+    assert found(admin, q="abc", status="4", ended="trouble") == ["req-0"]
+
+
+@pytest.mark.parametrize("odd", ["%", "_", "'", "\U0010ffff", "é"])
+def test_a_search_takes_every_character_as_it_is(admin: Client, odd: str) -> None:
+    calls({"key_name": f"{odd}x"}, {"key_name": "ax"})
+    assert found(admin, q=odd) == ["req-0"]
+
+
+def test_a_search_that_finds_too_much_says_so(admin: Client) -> None:
+    calls(*({"key_name": f"bot {number:02}"} for number in range(21)))
+    response = admin.get(LIST, {"q": "bot"})
+    assert "Type more of it" in text(response)
+    assert len(response.context["cl"].result_list) == 20
+
+
+@pytest.mark.parametrize("column", ["key_name", "end_user"])
+def test_names_that_begin_alike_are_found_each_once(column: str) -> None:
+    calls(*({column: name} for name in ("b1", "b2", "b1", "a", "c", "B3")))
+    assert names_like(column, "b", 10) == ["b1", "b2"]
+    assert names_like(column, "b", 1) == ["b1"]
+
+
+def test_known_tags_are_suggested(admin: Client) -> None:
+    calls({"tags": ["b", "a"]}, {"tags": ["a"]})
+    assert known_facets("tag", 10) == ["a", "b"]
+    assert '<option value="b">' in admin.get(LIST).content.decode()
+
+
+def test_a_filter_that_is_set_can_be_taken_away_alone(admin: Client) -> None:
+    calls({})
+    response = admin.get(LIST, {"model": "qwen", "status": "2", "before": "ff" * 16})
+    assert [(chip.label, chip.value, chip.without) for chip in response.context["cl"].chips] == [
+        ("Model", "qwen", "?status=2"),
+        ("Status", "2xx answered", "?model=qwen"),
+    ]
+
+
+def test_a_facet_and_all_other_filters_work_together(admin: Client) -> None:
+    calls({"tags": ["t"], "shadowed": ["rpm_limit"], "status": 404}, {"tags": ["t"]}, {"shadowed": ["rpm_limit"]}, {})
+    query = {"tag": "t", "shadowed": "any", "ended": "trouble", "status": "4", "since": "2026-05-04T12:30"}
+    assert found(admin, **query) == ["req-0"]
+    assert found(admin, **query, until="2026-05-04T12:30") == []
+
+
+def test_pages_of_a_facet_lead_to_older_and_back(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RequestLogAdmin, "list_per_page", 2)
+    calls(*({"tags": ["t"]} for _ in range(5)))
+    first = admin.get(LIST, {"tag": "t", "since": "2026-05-04T12:30"})
+    older = admin.get(LIST + first.context["cl"].older_url)
+    back = admin.get(LIST + older.context["cl"].newer_url)
+    pages = [[row.request_id for row in page.context["cl"].result_list] for page in (first, older, back)]
+    assert pages == [["req-4", "req-3"], ["req-2", "req-1"], ["req-4", "req-3"]]
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        ({"endpoint_class": "monitoring"}, "request_log_class"),
+        ({"streaming": "no"}, "request_log_streaming"),
+        ({"tag": "t1"}, "gateway_requestfacet"),
+        ({"shadowed": "any"}, "gateway_requestfacet"),
+    ],
+)
+def test_a_page_of_a_facet_is_a_range_of_an_index(query: dict[str, str], index: str) -> None:
+    [rows] = LogFilterForm(query, user=SEES_ALL).branches(RequestLog.objects.all())
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":  # which would rather read and sort a few rows
+            cursor.execute("SET LOCAL enable_sort = off")
+            cursor.execute("SET LOCAL enable_seqscan = off")
+    plan = plan_of(rows.newest_first()[:51])
+    assert index in plan
+    assert not any(word in plan for word in ("TEMP B-TREE", "Sort", "SCAN gateway_requestlog\n", "Seq Scan"))
+
+
+# --- What is kept for it --------------------------------------------------------------------------
+
+
+def test_facets_are_kept_once_however_often_a_call_comes() -> None:
+    entry = an_entry(tags=["a", "a"], shadowed=["rpm_limit"])
+    for _ in range(2):
+        LogStore().store([entry], pytest.fail)
+    kept = RequestFacet.objects.values_list("kind", "value").order_by("kind", "value")
+    assert list(kept) == [("shadowed", ""), ("shadowed", "rpm_limit"), ("tag", "a")]
+
+
+# --- Columns --------------------------------------------------------------------------------------
+
+
+def columns_of(client: Client) -> list[str]:
+    html = client.get(LIST).content.decode()
+    return re.findall(r'class="column-(\w+)"', html)
+
+
+def test_columns_can_be_chosen_and_stay(admin: Client) -> None:
+    calls({"request_id": "shown-1"})
+    response = admin.post(f"{LIST}columns/", {"column": ["request_id", "tags", "nonsense"], "query": "?model=qwen"})
+    assert response.url == f"{LIST}?model=qwen"
+    assert columns_of(admin) == ["received", "tags", "request_id"]
+    assert "shown-1" in text(admin.get(LIST))
+
+
+def test_a_choice_outlives_the_session_and_is_the_persons_own(admin: Client) -> None:
+    calls({})
+    admin.post(f"{LIST}columns/", {"column": ["tags"]})
+    cookies = admin.cookies
+    other = signed_in(name="grace")
+    other.cookies.update({name: morsel for name, morsel in cookies.items() if name.startswith("log_columns")})
+    assert "tags" not in columns_of(other)
+    assert cookies[f"log_columns_{get_user_model().objects.get(username='ada').pk}"]["max-age"] > 86_400
+
+
+@pytest.mark.parametrize("form", [{"usual": "1", "column": ["tags"]}, {}, {"column": ["nonsense"]}])
+def test_the_usual_columns_can_be_had_back(admin: Client, form: dict[str, object]) -> None:
+    calls({})
+    usual = columns_of(admin)
+    admin.post(f"{LIST}columns/", {"column": ["tags"]})
+    admin.post(f"{LIST}columns/", form)
+    assert columns_of(admin) == usual
+
+
+def test_a_choice_leads_nowhere_else(admin: Client) -> None:
+    assert admin.post(f"{LIST}columns/", {"query": "https://example.com"}).url == LIST
+
+
+def test_columns_are_for_who_sees_the_log() -> None:
+    nosy = signed_in("keys.view_virtualkey")
+    assert nosy.post(f"{LIST}columns/").status_code == nosy.get(f"{LIST}export.csv").status_code == 403
+
+
+def test_a_refused_call_says_why_and_that_it_was_not_sent(admin: Client) -> None:
+    calls(
+        {"outcome": "refused", "status": 401, "error_type": "expired_key", "upstream_id": None, "upstream_name": None}
+    )
+    told = text(admin.get(LIST))
+    assert "key expired" in told
+    assert "not sent" in told
+    assert "no upstream" not in told
+
+
+def test_the_list_tells_cost_and_times(admin: Client) -> None:
+    calls({"cost": "0.0012"})
+    told = text(admin.get(LIST))
+    for words in ("$0.0012", "200 ms", "1.00 s"):
+        assert words in told
+
+
+# --- Export ---------------------------------------------------------------------------------------
+
+
+def test_the_filtered_rows_can_be_had_as_csv(admin: Client) -> None:
+    calls({"model": "a"}, {"model": "b"}, {"model": "a", "tags": ["x", "y"], "cost": "0.5"})
+    response = admin.get(f"{LIST}export.csv", {"model": "a"})
+    rows = list(csv.DictReader(io.StringIO(sent(response))))
+    assert [row["request_id"] for row in rows] == ["req-2", "req-0"]
+    assert (rows[0]["tags"], rows[0]["cost"][:3], rows[0]["streaming"]) == ("x, y", "0.5", "true")
+    assert rows[0]["received_at"] == "2026-05-04T12:30:02.000Z"
+    assert re.search(r'filename="request-logs-\d{8}-\d{6}\.csv"', response["Content-Disposition"])
+
+
+def test_the_filtered_rows_can_be_had_as_ndjson(admin: Client) -> None:
+    calls({}, {"tags": ["=x"]})
+    rows = [json.loads(line) for line in sent(admin.get(f"{LIST}export.ndjson")).splitlines()]
+    assert [row["request_id"] for row in rows] == ["req-1", "req-0"]
+    assert set(rows[0]) == set(COLUMNS)
+    assert rows[0]["tags"] == ["=x"]
+
+
+@pytest.mark.parametrize("formula", ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1", " =1"])
+def test_what_a_caller_sent_is_no_formula(admin: Client, formula: str) -> None:
+    calls({"tags": [formula], "end_user": formula, "user_agent": formula})
+    row = next(csv.DictReader(io.StringIO(sent(admin.get(f"{LIST}export.csv")), newline="")))
+    assert row["tags"] == row["end_user"] == row["user_agent"] == f"'{formula}"
+
+
+@pytest.mark.parametrize(("form", "lines"), [("csv", 1), ("ndjson", 0)])
+def test_an_export_of_nothing_is_whole(admin: Client, form: str, lines: int) -> None:
+    assert len(sent(admin.get(f"{LIST}export.{form}")).splitlines()) == lines
+
+
+def test_an_export_holds_a_few_rows_at_a_time() -> None:
+    calls(*({"outcome": outcome} for outcome in ("refused", "lost", "refused", "completed", "refused")))
+    branches = LogFilterForm({"ended": "trouble"}, user=SEES_ALL).branches(RequestLog.objects.all())
+    with CaptureQueriesContext(connection) as captured:
+        parts = [[row[1] for row in part] for part in rows_of(branches, size=2)]
+    assert parts == [["req-4", "req-2"], ["req-1", "req-0"], []]
+    assert all("LIMIT 2" in query["sql"] for query in captured)
+
+
+def test_there_is_no_other_form(admin: Client) -> None:
+    assert admin.get(f"{LIST}export.xlsx").status_code == 404
+    assert admin.post(f"{LIST}export.csv").status_code == 405
+
+
+# --- Whose calls ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def manager() -> Client:
+    Team.objects.create(team_id="mine")
+    return signed_in("gateway.view_requestlog", teams=["mine"])
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "q=req", "q=secret-bot", "team=theirs", "key=9", "ended=trouble", "status=4", "tag=t", "before=" + "f" * 32],
+)
+def test_who_manages_a_team_sees_its_calls_alone(manager: Client, query: str) -> None:
+    theirs = {"team_id": "theirs", "key_id": 9, "key_name": "secret-bot", "status": 404, "tags": ["t"]}
+    calls(theirs, {"team_id": None}, {"team_id": "mine", "status": 404, "tags": ["t"]}, theirs)
+    listed = [row.team_id for row in manager.get(f"{LIST}?{query}").context["cl"].result_list]
+    kept = [row["team_id"] for row in csv.DictReader(io.StringIO(sent(manager.get(f"{LIST}export.csv?{query}"))))]
+    expected = [] if query in {"q=secret-bot", "team=theirs", "key=9"} else ["mine"]
+    assert listed == expected
+    assert set(kept) <= {"mine"}
+
+
+def test_who_manages_a_team_cannot_open_anothers_call(manager: Client) -> None:
+    calls({"team_id": "theirs"}, {"team_id": "mine"})
+    theirs, mine = RequestLog.objects.order_by("pk")
+    assert manager.get(f"{LIST}{theirs.pk}/change/").status_code == 302
+    assert manager.get(f"{LIST}{mine.pk}/change/").status_code == 200
+
+
+def test_who_manages_a_team_is_told_no_names_of_others(manager: Client) -> None:
+    Team.objects.create(team_id="theirs")
+    key, _ = VirtualKey.objects.issue(name="covert bot")
+    calls({"team_id": "theirs", "model": "covert-model", "tags": ["covert-tag"], "key_id": key.pk})
+    html = manager.get(LIST).content.decode()
+    assert "covert" not in html
+    assert "theirs" not in html
+    assert '<option value="mine">' in html
+
+
+def test_who_manages_many_teams_sees_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.admin_pages.log_filters.MOST_TEAMS", 1)
+    many = signed_in("gateway.view_requestlog", teams=["a", "b"])
+    calls({"team_id": "a"}, {"team_id": "b"}, {"team_id": "c"})
+    assert found(many) == ["req-1", "req-0"]
+
+
+def test_who_manages_no_team_sees_no_call() -> None:
+    nobody = signed_in("gateway.view_requestlog", teams=[])
+    calls({"team_id": "a"}, {"team_id": None})
+    assert found(nobody) == []
+    assert sent(nobody.get(f"{LIST}export.ndjson")) == ""
+
+
+def test_a_page_leads_on_where_ranges_overlap(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RequestLogAdmin, "list_per_page", 2)
+    calls(*({"key_name": "abc", "end_user": "abc"} for _ in range(3)))
+    first = admin.get(LIST, {"q": "abc"})
+    older = admin.get(LIST + first.context["cl"].older_url)
+    assert [row.request_id for row in older.context["cl"].result_list] == ["req-0"]
