@@ -17,8 +17,8 @@ from gateway.cuts import CallCut
 from gateway.error_handler import answer, translate
 from gateway.errors import BodyTooSlow, ControlPlaneAway
 from gateway.headers import HOP_BY_HOP
-from gateway.plane import plane
 from gateway.serving.server import ClientConnection
+from gateway.this_relay import plane
 from upstreams.client import Outgoing, UpstreamClient, UpstreamResponse
 from upstreams.errors import UpstreamBroken, UpstreamError
 

@@ -53,7 +53,7 @@ DRAIN_MARGIN_SECONDS = 2.0
 
 
 class RelayPlane:
-    """The relay process. One per process: `plane`."""
+    """The relay process. One per process: `gateway.this_relay.plane`."""
 
     def __init__(self, keys: KeyRegistry = key_registry, pool: UpstreamPool = upstream_pool) -> None:
         self.keys = keys
@@ -243,6 +243,3 @@ def _runner() -> Callable[[Callable[[], None]], None]:
         pool.apply(act)
 
     return run_in_thread
-
-
-plane = RelayPlane()

@@ -12,8 +12,8 @@ from rest_framework.views import APIView
 
 from gateway.faces import OPENAI, VLLM, Face, upstream_face
 from gateway.passthrough import PassThrough
-from gateway.plane import plane
 from gateway.realtime import handshake
+from gateway.this_relay import plane
 
 
 class FirstRenderer(BaseContentNegotiation):

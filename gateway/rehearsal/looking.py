@@ -108,7 +108,7 @@ def ask_relay(counters: list[tuple[str, float | None, int]]) -> list[InUse] | No
 
 def limits_in_use(request: HttpRequest) -> JsonResponse:
     """The relay's side of it: only what this gateway's control plane has signed within half a minute is answered."""
-    from gateway.plane import plane
+    from gateway.this_relay import plane
 
     try:
         asked = signing.loads(request.headers.get(HEADER, ""), salt=SALT, max_age=VALID_SECONDS)

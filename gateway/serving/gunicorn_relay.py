@@ -34,13 +34,13 @@ def on_starting(server: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """In the worker, once the application is loaded: what runs beside the calls starts."""
-    from gateway.plane import plane
+    from gateway.this_relay import plane
 
     plane.start(worker)
 
 
 def worker_exit(server: Any, worker: Any) -> None:
     """In the worker, at its end."""
-    from gateway.plane import plane
+    from gateway.this_relay import plane
 
     plane.stop()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.test import RequestFactory
 
-from gateway import health
+from gateway import health, this_relay
 from gateway.plane import RelayPlane
 from keys.counters import Charge, MemoryCounters
 from keys.counters.redis import RedisCounters
@@ -99,9 +99,9 @@ def test_it_is_alive(view: Any, rf: RequestFactory) -> None:
 
 
 def test_readiness_is_503_only_while_no_calls_are_taken(rf: RequestFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health.plane, "draining", True)
+    monkeypatch.setattr(this_relay.plane, "draining", True)
     assert health.ready(rf.get("/readyz")).status_code == 503
-    monkeypatch.setattr(health.plane, "draining", False)
+    monkeypatch.setattr(this_relay.plane, "draining", False)
     assert health.ready(rf.get("/readyz")).status_code == 200
 
 

@@ -185,7 +185,7 @@ def test_other_addresses_are_no_calls(target: str) -> None:
 def test_the_relay_tells_what_is_in_use_only_when_it_is_signed(rf: Any, settings: Any) -> None:
     from django.core import signing
 
-    from gateway.plane import plane
+    from gateway.this_relay import plane
 
     counters, plane.counters = plane.counters, MemoryCounters()
     try:

@@ -28,12 +28,16 @@ def on_postgresql() -> bool:
     return os.environ.get("DATABASE_URL", "").startswith("postgres")
 
 
-def new_database(url: str | None = None) -> str:
-    """Makes an empty database on the server of `url` (default: the suite's) and returns its URL."""
+def new_database(url: str | None = None, *, like: str | None = None) -> str:
+    """Makes a database on the server of `url` (default: the suite's) and returns its URL.
+
+    It is empty, or a copy of the one with the URL `like`, which nobody may be connected to.
+    """
     url = url or os.environ["DATABASE_URL"]
     name = f"vgw_{os.getpid()}_{next(_numbers)}"
+    template = f' TEMPLATE "{urlsplit(like).path[1:]}"' if like else ""
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
+        connection.execute(f'CREATE DATABASE "{name}"{template}')  # type: ignore[call-overload]
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 

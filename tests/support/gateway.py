@@ -11,6 +11,7 @@ Only its public face and its database are used; what it prints is in `output`.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
+from tests.plugin import DATA_DIR
 from tests.support import databases
 from tests.support.databases import Row
 from tests.support.http_client import HttpClient, Response, call
@@ -79,7 +81,7 @@ class Gateway:
 
     `planes` is what follows `manage.py serve`; `data_dir` and `database` (a PostgreSQL URL) can be another
     gateway's, to start a second time or as a second node. By default the database is of the kind that the suite
-    runs on, "" means SQLite.
+    runs on, with its tables unless the directory is given too; "" means SQLite.
     """
 
     def __init__(
@@ -95,9 +97,12 @@ class Gateway:
         self.master_key = environment.get("GATEWAY_MASTER_KEY") or MASTER_KEY
         self._own_directory = data_dir is None
         self.data_dir = data_dir or Path(tempfile.mkdtemp(prefix="vgw-gateway-"))
-        if database is None:
-            database = databases.new_database() if databases.on_postgresql() else ""
-        self.database_url = database
+        if database is not None:
+            self.database_url = database
+        elif self._own_directory:
+            self.database_url = _migrated_database(self.data_dir)
+        else:
+            self.database_url = databases.new_database() if databases.on_postgresql() else ""
         self._planes = list(planes)
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
@@ -321,6 +326,25 @@ class Gateway:
         done = subprocess.run(command, cwd=ROOT, env=self.environment(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+
+def _migrated_database(data_dir: Path) -> str:
+    """The URL of a new PostgreSQL database in which the tables are; or "", and such a SQLite file in the directory."""
+    template = _template()
+    if isinstance(template, str):
+        return databases.new_database(like=template)
+    shutil.copy(template, data_dir)
+    return ""
+
+
+@functools.cache
+def _template() -> str | Path:
+    """A database that is only copied: to make the tables costs each gateway a second."""
+    directory = DATA_DIR / "template"
+    directory.mkdir()
+    database = databases.new_database() if databases.on_postgresql() else ""
+    Gateway(data_dir=directory, database=database).manage("migrate", "-v", "0")
+    return database or directory / "db.sqlite3"
 
 
 def is_alive(pid: int) -> bool:
