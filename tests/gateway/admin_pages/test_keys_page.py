@@ -1,0 +1,166 @@
+"""The page of a key, and those of teams, owners and end users: what is left, what was used, what went wrong."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from gateway.account.log_store import LogStore
+from gateway.account.relay_report import RelayReport
+from keys.models import Counter, EndUser, KeysVersion, Owner, Team, VirtualKey
+from tests.support.entries import an_entry
+from tests.support.people import signed_in
+
+pytestmark = pytest.mark.django_db
+KEYS = "/admin/keys/virtualkey/"
+DAY = 86_400
+
+
+@pytest.fixture
+def admin() -> Client:
+    return signed_in()
+
+
+def issue(**fields: object) -> VirtualKey:
+    return VirtualKey.objects.issue(name="docs bot", **fields)[0]
+
+
+def calls(*fields: dict[str, object]) -> None:
+    LogStore().store([an_entry(**{"at": time.time(), **one}) for one in fields], pytest.fail)
+
+
+def page(client: Client, row: VirtualKey | Team | Owner | EndUser):
+    return client.get(f"/admin/keys/{row._meta.model_name}/{row.pk}/change/")
+
+
+def text(response) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))
+
+
+# --- What is left --------------------------------------------------------------------------------
+
+
+def test_all_limits_are_told_with_whose_they_are(admin: Client) -> None:
+    Team(team_id="red", alias="Research", max_budget=Decimal(5), budget_duration="1d").save()
+    Owner(user_id="ada", token_budget=1_000).save()
+    key = issue(team_id="red", user_id="ada", rpm_limit=60, max_parallel_requests=4, model_tpm_limit={"qwen-*": 7})
+    told = text(page(admin, key))
+    for line in ("Calls a minute", "Tokens a minute, qwen-*", "0 of 4 calls", "4 calls", "Team Research"):
+        assert line in told
+    assert re.search(r"\$0.00 of \$5.00 \$5.00 \d{4}-", told)
+    assert "0 of 1,000 tokens 1,000 tokens never" in told
+
+
+def test_open_calls_are_those_that_the_relay_reports(admin: Client) -> None:
+    key = issue(max_parallel_requests=4, team_id="red")
+    Team(team_id="red", max_parallel_requests=10).save()
+    facts = {"open_by_key": {str(key.pk): 3}, "open_by_team": {"red": 5}}
+    RelayReport.objects.replace(node="gw", worker="1", keys_version=KeysVersion.current(), facts=facts)
+    told = text(page(admin, key))
+    assert "3 of 4 calls 1 calls when one ends" in told
+    assert "5 of 10 calls" in told
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="counters are in the relay's memory")
+def test_rates_are_told_where_postgresql_counts_them(admin: Client) -> None:
+    key = issue(rpm_limit=60, tpm_limit=100)
+    end = timezone.now() + timedelta(seconds=30)
+    Counter.objects.create(counter=f"key:{key.pk}/rpm", used=12, ends_at=end)
+    told = text(page(admin, key))
+    assert "12 of 60 calls 48 calls" in told
+    assert "0 of 100 tokens" in told
+
+
+@pytest.mark.skipif(connection.vendor == "postgresql", reason="PostgreSQL counts them")
+def test_rates_that_only_the_relay_knows_are_ceilings(admin: Client) -> None:
+    assert "60 calls at most told in each answer" in text(page(admin, issue(rpm_limit=60)))
+
+
+def test_a_key_without_limits_says_so(admin: Client) -> None:
+    assert "No limit and no budget" in text(page(admin, issue()))
+
+
+def test_what_an_owner_spends_is_not_for_the_manager_of_one_team() -> None:
+    Owner(user_id="ada", max_budget=Decimal(5)).save()
+    Team(team_id="red").save()
+    key = issue(team_id="red", user_id="ada")
+    manager = signed_in("keys.view_virtualkey", teams=["red"])
+    assert [group.word for group in page(manager, key).context["limit_groups"]] == ["", "Team"]
+
+
+# --- Traffic -------------------------------------------------------------------------------------
+
+
+def test_two_weeks_are_drawn_by_day(admin: Client) -> None:
+    key = issue()
+    now = time.time()
+    calls({"key_id": key.pk, "status": 500}, {"key_id": key.pk}, {"key_id": key.pk, "at": now - 3 * DAY})
+    calls({"key_id": key.pk, "at": now - 20 * DAY}, {"key_id": key.pk + 1})
+    traffic = page(admin, key).context["traffic_of"]
+    answered, errors = (series["values"] for series in traffic.calls_chart["series"])
+    assert (len(answered), answered[-1], answered[-4], sum(answered)) == (14, 1, 1, 2)
+    assert (errors[-1], sum(errors)) == (1, 1)
+    assert dict(traffic.figures)["Calls"] == "3"
+
+
+def test_the_last_errors_are_told_in_words(admin: Client) -> None:
+    key = issue()
+    calls(
+        {"key_id": key.pk, "outcome": "revoked", "status": None},
+        {
+            "key_id": key.pk,
+            "at": time.time() - DAY,
+            "outcome": "refused",
+            "status": 429,
+            "error_type": "throttling_error",
+        },
+        {"key_id": key.pk},
+    )
+    told = text(page(admin, key))
+    assert "blocked or deleted while the call was open" in told
+    assert "A limit was reached" in told
+    assert len(page(admin, key).context["traffic_of"].last_calls) == 3
+
+
+def test_calls_are_for_who_may_see_them() -> None:
+    key = issue()
+    calls({"key_id": key.pk, "status": 500})
+    traffic = page(signed_in("keys.view_virtualkey"), key).context["traffic_of"]
+    assert (traffic.last_calls, traffic.last_errors) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [(Team(team_id="a"), "team_id"), (Owner(user_id="a"), "user_id"), (EndUser(end_user_id="a"), "end_user")],
+)
+def test_groups_have_the_same_facts(admin: Client, row: Team | Owner | EndUser, column: str) -> None:
+    row.max_budget = Decimal(5)
+    row.save()
+    calls({column: "a", "status": 500}, {column: "other"})
+    response = page(admin, row)
+    assert dict(response.context["traffic_of"].figures)["Calls"] == "1"
+    assert len(response.context["traffic_of"].last_errors) == 1
+    assert "$0.00 of $5.00" in text(response)
+
+
+def test_a_manager_sees_calls_of_their_teams_only() -> None:
+    key = issue(team_id="red")
+    calls({"key_id": key.pk, "team_id": "red"}, {"key_id": key.pk, "team_id": "blue"})
+    manager = signed_in("keys.view_virtualkey", "gateway.view_requestlog", teams=["red"])
+    traffic = page(manager, key).context["traffic_of"]
+    assert len(traffic.last_calls) == 1
+    assert dict(traffic.figures)["Calls"] == "1"
+
+
+def test_the_newest_history_is_on_the_page(admin: Client) -> None:
+    key = issue()
+    assert "Nothing was written down yet" in text(page(admin, key))
+    admin.post(f"{KEYS}{key.pk}/block/", {"post": "yes"})
+    assert "Blocked. ada" in text(page(admin, key))
