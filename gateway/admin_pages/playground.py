@@ -12,8 +12,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonR
 from django.template.response import TemplateResponse
 from django.views.decorators.cache import never_cache
 
+from gateway.account.entry import Outcome
 from gateway.admin_pages import playground_keys
-from gateway.admin_pages.causes import BY_TYPE
+from gateway.admin_pages.causes import BY_TYPE, CALLER, Cause, cause_of
 from gateway.admin_pages.known_models import EMBEDDING, current_view, known_models, mode_of
 from gateway.admin_pages.traffic import logs_url_with
 from keys.models import Team
@@ -21,6 +22,10 @@ from keys.scope import scoped, visible_teams
 
 PERMISSION = "gateway.use_playground"
 MOST_MODELS = 500
+UNKNOWN_KEY = "token_not_found_in_db"
+
+_NO_KEY = Cause(CALLER, "This gateway has no such key: look for a typo, or paste another one.")
+_STATUSES = (400, 401, 403, 404, 413, 422, 429, 500, 501, 502, 503, 504)
 
 
 @never_cache
@@ -36,7 +41,7 @@ def playground_view(request: HttpRequest) -> HttpResponse:
         "minutes": playground_keys.MINUTES,
         "rpm": playground_keys.LIMITS["rpm_limit"],
         "budget": playground_keys.LIMITS["max_budget"],
-        "causes": {name: {"sentence": cause.sentence, "who": cause.who} for name, cause in BY_TYPE.items()},
+        "causes": {name: {"sentence": cause.sentence, "who": cause.who} for name, cause in _causes().items()},
         "logs_url": logs_url_with(request, q=""),
     }
     return TemplateResponse(request, "admin/playground/index.html", context)
@@ -52,6 +57,12 @@ def key_view(request: HttpRequest) -> HttpResponse:
     except playground_keys.PlaygroundRefused as refusal:
         return JsonResponse({"error": refusal.message}, status=refusal.status_code)
     return JsonResponse({"name": str(key), "secret": plain, "seconds": playground_keys.MINUTES * 60})
+
+
+def _causes() -> dict[str, Cause]:
+    """What errors mean, by their type, and by status where the type is an upstream's own."""
+    of_status = {str(status): cause_of(Outcome.COMPLETED, status, None) for status in _STATUSES}
+    return {**{status: cause for status, cause in of_status.items() if cause}, UNKNOWN_KEY: _NO_KEY, **BY_TYPE}
 
 
 def _models() -> list[str]:

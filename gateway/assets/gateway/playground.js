@@ -171,7 +171,7 @@
             box.hidden = false;
             say(` ${error.type ?? ''}`, String(status ?? 'Error'));
             say(error.message ?? 'The answer says no more.');
-            const cause = causes[error.type];
+            const cause = causes[error.type] ?? causes[status];
             if (cause) {
                 say(`${cause.sentence} (${cause.who} can mend it)`);
             }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -45,6 +46,13 @@ def test_the_page_holds_no_key_and_obeys_the_policy() -> None:
     page = response.content.decode()
     assert "sk-vgw-" not in page
     assert "style=" not in page
+
+
+def test_errors_of_the_gateway_and_of_vllm_are_explained() -> None:
+    page = signed_in().get(URL).content.decode()
+    causes = json.loads(page.split('<script id="play-causes" type="application/json">')[1].split("</script>")[0])
+    assert causes["token_not_found_in_db"]["who"] == "the caller"
+    assert {"key_model_access_denied", "400", "500"} <= causes.keys()
 
 
 def test_a_key_is_made_that_can_do_little() -> None:
