@@ -6,6 +6,7 @@ Asks a directory (the registry's memory in the relay, the database in the contro
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from hmac import compare_digest
 
 from django.conf import settings
@@ -110,13 +111,18 @@ def _known(secret: str | None, directory: Directory, look: Look) -> Identity:
     if not secret:
         raise KeyMissing
     digest = crypto.digest(secret)
-    if compare_digest(digest, crypto.digest(settings.MASTER_KEY)):
+    if compare_digest(digest, _master_digest(settings.MASTER_KEY)):
         return MASTER
     if not secret.startswith("sk-"):
         raise KeyMalformed
     if not crypto.is_well_formed(secret):
         raise KeyUnknown
     return _find(digest, directory, look)
+
+
+@lru_cache(1)
+def _master_digest(master_key: str) -> str:
+    return crypto.digest(master_key)
 
 
 def _find(digest: str, directory: Directory, look: Look) -> Identity:
