@@ -150,7 +150,6 @@ class IssueForm(KeyForm):
         label="Expires",
         choices=LIFETIMES,
         coerce=int,
-        empty_value=0,
         initial=0,
         required=False,
         help_text="An exact date can be set later.",
@@ -168,7 +167,7 @@ class IssueForm(KeyForm):
         return {**values, "expires_at": self._expires_at()}
 
     def _expires_at(self) -> datetime | None:
-        seconds = self.cleaned_data["valid_for"]
+        seconds = self.cleaned_data["valid_for"] or 0
         return timezone.now() + timedelta(seconds=seconds) if seconds else None
 
 

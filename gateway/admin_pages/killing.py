@@ -145,15 +145,9 @@ class Killing:
     @property
     def query(self) -> str:
         """The address' part after the question mark."""
-        return urlencode(
-            {
-                "ids": ",".join(map(str, self.key_ids)),
-                "version": self.version,
-                "at": int(self.at.timestamp()),
-                "worker": self.workers,
-            },
-            doseq=True,
-        )
+        ids, at = ",".join(map(str, self.key_ids)), str(int(self.at.timestamp()))
+        workers = [("worker", name) for name in self.workers]
+        return urlencode([("ids", ids), ("version", str(self.version)), ("at", at), *workers])
 
 
 def _number(text: str) -> int:

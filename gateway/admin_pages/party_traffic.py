@@ -63,7 +63,7 @@ def party_traffic(request: HttpRequest, column: str, value: str | int) -> PartyT
     hours = scoped(UsageHour.objects.filter(**{column: value}), request.user)
     days = _days(hours)
     may_see_calls = request.user.has_perm("gateway.view_requestlog")
-    calls = scoped(RequestLog.objects.filter(**{column: value}), request.user)
+    calls: Any = scoped(RequestLog.objects.filter(**{column: value}), request.user)
     return PartyTraffic(
         _figures(days.values()),
         _calls_chart(days),
@@ -112,7 +112,7 @@ def _tokens_chart(days: dict[datetime, Sums]) -> dict[str, Any]:
     return _chart(days, [("prompt", "tokens", prompt), ("completion", "tokens", completion)])
 
 
-def _last_errors(hours: QuerySet[Any], calls: QuerySet[Any]) -> Iterator[LastError]:
+def _last_errors(hours: QuerySet[Any], calls: Any) -> Iterator[LastError]:
     """The newest ones of the last days. Only hours that had errors are read: there may be millions of calls."""
     since = timezone.now() - timedelta(days=DAYS)
     failed = hours.filter(errors__gt=0, hour__gte=since).order_by("-hour").values_list("hour")
