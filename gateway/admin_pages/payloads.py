@@ -12,8 +12,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from common.admin import log_changes
-from gateway.admin_pages.captures import visible_captures
+from gateway.admin_pages.captures import payload_of, visible_captures
+from gateway.admin_pages.log_curl import BODY_SOURCES
 from gateway.capture.models import CapturedPayload
+from gateway.models import RequestLog
 from upstreams.errors import CredentialUnreadable
 
 if TYPE_CHECKING:
@@ -57,6 +59,23 @@ class CapturedPayloadAdmin(_PayloadAdmin):
         response = super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
         response.headers["Cache-Control"] = "no-store"
         return response
+
+
+def captured_body(request: HttpRequest, call: RequestLog) -> bytes | None:
+    """The whole body of a captured call, for the `curl` that repeats it: only for who asked for it on the payload's
+    page, and written into the history as any reading."""
+    if "payload" not in request.GET:
+        return None
+    payload = payload_of(request, call)
+    if payload is None or payload.request_cut:
+        return None
+    with contextlib.suppress(CredentialUnreadable):
+        log_changes(request, [payload.capture, payload], f"Repeated call {payload.call_id.hex} as a command.")
+        return payload.reveal()[0]
+    return None
+
+
+BODY_SOURCES.append(captured_body)
 
 
 def _parts(row: CapturedPayload) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from django.contrib.admin.models import LogEntry
 from django.utils import timezone
 
 from gateway.capture.models import CapturedPayload, PayloadCapture
+from gateway.models import RequestLog
 from keys.models import Team, VirtualKey
 from tests.support.people import signed_in
 from upstreams import crypto
@@ -180,3 +181,33 @@ def test_the_list_tells_the_state_of_each(key: VirtualKey) -> None:
     page = signed_in().get(LIST).content.decode()
     for word in ("Captures now", "Full", "Stopped by bob"):
         assert word in page
+
+
+def test_the_page_of_a_call_leads_to_its_payload_and_repeats_it_on_request(key: VirtualKey) -> None:
+    payload = captured(capture_of(key))
+    log_row_of(payload)
+    page = f"/admin/gateway/requestlog/{payload.pk}/change/"
+    reader = signed_in("gateway.view_requestlog", "gateway.view_capturedpayload")
+    text = reader.get(page).content.decode()
+    assert f"/admin/gateway/capturedpayload/{payload.pk}/change/" in text
+    assert "Hello" not in text
+    assert not LogEntry.objects.exists()
+    assert "Hello" in reader.get(f"{page}?payload=1").content.decode()
+    assert LogEntry.objects.count() == 2
+    other = signed_in("gateway.view_requestlog", name="bob")
+    text = other.get(f"{page}?payload=1").content.decode()
+    assert "capturedpayload" not in text
+    assert "Hello" not in text
+
+
+def log_row_of(payload: CapturedPayload) -> None:
+    RequestLog.objects.create(
+        call_id=payload.call_id,
+        request_id="r",
+        received_at=timezone.now(),
+        method="POST",
+        route="/v1/chat/completions",
+        outcome="completed",
+        usage_source="none",
+        status=200,
+    )

@@ -13,6 +13,7 @@ from django.db import OperationalError
 from django.utils import timezone
 from pytest_django import Settings
 
+from gateway.account.retention import prune_payloads
 from gateway.capture import captures as captures_module
 from gateway.capture.models import CapturedPayload, PayloadCapture
 from gateway.passthrough import PassThrough
@@ -58,10 +59,9 @@ def capture(**fields: Any) -> PayloadCapture:
     return PayloadCapture.objects.create(reason="A test.", started_by="ada", ends_at=ends_at, **fields)
 
 
-def call(plane: RelayPlane, secret: str, target: str = "/vllm/v1/chat/completions", **body: Any) -> Any:
-    plane.refresh()
+def environ(secret: str, body: Any, target: str = "/vllm/v1/chat/completions") -> dict[str, Any]:
     data = json.dumps(body).encode()
-    environ: dict[str, Any] = {
+    return {
         "REQUEST_METHOD": "POST",
         "RAW_URI": target,
         "CONTENT_LENGTH": str(len(data)),
@@ -70,7 +70,11 @@ def call(plane: RelayPlane, secret: str, target: str = "/vllm/v1/chat/completion
         "HTTP_AUTHORIZATION": f"Bearer {secret}",
         "wsgi.input": io.BytesIO(data),
     }
-    response = PassThrough(environ, plane).answer()
+
+
+def call(plane: RelayPlane, secret: str, target: str = "/vllm/v1/chat/completions", **body: Any) -> Any:
+    plane.refresh()
+    response = PassThrough(environ(secret, body, target), plane).answer()
     response.content_read = b"".join(response)  # type: ignore[attr-defined,call-overload]
     response.close()
     plane.captures.flush()
@@ -111,6 +115,29 @@ def test_a_stream_is_captured_as_it_passes(plane: RelayPlane, key: Any) -> None:
     assert response.headers["x-gateway-capture"] == "on"
     assert bodies()[1] == response.content_read
     assert b"data: [DONE]" in response.content_read
+
+
+def test_of_a_stream_that_is_left_what_passed_is_kept(plane: RelayPlane, key: Any) -> None:
+    capture(model="alias")
+    plane.refresh()
+    response = PassThrough(environ(key[1], {"model": "alias", "stream": True}), plane).answer()
+    chunks = iter(response)  # type: ignore[call-overload]
+    passed = b"".join([next(chunks), next(chunks)])
+    response.close()
+    plane.captures.flush()
+    assert bodies()[1] == passed
+    assert passed
+
+
+def test_of_an_answer_that_no_server_takes_nothing_is_held(plane: RelayPlane, key: Any) -> None:
+    capture(model="alias")
+    plane.refresh()
+    given = environ(key[1], {"model": "alias", "stream": True})
+    PassThrough(given, plane).answer()
+    given["gateway.abandon"]()
+    plane.captures.flush()
+    assert plane.captures._held == 0
+    assert len(plane.open_calls) == 0
 
 
 @pytest.mark.parametrize(("asked", "is_captured"), [("alias", True), ("fast", True), ("tiny-chat", False)])
@@ -224,3 +251,12 @@ def test_what_was_stopped_meanwhile_is_not_kept(plane: RelayPlane, key: Any) -> 
     plane.captures.refresh = lambda: setattr(plane.captures, "active", held)  # type: ignore[method-assign]
     assert call(plane, key[1], model="alias").headers["x-gateway-capture"] == "on"
     assert not CapturedPayload.objects.exists()
+
+
+def test_old_payloads_are_pruned(plane: RelayPlane, key: Any, settings: Settings) -> None:
+    capture(key_id=key[0].pk)
+    call(plane, key[1], model="alias")
+    settings.CAPTURE_RETENTION_DAYS = 7
+    assert prune_payloads(timezone.now() + timedelta(days=6)) == 0
+    assert prune_payloads(timezone.now() + timedelta(days=8)) == 1
+    assert PayloadCapture.objects.exists()
