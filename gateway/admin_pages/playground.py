@@ -55,7 +55,7 @@ def key_view(request: HttpRequest) -> HttpResponse:
     try:
         key, plain = playground_keys.issue(request.user, request.POST.get("team", ""))
     except playground_keys.PlaygroundRefused as refusal:
-        return JsonResponse({"error": refusal.message}, status=refusal.status_code)
+        return JsonResponse({"error": str(refusal)}, status=403)
     return JsonResponse({"name": str(key), "secret": plain, "seconds": playground_keys.MINUTES * 60})
 
 

@@ -14,7 +14,6 @@ from typing import Any
 from django.contrib.admin.models import ADDITION, DELETION, LogEntry
 from django.utils import timezone
 
-from common.errors import GatewayError
 from keys.identity import INFERENCE
 from keys.models import Team, VirtualKey
 from keys.scope import visible_teams
@@ -31,11 +30,8 @@ LIMITS: dict[str, Any] = {
 _MARK = "playground of "
 
 
-class PlaygroundRefused(GatewayError):
-    """Somebody may not have a key for the playground now."""
-
-    status_code = 403
-    type = "playground_refused"
+class PlaygroundRefused(Exception):
+    """Somebody may not have a key for the playground now: a sentence."""
 
 
 def issue(user: Any, team_id: str) -> tuple[VirtualKey, str]:
