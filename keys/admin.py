@@ -9,15 +9,16 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
+from django import forms
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import QuerySet
+from django.db.models import DateTimeField, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from common.admin import QUIET, WARNING, badge, moment
+from common.admin import QUIET, WARNING, UtcInput, badge, moment
 from keys.admin_budgets import Row, Spend, SpendChangeList, budget_cell
 from keys.admin_expiry import ExpiryAdmin
 from keys.admin_filters import LastUseFilter, OwnerFilter, StateFilter, TeamFilter, found
@@ -54,6 +55,9 @@ class VirtualKeyAdmin(RevokingAdmin, ExpiryAdmin, SecretsAdmin, KeysScoped):
 
     noun = "key"
     form = KeyForm
+    formfield_overrides = {
+        DateTimeField: {"form_class": forms.DateTimeField, "widget": UtcInput, "label": "Expires at (UTC)"}
+    }
     list_display: tuple[str, ...] = (
         "label",
         "state_badge",

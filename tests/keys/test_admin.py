@@ -2,7 +2,7 @@ import json
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from html import escape
 
 import pytest
@@ -57,8 +57,7 @@ def edited(key: VirtualKey, **fields: object) -> dict[str, object]:
         "aliases": json.dumps(key.aliases),
         "allowed_upstreams": "\n".join(key.allowed_upstreams),
         "endpoint_classes": key.endpoint_classes,
-        "expires_at_0": "",
-        "expires_at_1": "",
+        "expires_at": "",
         "metadata": "{}",
         **fields,
     }
@@ -148,6 +147,14 @@ def test_the_list_and_the_page_tell_a_management_key(admin: Client) -> None:
 def test_a_management_key_needs_nothing_that_it_may_call(admin: Client) -> None:
     admin.post(ADD, {**NEW, "key_type": "management", "endpoint_classes": []})
     assert VirtualKey.objects.get().key_type == "management"
+
+
+def test_its_end_is_entered_in_utc_to_the_second(admin: Client) -> None:
+    key = issue()
+    admin.post(page_of(key), edited(key, expires_at="2099-12-31T23:59:30"))
+    key.refresh_from_db()
+    assert key.expires_at == datetime(2099, 12, 31, 23, 59, 30, tzinfo=UTC)
+    assert 'value="2099-12-31T23:59:30"' in admin.get(page_of(key)).content.decode()
 
 
 def test_an_emptied_priority_is_the_usual_one(admin: Client) -> None:

@@ -183,12 +183,19 @@
         legend() {
             const legend = document.createElement('ul');
             legend.className = 'chart-legend';
+            const [unit, ...others] = new Set(this.data.series.map(one => one.unit ?? ''));
             this.data.series.forEach((one, at) => {
                 const line = document.createElement('li');
                 line.className = `series-${tone(one, at) + 1}`;
-                line.textContent = one.unit && one.unit !== one.name ? `${one.name} (${one.unit})` : one.name;
+                line.textContent = others.length && one.unit && one.unit !== one.name ? `${one.name} (${one.unit})` : one.name;
                 legend.append(line);
             });
+            if (unit && !others.length && !this.data.series.some(one => one.name === unit)) {
+                const line = document.createElement('li');
+                line.className = 'chart-unit';
+                line.textContent = `in ${unit}`;
+                legend.append(line);
+            }
             this.plot.append(legend);
         }
 
