@@ -337,6 +337,27 @@ class UsageHourTag(Usage):
         return f"{self.hour:%Y-%m-%d %H:%M} {self.tag}"
 
 
+class UsageHourModel(Usage):
+    """Usage in one hour of the calls of a team for a model: what the first page is read from. "" means none."""
+
+    DIMENSIONS = ("hour", "team_id", "model")
+
+    hour = models.DateTimeField()
+    team_id = models.CharField(max_length=64, default="", blank=True)
+    model = models.CharField(max_length=MAX_LENGTHS["model"], default="", blank=True)
+
+    class Meta:
+        verbose_name = "usage of a model in an hour"
+        verbose_name_plural = "usage by model and hour"
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["hour", "team_id", "model"], name="usage_hour_model_dimensions")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H:%M} {self.model}"
+
+
 class UsageDay(Usage):
     """Usage on one day (UTC) of the calls of a team that share the value of one dimension: what usage is read from.
 

@@ -16,7 +16,7 @@ from django.db.models import Q
 from gateway.account import histogram
 from gateway.account.bulk_insert import BulkInsert
 from gateway.account.entry import Outcome
-from gateway.models import Usage, UsageDay, UsageHour, UsageHourTag, UsageHourTotal
+from gateway.models import Usage, UsageDay, UsageHour, UsageHourModel, UsageHourTag, UsageHourTotal
 
 OTHER = "other"
 MOST_VALUES_AN_HOUR = 1_000
@@ -126,6 +126,7 @@ def add_usage(entries: Iterable[Mapping[str, Any]], cap: Cap) -> None:
     """
     hours: dict[tuple[Any, ...], HourSums] = {}
     days: dict[tuple[Any, ...], Sums] = {}
+    models: dict[tuple[Any, ...], Sums] = {}
     tags: dict[tuple[Any, ...], Sums] = {}
     totals: dict[tuple[Any, ...], Sums] = {}
     for entry in entries:
@@ -141,11 +142,14 @@ def add_usage(entries: Iterable[Mapping[str, Any]], cap: Cap) -> None:
             _of(tags, (hour, tag)).add(entry, failed=failed)
             _of(days, ("tag", hour.date(), entry.get("team_id") or "", tag)).add(entry, failed=failed)
     for dimensions, sums in hours.items():
+        hour, _, team_id, _, _, model, _ = dimensions
+        _of(models, (hour, team_id, model)).plus(sums)
         for day, label in _days_of(dimensions, sums.names):
             of_day = _of(days, day)
             of_day.plus(sums)
             of_day.label = label
     _execute(_ADD_HOURS, [[*key, *s.measures, *s.buckets, s.cost, *s.names] for key, s in _sorted(hours)])
+    _execute(_ADD_MODELS, [[*key, *s.measures, s.cost] for key, s in _sorted(models)])
     _execute(_ADD_TAGS, [[*key, *s.measures, s.cost] for key, s in _sorted(tags)])
     _execute(_ADD_DAYS, [[*key, *s.measures, s.cost, s.label] for key, s in _sorted(days)])
     # Last, since all recorders write the same row of this one, and wait for each other.
@@ -197,7 +201,7 @@ def _dimensions(entry: Mapping[str, Any], hour: datetime, cap: Cap) -> tuple[Any
     )
 
 
-_Rollup = type[UsageHour] | type[UsageHourTag] | type[UsageHourTotal] | type[UsageDay]
+_Rollup = type[UsageHour] | type[UsageHourTag] | type[UsageHourTotal] | type[UsageHourModel] | type[UsageDay]
 
 
 def _adding(table: _Rollup, summed: Iterable[str], replaced: Iterable[str]) -> BulkInsert:
@@ -217,5 +221,6 @@ def _adding(table: _Rollup, summed: Iterable[str], replaced: Iterable[str]) -> B
 
 _ADD_HOURS = _adding(UsageHour, (*_MEASURES, *_BUCKETS), _NAMES)
 _ADD_DAYS = _adding(UsageDay, _MEASURES, ("label",))
+_ADD_MODELS = _adding(UsageHourModel, _MEASURES, ())
 _ADD_TAGS = _adding(UsageHourTag, _MEASURES, ())
 _ADD_TOTALS = _adding(UsageHourTotal, _MEASURES, ())

@@ -8,7 +8,7 @@ from django.db import connection
 
 from gateway.account.log_store import LogStore
 from gateway.account.rollups import OTHER, Cap, is_error
-from gateway.models import UsageDay, UsageHour, UsageHourTag, UsageHourTotal
+from gateway.models import UsageDay, UsageHour, UsageHourModel, UsageHourTag, UsageHourTotal
 from tests.support.entries import NOON, an_entry
 
 pytestmark = pytest.mark.django_db
@@ -30,10 +30,16 @@ def test_it_works() -> None:
 
 def test_refused_calls_are_told_apart_from_failed_ones() -> None:
     store(an_entry(), an_entry(status=429, outcome="refused"), an_entry(status=502, outcome="upstream_failed"))
-    for table in (UsageHour, UsageHourTotal, UsageDay):
-        row = table.objects.filter().first()
+    for table in (UsageHour, UsageHourTotal, UsageHourModel, UsageDay):
+        row = table._default_manager.first()
         assert row is not None
         assert (row.calls, row.errors, row.refused) == (3, 2, 1)
+
+
+def test_each_hour_is_told_by_team_and_model() -> None:
+    store(an_entry(), an_entry(key_id=8), an_entry(model="phi"), an_entry(team_id="red"), an_entry(model=None))
+    told = UsageHourModel.objects.order_by("team_id", "model").values_list("team_id", "model", "calls")
+    assert list(told) == [("", "", 1), ("", "phi", 1), ("", "qwen", 2), ("red", "qwen", 1)]
 
 
 def test_later_calls_are_added() -> None:

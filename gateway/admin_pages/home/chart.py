@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
-from gateway.admin_pages.home.day import CALLS, COMPLETION, ERRORS, PROMPT, REFUSED, Hour, Part, Sums, added
+from gateway.admin_pages.home.day import CALLS, COMPLETION, ERRORS, PROMPT, REFUSED, Hours, Part, Sums, added
 
 FIGURES = {"calls": "Calls", "errors": "Errors", "tokens": "Tokens"}
 PARTS = {"all": "In all", "model": "By model", "key": "By key"}
@@ -14,6 +13,7 @@ MOST_SERIES = 7  # and one for the others: the stylesheet has eight colours
 OTHERS = "others"
 
 Measure = Callable[[Sums], int]
+Names = Callable[[list[Any]], dict[Any, str]]
 _UNITS = {"calls": "calls", "errors": "calls", "tokens": "tokens"}
 _MEASURES: dict[str, Measure] = {
     "calls": lambda sums: sums[CALLS],
@@ -37,37 +37,36 @@ def chosen(value: str | None, choices: Mapping[str, str]) -> str:
     return value if value in choices else next(iter(choices))
 
 
-def data(hours: list[tuple[datetime, Hour]], figure: str, by: str, name: Callable[[list[Any]], dict[Any, str]]) -> Any:
-    """The chart as `{% chart %}` takes it. `name` tells what values of the dimension are called."""
-    series = _in_all(hours, figure) if by == "all" else _by(hours, figure, by, name)
+def data(totals: Hours, figure: str, parts: Hours | None = None, names: Names = dict) -> dict[str, Any]:
+    """The chart as `{% chart %}` takes it, divided by the values of `parts`; what these lack of `totals` are others."""
+    series = _in_all(totals, figure) if parts is None else _divided(totals, figure, parts, names)
     is_empty = not any(any(one["values"]) for one in series)
     return {
-        "x": [] if is_empty else [int(hour.timestamp()) for hour, _ in hours],
+        "x": [] if is_empty else [int(hour.timestamp()) for hour, _ in totals],
         "series": [] if is_empty else series,
         "stacked": True,
         "kind": "bars",
     }
 
 
-def _in_all(hours: list[tuple[datetime, Hour]], figure: str) -> list[dict[str, Any]]:
-    totals = [total(hour.models) for _, hour in hours]
-    series = [_series(name, figure, list(map(measure, totals))) for name, measure in _IN_ALL[figure].items()]
+def _in_all(totals: Hours, figure: str) -> list[dict[str, Any]]:
+    sums = [total(part) for _, part in totals]
+    series = [_series(name, figure, list(map(measure, sums))) for name, measure in _IN_ALL[figure].items()]
     return [{**one, "colour": _COLOURS[one["name"]]} if one["name"] in _COLOURS else one for one in series]
 
 
-def _by(
-    hours: list[tuple[datetime, Hour]], figure: str, by: str, name: Callable[[list[Any]], dict[Any, str]]
-) -> list[dict[str, Any]]:
-    measure, parts = _MEASURES[figure], [hour.by(by) for _, hour in hours]
-    sums = {value: measure(of_day) for value, of_day in added(parts).items()}
-    most = [value for value in sorted(sums, key=lambda value: sums[value], reverse=True) if sums[value]]
+def _divided(totals: Hours, figure: str, parts: Hours, names: Names) -> list[dict[str, Any]]:
+    measure = _MEASURES[figure]
+    sums = {value: measure(of_day) for value, of_day in added(part for _, part in parts).items()}
+    most = sorted((value for value in sums if sums[value]), key=lambda value: sums[value], reverse=True)
     shown = most[:MOST_SERIES]
-    names = name(shown)
-    series = [_series(names[value], figure, [_of(part, value, measure) for part in parts]) for value in shown]
-    if len(most) > MOST_SERIES:
-        rest = [measure(total(part)) - sum(_of(part, value, measure) for value in shown) for part in parts]
-        series.append(_series(OTHERS, figure, rest))
-    return series
+    named = names(shown)
+    series = [_series(named[value], figure, [_of(part, value, measure) for _, part in parts]) for value in shown]
+    rest = [measure(total(part)) for _, part in totals]
+    for one in series:
+        # A call may be counted between two queries: there are never fewer than none.
+        rest = [max(0, left - value) for left, value in zip(rest, one["values"], strict=True)]
+    return [*series, {**_series(OTHERS, figure, rest), "colour": 8}] if any(rest) else series
 
 
 def total(part: Part) -> Sums:

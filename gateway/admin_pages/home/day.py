@@ -1,97 +1,54 @@
-"""The last 24 hours out of the roll-ups: the chart, and the keys and models that were used most.
+"""The last 24 hours out of the roll-ups, for the chart and the lists of what was used most.
 
-An hour that is over hardly changes: its sums are kept in memory, so that what a page costs does not grow with the
-number of keys. Calls that arrive late (a long stream, a journal that waited) are seen within the minutes that they are
-kept for.
+Cheap however many keys there are: models by the hour have a small table of their own; of the keys, the likeliest are
+found among the daily sums, and only their hours are read.
 """
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Sum
+from django.db.models import F, QuerySet, Sum
 from django.utils import timezone
 
-from gateway.models import UsageHour
-from keys.scope import visible_teams
+from gateway.models import UsageDay, UsageHour, UsageHourModel
+from keys.scope import scoped
 
 HOURS = 24
+MOST_KEYS = 30  # whose hours are read
 MEASURES = ("calls", "errors", "refused", "prompt_tokens", "completion_tokens")
 CALLS, ERRORS, REFUSED, PROMPT, COMPLETION = range(len(MEASURES))
-KEPT_SECONDS = 300.0
-FRESH_HOURS = 2  # the newest, which are read each time
-MOST_SCOPES = 32
 
 Sums = list[int]
 Part = dict[Any, Sums]
-Teams = frozenset[str] | None
+Hours = list[tuple[datetime, Part]]
+
+_ORDERS: dict[str, Any] = {
+    "calls": F("sum_calls"),
+    "errors": F("sum_errors") - F("sum_refused"),
+    "tokens": F("sum_prompt_tokens") + F("sum_completion_tokens"),
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Hour:
-    """One hour's sums, by model and by key id."""
-
-    models: Part
-    keys: Part
-
-    def by(self, dimension: str) -> Part:
-        return self.keys if dimension == "key" else self.models
+def by_model(user: Any) -> Hours:
+    """The last 24 hours by model, the oldest first; the one that runs is the last."""
+    return _hours(scoped(UsageHourModel.objects.filter(hour__gte=_first()), user), "model")
 
 
-NOTHING = Hour({}, {})
+def by_key(user: Any, key_ids: Collection[int]) -> Hours:
+    """Likewise, by the ids of these keys; 0 stands for calls without one."""
+    rows = UsageHour.objects.filter(key_id__in=key_ids, hour__gte=_first())
+    return _hours(scoped(rows, user), "key_id")
 
 
-class LastDay:
-    """The hours of the last day, as far as somebody may see them. `clock` gives seconds."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._kept: dict[Teams, tuple[float, dict[datetime, Hour]]] = {}
-        self._lock = threading.Lock()
-
-    def of(self, user: Any) -> list[tuple[datetime, Hour]]:
-        """The last 24 hours, the oldest first; the one that runs is the last. Raises django.db.Error."""
-        teams = visible_teams(user)
-        last = timezone.now().replace(minute=0, second=0, microsecond=0)
-        wanted = [last - timedelta(hours=back) for back in range(HOURS - 1, -1, -1)]
-        with self._lock:
-            read_at, kept = self._kept.get(teams, (0.0, {}))
-        is_kept = bool(kept) and self._clock() - read_at < KEPT_SECONDS and wanted[-FRESH_HOURS - 1] in kept
-        missing = wanted[-FRESH_HOURS:] if is_kept else wanted
-        found = {**(kept if is_kept else {}), **_read(missing[0], teams)}
-        if not is_kept:
-            self._keep(teams, {hour: found.get(hour, NOTHING) for hour in wanted})
-        return [(hour, found.get(hour, NOTHING)) for hour in wanted]
-
-    def forget(self) -> None:
-        """Reads everything again."""
-        with self._lock:
-            self._kept.clear()
-
-    def _keep(self, teams: Teams, hours: dict[datetime, Hour]) -> None:
-        with self._lock:
-            while len(self._kept) >= MOST_SCOPES:
-                del self._kept[next(iter(self._kept))]
-            self._kept[teams] = (self._clock(), hours)
-
-
-def _read(start: datetime, teams: Teams) -> dict[datetime, Hour]:
-    rows = UsageHour.objects.filter(hour__gte=start)
-    if teams is not None:
-        rows = rows.filter(team_id__in=teams)
-    sums = {f"sum_{name}": Sum(name) for name in MEASURES}
-    found: dict[datetime, Hour] = {}
-    for place, column in enumerate(("model", "key_id")):
-        told = rows.order_by().values("hour", column).annotate(**sums).values_list("hour", column, *sums)
-        for hour, value, *counts in told.iterator():
-            of_hour = found.setdefault(hour, Hour({}, {}))
-            (of_hour.keys if place else of_hour.models)[value] = counts
-    return found
+def busiest_keys(user: Any, measure: str) -> list[int]:
+    """The keys that may have most calls, errors or tokens: by the sums of today and of the days that began the day."""
+    days = UsageDay.objects.filter(dimension="key", day__gte=_first().date())
+    rows = _summed(scoped(days, user).order_by().values("value"))
+    most = rows.order_by(_ORDERS[measure].desc(), "value").values_list("value", flat=True)[:MOST_KEYS]
+    return [int(value) if value.isdecimal() else 0 for value in most]
 
 
 def added(parts: Iterable[Part]) -> Part:
@@ -99,13 +56,25 @@ def added(parts: Iterable[Part]) -> Part:
     sums: Part = {}
     for part in parts:
         for value, counts in part.items():
-            known = sums.get(value)
-            if known is None:
-                sums[value] = list(counts)
-            else:
-                for place, count in enumerate(counts):
-                    known[place] += count
+            known = sums.setdefault(value, [0] * len(MEASURES))
+            for place, count in enumerate(counts):
+                known[place] += count
     return sums
 
 
-last_day = LastDay()
+def _first() -> datetime:
+    return timezone.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=HOURS - 1)
+
+
+def _hours(rows: QuerySet[Any], column: str) -> Hours:
+    first = _first()
+    found: dict[datetime, Part] = {first + timedelta(hours=hour): {} for hour in range(HOURS)}
+    told = _summed(rows.order_by().values("hour", column))
+    for hour, value, *counts in told.values_list("hour", column, *(f"sum_{name}" for name in MEASURES)):
+        if hour in found:
+            found[hour][value] = counts
+    return list(found.items())
+
+
+def _summed(rows: Any) -> Any:
+    return rows.annotate(**{f"sum_{name}": Sum(name) for name in MEASURES})

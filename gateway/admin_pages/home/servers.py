@@ -8,7 +8,7 @@ from typing import Any
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
-from common.admin import BAD, GOOD, QUIET, WARNING, badge
+from common.admin import BAD, GOOD, WARNING, badge
 from gateway.account import relay_report
 from keys.scope import visible_teams
 from upstreams.admin import STATE_BADGES
@@ -49,7 +49,7 @@ class Server:
 def servers(user: Any) -> tuple[list[Server], int]:
     """The tiles, what is in trouble first, and how many upstreams have none."""
     rows = list(Upstream.objects.order_by("name"))
-    rows.sort(key=lambda row: (row.health == HEALTHY, row.state != ACTIVE))
+    rows.sort(key=lambda row: (row.state != ACTIVE, row.health == HEALTHY))
     reports = relay_report.current() if visible_teams(user) is None else []
     in_flight = relay_report.added(reports, "in_flight") if reports else None
     return [_server(row, in_flight) for row in rows[:MOST]], max(0, len(rows) - MOST)
@@ -60,8 +60,6 @@ def _server(row: Upstream, in_flight: dict[str, int] | None) -> Server:
     badges = [badge(*HEALTH_BADGES[row.health])] if row.state == ACTIVE else [badge(*STATE_BADGES[row.state])]
     if row.state != ACTIVE and row.health != HEALTHY:
         badges.append(badge(*HEALTH_BADGES[row.health]))
-    if row.is_default:
-        badges.append(badge(QUIET, "Default", "Receives calls whose model is nobody's alias"))
     return Server(
         row=row,
         url=reverse("admin:upstreams_upstream_change", args=[row.pk]),

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.db.models import Max
 from django.urls import reverse
 
-from gateway.admin_pages.home.day import CALLS, COMPLETION, ERRORS, PROMPT, REFUSED, Hour, added
+from gateway.admin_pages.home.day import CALLS, COMPLETION, ERRORS, PROMPT, REFUSED, Hours, added, busiest_keys, by_key
 from gateway.admin_pages.home.now import logs_url
 from gateway.admin_pages.usage import last_day as last_day_of_rollups
 from keys.models import VirtualKey
 
 MOST = 6
 BAR = 100
-NO_MODEL, NO_KEY = "no model", "master key, or none"
+NO_MODEL, NO_KEY = "no model named", "master key, or none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +47,12 @@ def key_names(key_ids: list[Any]) -> dict[Any, str]:
     return {key_id: names.get(key_id) or (f"key {key_id}" if key_id else NO_KEY) for key_id in key_ids}
 
 
-def models(hours: list[tuple[datetime, Hour]]) -> list[Line]:
+def models(hours: Hours) -> list[Line]:
     """The models that were used most."""
-    return _lines(hours, "model", model_names, lambda model: logs_url(period="24h", model=model) if model else "")
+    return _lines(hours, model_names, lambda model: logs_url(period="24h", model=model) if model else "")
 
 
-def keys(hours: list[tuple[datetime, Hour]], user: Any) -> list[Line]:
+def keys(user: Any) -> list[Line]:
     """The keys that were used most; each leads to its page, or to its calls for who may not see that."""
     may_open = user.has_perm("keys.view_virtualkey")
 
@@ -64,16 +63,15 @@ def keys(hours: list[tuple[datetime, Hour]], user: Any) -> list[Line]:
             return reverse("admin:keys_virtualkey_change", args=[key_id])
         return logs_url(period="24h", key=str(key_id))
 
-    return _lines(hours, "key", key_names, url)
+    return _lines(by_key(user, busiest_keys(user, "tokens")), key_names, url)
 
 
 def _lines(
-    hours: list[tuple[datetime, Hour]],
-    by: str,
+    hours: Hours,
     named: Callable[[list[Any]], dict[Any, str]],
     url: Callable[[Any], str],
 ) -> list[Line]:
-    sums = added(hour.by(by) for _, hour in hours)
+    sums = added(part for _, part in hours)
 
     def weight(value: Any) -> tuple[int, int]:
         return (sums[value][PROMPT] + sums[value][COMPLETION], sums[value][CALLS])

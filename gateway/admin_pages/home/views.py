@@ -13,7 +13,7 @@ from django.urls import URLPattern, path
 from common.admin import QUIET
 from gateway.admin_pages.home import chart, tops
 from gateway.admin_pages.home.attention import attention
-from gateway.admin_pages.home.day import last_day
+from gateway.admin_pages.home.day import busiest_keys, by_key, by_model
 from gateway.admin_pages.home.now import tiles
 from gateway.admin_pages.home.servers import servers
 from gateway.admin_pages.home.steps import steps
@@ -68,8 +68,7 @@ def _upstreams(user: Any) -> dict[str, Any]:
 
 
 def _tops(user: Any) -> dict[str, Any]:
-    hours = last_day.of(user)
-    return {"top_keys": tops.keys(hours, user), "top_models": tops.models(hours)}
+    return {"top_keys": tops.keys(user), "top_models": tops.models(by_model(user))}
 
 
 def _chart(request: HttpRequest) -> dict[str, Any]:
@@ -88,5 +87,12 @@ def _chart_data(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     figure = chart.chosen(request.GET.get("figure"), chart.FIGURES)
     by = chart.chosen(request.GET.get("by"), chart.PARTS)
-    names = tops.key_names if by == "key" else tops.model_names
-    return JsonResponse(chart.data(last_day.of(request.user), figure, by, names))
+    user = request.user
+    totals = by_model(user)
+    if by == "key":
+        found = chart.data(totals, figure, by_key(user, busiest_keys(user, figure)), tops.key_names)
+    elif by == "model":
+        found = chart.data(totals, figure, totals, tops.model_names)
+    else:
+        found = chart.data(totals, figure)
+    return JsonResponse(found)

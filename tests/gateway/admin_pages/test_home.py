@@ -21,7 +21,7 @@ from gateway.account.log_store import LogStore
 from gateway.account.relay_report import RelayReport
 from gateway.admin_pages.home import attention as attention_page
 from gateway.admin_pages.home.attention import journal_notices
-from gateway.admin_pages.home.day import HOURS, LastDay, last_day
+from gateway.admin_pages.home.day import HOURS
 from gateway.admin_pages.home.now import NOT_AVAILABLE
 from gateway.models import RequestLog
 from keys.models import Team, VirtualKey
@@ -37,10 +37,8 @@ PARTS = ("attention", "figures", "upstreams", "tops", "chart")
 
 @pytest.fixture(autouse=True)
 def nothing_is_remembered() -> Iterator[None]:
-    last_day.forget()
     attention_page.forget()
     yield
-    last_day.forget()
     attention_page.forget()
 
 
@@ -328,15 +326,13 @@ def test_a_key_that_is_gone_keeps_its_name(admin: Client) -> None:
     assert "gone 8 1" in part(admin, "tops")
 
 
-def test_hours_that_are_over_are_read_once(admin: Client) -> None:
-    now = 0.0
-    day, user = LastDay(clock=lambda: now), admin.get("/admin/").wsgi_request.user
-    calls({"at": time.time() - 5 * 3600})
-    assert sum(hour.models["qwen"][0] for _, hour in day.of(user) if hour.models) == 1
-    calls({"at": time.time() - 5 * 3600, "key_id": 8}, {})
-    assert sum(hour.models["qwen"][0] for _, hour in day.of(user) if hour.models) == 2
-    now = 301.0
-    assert sum(hour.models["qwen"][0] for _, hour in day.of(user) if hour.models) == 3
+def test_of_many_keys_the_busiest_are_found(admin: Client) -> None:
+    calls(
+        *({"key_id": number, "key_name": f"key-{number}"} for number in range(1, 40)),
+        {"key_id": 39, "key_name": "key-39"},
+    )
+    assert chart(admin, by="key")["others"] == 39 + 1 - 8
+    assert "key-39 16 2" in part(admin, "tops")
 
 
 # --- Upstreams ------------------------------------------------------------------------------------
@@ -347,7 +343,7 @@ def test_an_upstream_has_a_tile(admin: Client) -> None:
     Upstream.objects.update_quietly(health=HEALTHY, running=3, waiting=2, kv_cache_use=0.41, vllm_version="0.30.1")
     report(in_flight={str(upstream.pk): 5})
     told = part(admin, "upstreams")
-    assert "gpu-1 Healthy Default Running 3 Waiting 2 In flight 5 KV cache 41 % used vLLM 0.30.1" in told
+    assert "gpu-1 Healthy Running 3 Waiting 2 In flight 5 KV cache 41 % used vLLM 0.30.1 · default upstream" in told
 
 
 def test_without_upstreams_the_way_to_one_is_shown(admin: Client) -> None:
@@ -420,7 +416,6 @@ def test_it_never_reads_the_request_log(admin: Client) -> None:
 
 def test_it_takes_as_many_queries_for_many_keys_and_upstreams(admin: Client) -> None:
     def queries() -> int:
-        last_day.forget()
         attention_page.forget()
         with CaptureQueriesContext(connection) as captured:
             admin.get("/admin/")
