@@ -94,9 +94,9 @@ class _Echo:
 
 
 def _csv(asked: Asked) -> Iterator[str]:
-    writer = csv.writer(_Echo(), lineterminator="\n")  # type: ignore[type-var]
-    yield writer.writerow([asked.by, "name", *_HEAD])  # type: ignore[misc]
+    writer = csv.writer(_Echo(), lineterminator="\n")
+    yield writer.writerow([asked.by, "name", *_HEAD])
     for line in lines(asked, most=None)[0]:
         cost = "" if line.cost is None else f"{line.cost.normalize():f}"
         counts = (line.calls, line.errors, line.prompt_tokens, line.cached_tokens, line.completion_tokens)
-        yield writer.writerow([as_text(line.value), as_text(line.name), *counts, cost])  # type: ignore[misc]
+        yield writer.writerow([as_text(line.value), as_text(line.name), *counts, cost])

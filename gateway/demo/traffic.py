@@ -200,7 +200,7 @@ class Traffic:
         tokens = (entry["prompt_tokens"] or 0) + (entry["completion_tokens"] or 0)
         for who in (("key", str(entry["key_id"])), ("team", entry["team_id"]), ("user", entry["user_id"]),
                     ("end_user", entry["end_user"])):  # fmt: skip
-            party = self._parties.get(who)  # type: ignore[arg-type]
+            party = self._parties.get(who)
             if party is None:
                 continue
             at = entry["received_at"]
