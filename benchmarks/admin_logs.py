@@ -25,7 +25,7 @@ COLUMNS = (
     "call_id, request_id, received_at, head_at, first_token_at, ended_at, key_id, key_name, user_id, model,"
     " served_model, upstream_id, upstream_name, method, route, endpoint_class, status, outcome, streaming,"
     " prompt_tokens, completion_tokens, usage_source, ttft_ms, inter_token_ms, bytes_in, bytes_out,"
-    " client_address, user_agent, tags, error_type, error_text"
+    " client_address, user_agent, tags, error_type, error_text, team_id, end_user, shadowed"
 )
 # The rarest are as rare as they get in earnest: a page of them reaches far back.
 RESULTS = [
@@ -69,12 +69,13 @@ def fill(rows: int) -> dict[str, Any]:
         VirtualKey.objects.issue(name=f"key {number:03}")
     for number in range(UPSTREAMS):
         Upstream(name=f"gpu-{number}", url=f"http://gpu-{number}:8000").save()
-    statement = f"INSERT INTO gateway_requestlog ({COLUMNS}) VALUES ({','.join(['?'] * 31)})"
+    statement = f"INSERT INTO gateway_requestlog ({COLUMNS}) VALUES ({','.join(['?'] * 34)})"
     connection.ensure_connection()
     raw = connection.connection
     raw.execute("PRAGMA synchronous=OFF")
     raw.execute("BEGIN")
     raw.executemany(statement, made(rows))
+    raw.execute(FACETS)
     raw.commit()
     middle = raw.execute("SELECT call_id, request_id FROM gateway_requestlog LIMIT 1 OFFSET ?", [rows // 2]).fetchone()
     return {"call_id": middle[0], "request_id": middle[1]}
@@ -104,8 +105,22 @@ def made(rows: int) -> Iterator[tuple[Any, ...]]:
             ),
             *(key, f"key {key:03}", f"owner-{key % 40}@example.com", model, model, upstream, f"gpu-{upstream}"),
             *("POST", "/v1/chat/completions", "inference", status, outcome, 1, 812, 240, "reported", 200.0, 11.5),
-            *(3_000, 40_000, "192.0.2.7", "OpenAI/Python 2.3.0", '["team-a"]', "some_type" if text else None, text),
+            *(3_000, 40_000, "192.0.2.7", "OpenAI/Python 2.3.0", tags_of(number), "some_type" if text else None, text),
+            *(f"team-{key % 12}", f"user-{key % 5000}", '["rpm_limit"]' if number % 5000 == 0 else "[]"),
         )
+
+
+def tags_of(number: int) -> str:
+    """Every call has one tag, every hundredth a rare one besides."""
+    return '["usual", "rare"]' if number % 100 == 0 else '["usual"]'
+
+
+FACETS = """
+    INSERT INTO gateway_requestfacet (kind, value, call_id)
+    SELECT 'tag', item.value, call_id FROM gateway_requestlog, json_each(tags) AS item
+    UNION ALL SELECT 'shadowed', '', call_id FROM gateway_requestlog WHERE shadowed <> '[]'
+    UNION ALL SELECT 'shadowed', 'rpm_limit', call_id FROM gateway_requestlog WHERE shadowed <> '[]'
+"""
 
 
 def stamp(at: float) -> str:
@@ -136,6 +151,23 @@ def pages(some: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "request id, prefix of all", "q=req-"
     yield "call id", f"q={some['call_id']}"
     yield "call id, prefix", f"q={some['call_id'][:8]}"
+    for tag in ("usual", "rare", "none"):
+        yield f"tag {tag}", f"tag={tag}"
+    yield "tag, older, from the middle", f"tag=usual&before={some['call_id']}"
+    for limit in ("any", "rpm_limit", "tpm_limit"):
+        yield f"in shadow {limit}", f"shadowed={limit}"
+    for ended in ("refused", "failed", "trouble"):
+        yield f"ended {ended}", f"ended={ended}"
+    for name in ("inference", "monitoring"):
+        yield f"class {name}", f"endpoint_class={name}"
+    for streams in ("yes", "no"):
+        yield f"streaming {streams}", f"streaming={streams}"
+    yield "team", "team=team-3"
+    yield "end user", "end_user=user-7"
+    yield "key name, prefix", "q=key 0"
+    yield "end user, prefix", "q=user-1"
+    yield "end user, prefix of none", "q=zzz"
+    yield "tag and trouble", "tag=rare&ended=trouble"
     yield "key and status 5", "key=1&status=5"
     yield "model, status 4, a week", "model=model-07&status=4&period=7d"
     yield "upstream and outcome lost", "upstream=3&outcome=lost"

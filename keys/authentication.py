@@ -57,7 +57,10 @@ def presented_key(environ: Mapping[str, str]) -> str | None:
 
 def presenting_header(environ: Mapping[str, str]) -> str:
     """The name of the header whose key counts, "" without any; a scheme is not looked at."""
-    return next((name for name, variable in _HEADERS if environ.get(variable)), "")
+    for name, variable in _HEADERS:  # no generator: this is done for each call
+        if environ.get(variable):
+            return name
+    return ""
 
 
 def _without_bearer(value: str) -> str:

@@ -70,13 +70,12 @@ class Decisions:
 
 
 def told_of(call: OpenCall) -> dict[str, Any]:
-    """What the row keeps. Moments in milliseconds from receiving the call, which is after its key was found."""
+    """What the row keeps. Moments in microseconds from receiving the call, which is after its key was found."""
     noted, zero = call.decisions, call.opened_at
     told: dict[str, Any] = {}
     if noted.key:
         told = {"key": noted.key, "header": noted.header, "prefix": noted.prefix}
-    at = {name: _ms(getattr(noted, name), zero) for name in _MOMENTS if getattr(noted, name)}
-    if at:
+    if at := _moments(noted, zero):
         told["at"] = at
     if noted.reused:
         told["reused"] = True
@@ -85,7 +84,7 @@ def told_of(call: OpenCall) -> dict[str, Any]:
     if noted.among:
         told["strategy"], told["hint"], told["among"] = noted.strategy, noted.hint, noted.among
     if noted.tried:
-        told["tried"] = [(name, _ms(asked, zero), _ms(ended, zero), end) for name, asked, ended, end in noted.tried]
+        told["tried"] = [(name, _us(asked, zero), _us(ended, zero), end) for name, asked, ended, end in noted.tried]
     if call.bill.charges:
         told["limits"] = limits_of(call.bill)
     if call.prices is not None:
@@ -96,24 +95,30 @@ def told_of(call: OpenCall) -> dict[str, Any]:
 _MOMENTS = ("began", "checked", "body", "asked", "connected")
 
 
-def limits_of(bill: Bill) -> list[list[Any]]:
-    """Each charge as [whose, limit, model, unit, ceiling, used, taken, seconds left, enforced, exceeded].
+def _moments(noted: Decisions, zero: float) -> dict[str, int]:
+    found = {}
+    for name in _MOMENTS:
+        moment = getattr(noted, name)
+        if moment:
+            found[name] = int((moment - zero) * 1e6)
+    return found
+
+
+def limits_of(bill: Bill) -> list[tuple[Any, ...]]:
+    """Each charge as (whose, limit, model, unit, ceiling, used, taken, seconds left, enforced, exceeded).
 
     `used` is what was in use once the call had been let through, its own part (`taken`) included; None for all of a
     call that was not.
     """
-    found: list[list[Any]] = []
+    found: list[tuple[Any, ...]] = []
     standings = bill.standings
     for at, charge in enumerate(bill.charges[:MOST_LIMITS]):
-        one = [charge.kind, charge.limit, charge.model, charge.unit, charge.ceiling]
-        if standings:
-            used, left, taken, exceeded = standings[at]
-            one += [used, taken, None if left is None else round(left, 1), charge.enforced, exceeded]
-        else:
-            one += [None, charge.amount, None, charge.enforced, False]
-        found.append(one)
+        used, left, taken, exceeded = standings[at] if standings else (None, None, charge.amount, False)
+        seconds = None if left is None else int(left)
+        named = (charge.kind, charge.limit, charge.model, charge.unit, charge.ceiling)
+        found.append((*named, used, taken, seconds, charge.enforced, exceeded))
     return found
 
 
-def _ms(moment: float, zero: float) -> float:
-    return round((moment - zero) * 1000, 2)
+def _us(moment: float, zero: float) -> int:
+    return int((moment - zero) * 1e6)

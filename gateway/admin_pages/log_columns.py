@@ -62,8 +62,7 @@ def _result(call: RequestLog) -> SafeString:
 
 
 def _model(call: RequestLog) -> SafeString:
-    served = call.served_model if call.served_model not in (None, call.model) else ""
-    return format_html('{}<span class="under">{}</span>', call.model or DASH, served)
+    return format_html('{}<span class="under mono">{}</span>', call.model or DASH, _path(call))
 
 
 def _upstream(call: RequestLog) -> SafeString | str:
@@ -73,8 +72,15 @@ def _upstream(call: RequestLog) -> SafeString | str:
 
 
 def _route(call: RequestLog) -> SafeString:
-    method = "" if call.method == "POST" else f"{call.method} "
-    return format_html('<span class="mono">{}{}</span>', method, call.route)
+    return format_html('<span class="mono">{}</span>', _path(call))
+
+
+def _path(call: RequestLog) -> str:
+    return call.route if call.method == "POST" else f"{call.method} {call.route}"
+
+
+def _served(call: RequestLog) -> str:
+    return call.served_model or DASH
 
 
 def _tokens(call: RequestLog) -> SafeString | str:
@@ -116,9 +122,10 @@ _COLUMNS: tuple[tuple[str, str, Cell, bool], ...] = (
     ("team", "Team", lambda call: call.team_id or DASH, False),
     ("owner", "Owner", lambda call: call.user_id or DASH, False),
     ("end_user", "End user", lambda call: call.end_user or DASH, False),
-    ("model", "Model", _model, True),
+    ("model", "Model and route", _model, True),
+    ("served_model", "Model served", _served, False),
     ("upstream", "Upstream", _upstream, True),
-    ("route", "Route", _route, True),
+    ("route", "Route", _route, False),
     ("endpoint_class", "Endpoint class", lambda call: (call.endpoint_class or DASH).replace("_", " "), False),
     ("streaming", "Streaming", lambda call: "yes" if call.streaming else "no", False),
     ("tokens", "Tokens in → out", _tokens, True),

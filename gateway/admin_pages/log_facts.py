@@ -56,13 +56,13 @@ class Facts:
     @property
     def at(self) -> dict[str, float]:
         """The moments, in milliseconds from receiving the call."""
-        return {str(name): float(moment) for name, moment in self._dict("at").items()}
+        return {str(name): moment / 1000 for name, moment in self._dict("at").items()}
 
     @property
     def tried(self) -> list[tuple[str, float, float, str]]:
         """The upstreams that did not keep the call: name, from, to, end."""
         rows = self._told.get("tried") or ()
-        return [(str(name), float(asked), float(ended), str(end)) for name, asked, ended, end in rows]
+        return [(str(name), asked / 1000, ended / 1000, str(end)) for name, asked, ended, end in rows]
 
     @property
     def among(self) -> list[CandidateSeen]:

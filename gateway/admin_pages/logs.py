@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.contrib import admin
@@ -147,7 +147,7 @@ class RequestLogAdmin(_LogAdmin):
 
 
 def _listed() -> RequestLogQuerySet:
-    return cast("RequestLogQuerySet", RequestLog.objects.defer("decisions"))
+    return RequestLog.objects.defer("decisions")
 
 
 def _call_id(text: str | None) -> UUID | None:

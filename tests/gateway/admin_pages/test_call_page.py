@@ -30,12 +30,12 @@ DECISIONS = {
     "key": "memory",
     "header": "x-api-key",
     "prefix": "/vllm",
-    "at": {"began": -0.2, "checked": 0.1, "body": 0.4, "asked": 60.0, "connected": 62.0},
+    "at": {"began": -200, "checked": 100, "body": 400, "asked": 60_000, "connected": 62_000},
     "way": "model",
     "strategy": "least_in_flight",
     "hint": "",
     "among": [["gpu-1", 1, 4, False], ["gpu-2", 3, None, True]],
-    "tried": [["gpu-9", 1.0, 4.0, "upstream_unreachable"]],
+    "tried": [["gpu-9", 1000, 4000, "upstream_unreachable"]],
     "limits": [
         ["key", "rpm_limit", None, None, 100, 7, 1, 42.0, True, False],
         ["team", "max_budget", None, "usd", 50_000_000_000, 10_000_000_000, 1_000_000, 86_400 * 3.0, True, False],
@@ -181,7 +181,8 @@ def test_nobody_is_sent_where_they_may_not_go() -> None:
 
 def test_the_timeline_has_all_that_was_noted() -> None:
     moments = [("received", 0.0), ("upstream head", 100.0), ("first token", 200.0), ("end", 1000.0)]
-    found = stretches_of(moments, DECISIONS["at"], DECISIONS["tried"], queue_ms=50.0)
+    facts = Facts(DECISIONS)
+    found = stretches_of(moments, facts.at, facts.tried, queue_ms=50.0)
     assert [(one.kind, one.start, one.end) for one in found] == [
         ("auth", -0.2, 0.1),
         ("body", 0.1, 0.4),
@@ -293,8 +294,9 @@ def test_moments_are_told_from_receiving_the_call() -> None:
     call.decisions.began, call.decisions.asked = call.opened_at - 0.001, call.opened_at + 0.25
     call.decisions.note_attempt("gpu-1", call.opened_at + 0.1, call.opened_at + 0.2, "upstream_reset")
     told = told_of(call)
-    assert told["at"] == {"began": -1.0, "asked": 250.0}
-    assert told["tried"] == [("gpu-1", 100.0, 200.0, "upstream_reset")]
+    assert (round(told["at"]["began"], -2), round(told["at"]["asked"], -2)) == (-1000, 250_000)
+    [(name, asked, ended, end)] = told["tried"]
+    assert (name, round(asked, -2), round(ended, -2), end) == ("gpu-1", 100_000, 200_000, "upstream_reset")
 
 
 def test_few_attempts_and_limits_are_kept_of_many() -> None:
@@ -305,7 +307,7 @@ def test_few_attempts_and_limits_are_kept_of_many() -> None:
     call.bill = Bill(charges=[charge] * 50, standings=[Standing(3, 59.96, 1)] * 50)
     told = told_of(call)
     assert (len(told["tried"]), len(told["limits"])) == (16, 24)
-    assert told["limits"][0] == ["key", "rpm_limit", None, None, 10, 3, 1, 60.0, True, False]
+    assert told["limits"][0] == ("key", "rpm_limit", None, None, 10, 3, 1, 59, True, False)
 
 
 def test_limits_that_refused_a_call_are_told_without_what_was_used() -> None:
