@@ -103,8 +103,14 @@ def _rate(name: str, under: str, ceiling: int, unit: str, standings: Standings |
 def _measured(name: str, under: str, used: int, ceiling: int, unit: str, resets: SafeString | str) -> Line:
     share = used / ceiling if ceiling else 1.0
     kind = BAD if share >= 1 else WARNING if share >= NEARLY else GOOD
-    left = f"{max(0, ceiling - used):,} {unit}"
-    return Line(name, under, f"{used:,} of {ceiling:,} {unit}", left, resets, kind, min(BAR, round(share * BAR)))
+    left = max(0, ceiling - used)
+    return Line(
+        name, under, f"{used:,} of {ceiling:,} {unit}", _amount(left, unit), resets, kind, min(BAR, round(share * BAR))
+    )
+
+
+def _amount(number: int, unit: str) -> str:
+    return f"{number:,} {unit.removesuffix('s') if number == 1 else unit}"
 
 
 def _standings(counters: Sequence[str]) -> Standings | None:

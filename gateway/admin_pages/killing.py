@@ -86,9 +86,7 @@ class Progress:
             return f"{who} applied it, and {_cut(self.cut)}. Nothing runs with it any more."
         applied = len(self.of_state(APPLIED))
         running = f"; {counted(self.running, 'call')} still open" if self.running else ""
-        return (
-            f"{applied} of {counted(number, 'relay worker')} {'has' if applied == 1 else 'have'} applied it{running}."
-        )
+        return f"{applied} of {counted(number, 'relay worker')} {'has' if 1 in (applied, number) else 'have'} applied it{running}."
 
     @property
     def trouble(self) -> str:

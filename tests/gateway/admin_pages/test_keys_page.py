@@ -64,7 +64,7 @@ def test_open_calls_are_those_that_the_relay_reports(admin: Client) -> None:
     facts = {"open_by_key": {str(key.pk): 3}, "open_by_team": {"red": 5}}
     RelayReport.objects.replace(node="gw", worker="1", keys_version=KeysVersion.current(), facts=facts)
     told = text(page(admin, key))
-    assert "3 of 4 calls 1 calls when one ends" in told
+    assert "3 of 4 calls 1 call when one ends" in told
     assert "5 of 10 calls" in told
 
 
