@@ -12,7 +12,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
 from django.db.models import QuerySet
-from django.forms import ModelForm
+from django.forms import CheckboxSelectMultiple, ModelForm
 from django.http import HttpRequest
 
 from keys.admin_fields import SuggestInput
@@ -28,6 +28,12 @@ else:
     _Inline, _Form = admin.TabularInline, ModelForm
 
 ONLY_SUPERUSERS = ("is_superuser", "user_permissions")
+WORDS = {
+    "is_active": ("Active", "Clear it to lock somebody out: their sessions end at once."),
+    "is_staff": ("Uses the admin", "Without it nobody gets past the log-in page."),
+    "is_superuser": ("Superuser", "May do everything, whatever the roles say."),
+    "user_permissions": ("Single permissions", "On top of those of the roles."),
+}
 
 
 class ManagedTeamForm(_Form):
@@ -45,7 +51,8 @@ class ManagedTeams(_Inline):
     model = TeamManager
     form = ManagedTeamForm
     extra = 0
-    verbose_name_plural = "Manages these teams (for key managers, who see nothing else)"
+    verbose_name = "team"
+    verbose_name_plural = "Manages these teams"
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_view_permission(request, obj) and visible_teams(request.user) is None
@@ -67,6 +74,14 @@ class PeopleAdmin(UserAdmin[User]):
     list_display = ("username", "email", "roles", "teams", "is_active", "last_login")
     list_filter = ("is_active", "is_superuser", "groups")
     filter_horizontal = ()
+    show_facets = admin.ShowFacets.NEVER
+    search_help_text = "Name or e-mail address"
+    fieldsets = (
+        (None, {"fields": ("username", "password", "first_name", "last_name", "email")}),
+        ("Access", {"fields": ("is_active", "is_staff", "groups")}),
+        ("Beyond roles", {"classes": ("collapse",), "fields": ("is_superuser", "user_permissions")}),
+        ("Dates", {"fields": ("last_login", "date_joined")}),
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups", "managed_teams")
@@ -86,8 +101,18 @@ class PeopleAdmin(UserAdmin[User]):
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "groups":
-            kwargs["queryset"] = Group.objects.filter(pk__in=[one.pk for one in roles_within(request.user)])
+            queryset = Group.objects.filter(pk__in=[one.pk for one in roles_within(request.user)])
+            kwargs |= {"queryset": queryset, "widget": CheckboxSelectMultiple, "label": "Roles"}
+            kwargs["help_text"] = "A key manager sees the keys and calls of the teams below, and of no others."
         return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest | None, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and db_field.name in WORDS:
+            field.label, field.help_text = WORDS[db_field.name]
+        if field is not None and db_field.name == "groups" and hasattr(field.widget, "can_add_related"):
+            field.widget.can_add_related = False  # a role is made with thought, on its own page
+        return field
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return super().has_change_permission(request, obj) and is_within(request.user, obj)

@@ -1,7 +1,7 @@
 """An OpenID provider on loopback: discovery, code flow with PKCE, ID tokens, user information.
 
-It refuses what a strict one refuses: a wrong secret, another redirect address, a code that was used, a verifier that does
-not fit. `lies` changes what it puts into ID tokens.
+It refuses what a strict one refuses: a wrong secret, another redirect address, a code that was used, a verifier that
+does not fit. `lies` changes what it puts into ID tokens.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class OpenIDProvider:
 
     def __init__(self, address: str) -> None:
         self.issuer = address
+        self.redirect = REDIRECT
         self.claims: dict[str, Any] = {"sub": "ada-1"}
         self.userinfo: dict[str, Any] = {}
         self.lies: dict[str, Any] = {}
@@ -52,13 +53,13 @@ class OpenIDProvider:
     def authorize(self, asked: dict[str, str]) -> str:
         """Where the browser goes next."""
         assert asked["client_id"] == CLIENT
-        assert asked["redirect_uri"] == REDIRECT
+        assert asked["redirect_uri"] == self.redirect
         assert asked["response_type"] == "code"
         assert asked["code_challenge_method"] == "S256"
         assert len(asked["nonce"]) >= 32
         code = secrets.token_urlsafe()
         self._codes[code] = asked
-        return f"{REDIRECT}?{urlencode({'code': code, 'state': asked['state']})}"
+        return f"{self.redirect}?{urlencode({'code': code, 'state': asked['state']})}"
 
     def token(self, sent: dict[str, str]) -> tuple[int, dict[str, Any]]:
         asked = self._codes.pop(sent.get("code", ""), None)
