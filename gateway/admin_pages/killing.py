@@ -86,7 +86,8 @@ class Progress:
             return f"{who} applied it, and {_cut(self.cut)}. Nothing runs with it any more."
         applied = len(self.of_state(APPLIED))
         running = f"; {counted(self.running, 'call')} still open" if self.running else ""
-        return f"{applied} of {counted(number, 'relay worker')} {'has' if 1 in (applied, number) else 'have'} applied it{running}."
+        have = "has" if 1 in (applied, number) else "have"
+        return f"{applied} of {counted(number, 'relay worker')} {have} applied it{running}."
 
     @property
     def trouble(self) -> str:
