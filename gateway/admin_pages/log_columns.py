@@ -67,7 +67,7 @@ def _model(call: RequestLog) -> SafeString:
 
 def _upstream(call: RequestLog) -> SafeString | str:
     if call.upstream_name:
-        return call.upstream_name
+        return str(call.upstream_name)
     return format_html('<span class="quiet">{}</span>', "not sent" if call.outcome == Outcome.REFUSED else DASH)
 
 

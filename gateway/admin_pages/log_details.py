@@ -65,7 +65,7 @@ def details_of(request: HttpRequest, call: RequestLog) -> dict[str, Any]:
         "cost": cost_words(call.cost),
         "bytes_in": figure(call.bytes_in, "bytes"),
         "bytes_out": figure(call.bytes_out, "bytes"),
-        "upstream_exists": call.upstream_id is not None and Upstream.objects.filter(pk=call.upstream_id).exists(),
+        "upstream_exists": _exists(call.upstream_id),
     }
 
 
@@ -79,10 +79,14 @@ def remedy_of(
     if cause.place == "settings" and request.user.has_perm(PERMISSION):
         return reverse("admin:settings"), "Open the settings in force"
     if cause.place and request.user.has_perm("upstreams.view_upstream"):
-        if cause.place == "upstream" and Upstream.objects.filter(pk=call.upstream_id).exists():
+        if cause.place == "upstream" and _exists(call.upstream_id):
             return reverse("admin:upstreams_upstream_change", args=[call.upstream_id]), "Open the upstream"
         return reverse("admin:upstreams_upstream_changelist"), "Open the upstreams"
     return None
+
+
+def _exists(upstream_id: int | None) -> bool:
+    return upstream_id is not None and Upstream.objects.filter(pk=upstream_id).exists()
 
 
 def _bars(call: RequestLog, facts: Facts) -> list[Bar]:
