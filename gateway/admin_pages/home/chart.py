@@ -34,7 +34,7 @@ _IN_ALL: dict[str, dict[str, Measure]] = {
 
 def chosen(value: str | None, choices: Mapping[str, str]) -> str:
     """One of the choices; the first where it is none."""
-    return value if value in choices else next(iter(choices))
+    return value if value is not None and value in choices else next(iter(choices))
 
 
 def data(totals: Hours, figure: str, parts: Hours | None = None, names: Names = dict) -> dict[str, Any]:

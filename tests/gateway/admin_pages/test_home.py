@@ -54,7 +54,11 @@ def an_upstream(name: str = "gpu-1", **fields: Any) -> Upstream:
 
 
 def calls(*fields: dict[str, Any]) -> None:
-    LogStore().store([an_entry(**{"at": time.time(), **one}) for one in fields], pytest.fail)
+    LogStore().store([an_entry(**{"at": time.time(), **one}) for one in fields], _refuse)
+
+
+def _refuse(entry: dict[str, Any], error: Exception) -> None:
+    pytest.fail(str(error))
 
 
 def report(**facts: Any) -> None:
@@ -75,7 +79,7 @@ def part(client: Client, name: str) -> str:
     return text(response.content)
 
 
-def chart(client: Client, **query: str) -> dict[str, list[int]]:
+def chart(client: Client, **query: str) -> dict[str, int]:
     """The sums of each series."""
     data = client.get("/admin/home/chart/", query).json()
     return {one["name"]: sum(one["values"]) for one in data["series"]}
@@ -182,7 +186,7 @@ def test_a_soft_budget_that_is_passed_is_told(admin: Client) -> None:
 
 
 def test_a_teams_budget_is_told(admin: Client) -> None:
-    team = Team(team_id="red", max_budget=5)
+    team = Team(team_id="red", max_budget=Decimal(5))
     team.save()
     start_with(team, units(5))
     assert "The budget of team red is spent" in part(admin, "attention")
