@@ -1,0 +1,43 @@
+"""The pages that call, or are opened with, a key: the playground, and what the holder of a key sees."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import PASSWORD
+from tests.browser.test_pages import look_at
+from tests.browser.visitor import Visitor
+from tests.support.gateway import Gateway
+
+
+def test_a_model_is_tried_in_the_playground(visitor: Visitor, gateway: Gateway) -> None:
+    page = visitor.page
+    visitor.sign_in(gateway.url, PASSWORD)
+    page.goto(f"{gateway.url}/admin/playground/?model=tiny-chat")
+    page.get_by_role("button", name="Send").click()
+    state = page.locator("#play-state")
+    expect(state).to_have_text("Complete")
+    expect(page.locator("#play-ttft")).to_contain_text("ms")
+    expect(page.locator("#play-answer")).not_to_be_empty()
+    assert "sk-" not in page.locator("#play-curl").inner_text()
+    visitor.expect(404)
+    page.get_by_label("Model", exact=True).fill("no-such-model")
+    page.get_by_role("button", name="Send").click()
+    expect(state).to_have_text("Failed")
+    expect(page.get_by_role("alert").filter(has_text="does not exist")).to_contain_text("the caller can mend it")
+    look_at(visitor, "/admin/playground/")
+
+
+def test_the_holder_of_a_key_sees_it_and_closes_it(visitor: Visitor, gateway: Gateway) -> None:
+    secret = gateway.make_key(key_alias="a-holders-key", max_budget=5, budget_duration="30d", rpm_limit=60)
+    page = visitor.page
+    page.goto(f"{gateway.url}/me/")
+    look_at(visitor, "/me/")
+    page.get_by_label("Your key").fill(secret)
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_role("heading", name="a-holders-key")).to_be_visible()
+    expect(page.get_by_text("of 5.00 USD")).to_be_visible()
+    assert secret not in page.content() + page.url
+    look_at(visitor, "/me/")
+    page.get_by_role("button", name="Close").click()
+    expect(page.get_by_label("Your key")).to_be_visible()
