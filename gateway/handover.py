@@ -19,6 +19,7 @@ from gateway.errors import BodyTooSlow, ControlPlaneAway
 from gateway.headers import HOP_BY_HOP
 from gateway.serving.server import ClientConnection
 from gateway.this_relay import plane
+from gateway.turns import let_others_go
 from upstreams.client import Outgoing, UpstreamClient, UpstreamResponse
 from upstreams.errors import UpstreamBroken, UpstreamError
 
@@ -110,7 +111,9 @@ class _Body:
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from self._response.chunks()
+            for chunk in self._response.chunks():
+                yield chunk
+                let_others_go()  # an export that both sides are fast at must keep no stream waiting
         except UpstreamBroken:
             self._connection.cut()
 
