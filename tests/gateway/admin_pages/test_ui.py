@@ -4,6 +4,7 @@ import json
 import re
 from datetime import UTC, datetime
 
+from django import forms
 from django.template import Context, Template
 
 from gateway.templatetags.ui import amount, sparkline
@@ -94,3 +95,15 @@ def test_a_chart_without_figures_says_so() -> None:
 
 def test_amounts_have_the_decimals_that_make_sense() -> None:
     assert [amount(number) for number in (None, 3.0, 1234.5, 0.012)] == ["—", "3", "1,234", "0.012"]
+
+
+class RowForm(forms.Form):
+    alias = forms.CharField(label="Model alias")
+
+
+def test_a_label_ends_without_a_colon() -> None:
+    assert shown("{{ form.alias.label_tag|without_colon }}", form=RowForm()).endswith("Model alias</label>")
+
+
+def test_an_input_of_a_table_has_its_columns_name() -> None:
+    assert 'aria-label="Model alias"' in shown("{{ form.alias|named_by_column }}", form=RowForm())
