@@ -201,6 +201,9 @@ class CallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
     def get(self, request: HttpRequest) -> HttpResponse:
         if not settings.OIDC_ISSUER:
             raise Http404
+        if request.GET.get("state") not in (request.session.get("oidc_states") or {}):
+            # The library would end the session of whoever follows a link that says `error`.
+            return _failed(request, "nobody had asked for it here")
         try:
             answer: HttpResponse = super().get(request)
         except Refused as refusal:

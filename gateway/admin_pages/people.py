@@ -106,7 +106,7 @@ class PeopleAdmin(UserAdmin[User]):
             kwargs["help_text"] = "A key manager sees the keys and calls of the teams below, and of no others."
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest | None, **kwargs: Any) -> Any:
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field is not None and db_field.name in WORDS:
             field.label, field.help_text = WORDS[db_field.name]

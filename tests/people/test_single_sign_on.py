@@ -234,7 +234,19 @@ def test_a_wrong_secret_is_told_calmly(provider, client, settings, caplog):
 
 
 def test_who_says_no_at_the_provider_is_back_at_the_log_in_page(provider, client):
-    assert NOT_COMPLETED in words_after(client.get(CALLBACK, {"error": "access_denied"}), client)
+    asked = parse_qs(urlsplit(client.get(START).headers["Location"]).query)
+
+    answer = client.get(CALLBACK, {"error": "access_denied", "state": asked["state"][0]})
+
+    assert NOT_COMPLETED in words_after(answer, client)
+
+
+def test_a_link_from_elsewhere_ends_no_session(provider, client):
+    sign_in(client)
+
+    client.get(CALLBACK, {"error": "access_denied", "state": "made up"})
+
+    assert client.get(reverse("admin:index")).status_code == 200
 
 
 def test_a_provider_that_is_away_is_told_calmly(provider, client):
