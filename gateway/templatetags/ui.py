@@ -116,4 +116,4 @@ def without_colon(label: SafeString) -> SafeString:
 @register.filter
 def named_by_column(field: BoundField) -> SafeString:
     """An input of a table, where the column's heading is all the label it has: with that as its own name."""
-    return field.as_widget(attrs={"aria-label": field.label})
+    return field.as_widget(attrs={"aria-label": str(field.label)})
