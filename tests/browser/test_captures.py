@@ -1,0 +1,57 @@
+"""Asks whether a call would be allowed, starts a capture, makes a call, reads its payload and stops the capture."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+
+from tests.browser.conftest import PASSWORD
+from tests.browser.test_pages import look_at
+from tests.browser.visitor import Visitor
+from tests.support.gateway import Gateway
+
+MODEL = "tried-out"
+
+
+def call(gateway: Gateway) -> str | None:
+    """What the header says of a call."""
+    request = urllib.request.Request(
+        f"{gateway.url}/vllm/v1/chat/completions",
+        json.dumps({"model": MODEL}).encode(),
+        {"Authorization": f"Bearer {gateway.master_key}", "Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request) as answer:
+            told: str | None = answer.headers["x-gateway-capture"]
+    except urllib.error.HTTPError as error:
+        told = error.headers["x-gateway-capture"]
+    return told
+
+
+def test_a_question_and_a_capture_are_sound(visitor: Visitor, gateway: Gateway) -> None:
+    visitor.sign_in(gateway.url, PASSWORD)
+    page = visitor.page
+    page.goto(f"{gateway.url}/admin/policy-check/")
+    page.get_by_label("Virtual key").fill(page.locator("#known-keys option").first.get_attribute("value") or "")
+    page.get_by_role("button", name="Check").click()
+    assert page.locator(".policy-step").count() > 10
+    look_at(visitor, "the verdict")
+
+    page.goto(f"{gateway.url}/admin/gateway/payloadcapture/add/")
+    page.get_by_label("Model").fill(MODEL)
+    page.get_by_label("Reason").fill("Finding out what it sends.")
+    page.get_by_role("button", name="Start").click()
+    deadline = time.monotonic() + 5
+    while call(gateway) != "on" and time.monotonic() < deadline:
+        time.sleep(0.2)
+    page.get_by_role("link", name=f"model {MODEL}").first.click()
+    while not page.locator(".capture-calls a").count() and time.monotonic() < deadline:
+        page.reload()
+    look_at(visitor, "the capture")
+    page.locator(".capture-calls a").first.click()
+    assert MODEL in page.locator("pre").first.inner_text()
+    look_at(visitor, "the payload")
+    page.go_back()
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text("The capture has stopped.").wait_for()
