@@ -59,10 +59,6 @@ class RequestLogQuerySet(models.QuerySet["RequestLog"]):
             rows = rows.filter(pk__lt=call_ids.first_at(end))
         return rows
 
-    def with_facet(self, kind: str, value: str) -> Self:
-        """Calls that have this value among those of the kind (`RequestFacet`)."""
-        return self.filter(facets__kind=kind, facets__value=value)
-
     def newest_first(self) -> Self:
         """Ordered by primary key, descending."""
         return self.order_by("-pk")
@@ -350,9 +346,7 @@ class UsageHourModel(Usage):
         verbose_name = "usage of a model in an hour"
         verbose_name_plural = "usage by model and hour"
         default_permissions = ()
-        constraints = [
-            models.UniqueConstraint(fields=["hour", "team_id", "model"], name="usage_hour_model_dimensions")
-        ]
+        constraints = [models.UniqueConstraint(fields=["hour", "team_id", "model"], name="usage_hour_model_dimensions")]
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H:%M} {self.model}"

@@ -35,7 +35,9 @@ class Prices:
 
     def __post_init__(self) -> None:
         named = {name: getattr(self, name) for name in ("input", "output", "cached", "second", "request")}
-        object.__setattr__(self, "told", {name: f"{price.normalize():f}" for name, price in named.items() if price is not None})
+        object.__setattr__(
+            self, "told", {name: f"{price.normalize():f}" for name, price in named.items() if price is not None}
+        )
 
     @classmethod
     def of(cls, row: object) -> Prices | None:
