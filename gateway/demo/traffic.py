@@ -14,7 +14,7 @@ from random import Random
 
 from common.money import shown
 from gateway.account.entry import Entry, Outcome, clean
-from gateway.demo import cast
+from gateway.demo import cast, noting
 from gateway.demo.endings import ENDINGS, Ending, limited, too_late
 from gateway.demo.tables import Held, Served, busy_at
 from keys.counters import Spent
@@ -99,7 +99,12 @@ class Traffic:
         ending = self._ending(key, at, now)
         if ending.refuses:
             return clean(self._refused(entry, ending))
-        return clean(self._served(entry, model, self._server(alias, is_early=is_early), ending, now))
+        places = self._places(alias, is_early=is_early)
+        place = chance.choices(places, [one.server.share for one in places])[0]
+        self._served(entry, model, place, ending, now)
+        if ending.outcome is not Outcome.LOST:  # nobody was left who could have said
+            entry["decisions"] = noting.served(entry, place, places, self._parties_of(entry), chance)
+        return clean(entry)
 
     def _call_id(self, at: float) -> str:
         noise = self._chance.getrandbits(74)
@@ -117,14 +122,18 @@ class Traffic:
             return limited(key)
         return ENDINGS[bisect(self._weights, self._chance.random() * self._weights[-1])]
 
-    def _server(self, alias: str, *, is_early: bool) -> Served:
-        places = [one for one in self._servers if one.server.model == alias and (is_early or not one.server.replaced)]
-        return self._chance.choices(places, [one.server.share for one in places])[0]
+    def _places(self, alias: str, *, is_early: bool) -> list[Served]:
+        return [one for one in self._servers if one.server.model == alias and (is_early or not one.server.replaced)]
+
+    def _parties_of(self, entry: Entry) -> list[Party]:
+        whose = (("key", str(entry["key_id"])), ("team", entry["team_id"]), ("user", entry["user_id"]),
+                 ("end_user", entry["end_user"]))  # fmt: skip
+        return [party for who in whose if (party := self._parties.get(who)) is not None]
 
     def _refused(self, entry: Entry, ending: Ending) -> Entry:
         took = self._chance.uniform(0.0004, 0.003)
         text = ending.text.format(**entry, at=datetime.fromtimestamp(entry["received_at"] + 30, UTC))
-        return entry | {
+        entry |= {
             "outcome": Outcome.REFUSED,
             "status": ending.status,
             "error_type": ending.type,
@@ -133,8 +142,10 @@ class Traffic:
             "bytes_in": self._chance.randrange(300, 9_000),
             "bytes_out": 200 + len(text),
         }
+        entry["decisions"] = noting.refused(entry, self._parties_of(entry), self._chance)
+        return entry
 
-    def _served(self, entry: Entry, model: cast.Model, place: Served, ending: Ending, now: float) -> Entry:
+    def _served(self, entry: Entry, model: cast.Model, place: Served, ending: Ending, now: float) -> None:
         chance = self._chance
         prompt = max(8, int(chance.lognormvariate(6.7, 0.9)))
         cached = int(prompt * chance.choice((0, 0, 0.3, 0.6, 0.85))) // 16 * 16
@@ -158,7 +169,6 @@ class Traffic:
                 "bytes_out": (completion or 4_000) * (190 if entry["streaming"] else 5) + 600,
             }
             self._price(entry, place)
-        return entry
 
     def _time(self, entry: Entry, model: cast.Model, completion: int | None, ending: Ending, now: float) -> None:
         chance, at = self._chance, entry["received_at"]
@@ -198,12 +208,8 @@ class Traffic:
         """What budgets and spends remember of the call, as `gateway.charging.settled` says it."""
         found: dict[str, Spent] = {}
         tokens = (entry["prompt_tokens"] or 0) + (entry["completion_tokens"] or 0)
-        for who in (("key", str(entry["key_id"])), ("team", entry["team_id"]), ("user", entry["user_id"]),
-                    ("end_user", entry["end_user"])):  # fmt: skip
-            party = self._parties.get(who)
-            if party is None:
-                continue
-            at = entry["received_at"]
+        at = entry["received_at"]
+        for party in self._parties_of(entry):
             counter, seconds = spend_counter(party, at)
             found[counter] = Spent(counter, cost, seconds)
             for budget in party.limits.budgets:

@@ -47,6 +47,15 @@ def test_every_way_to_end_that_is_common_is_there() -> None:
     assert {"throttling_error", "budget_exceeded", "BadRequestError", "upstream_unreachable"} <= types
 
 
+def test_calls_say_what_was_decided_of_them(made: Any) -> None:
+    rows = list(RequestLog.objects.exclude(outcome="lost"))
+    assert {row.decisions["key"] for row in rows} == {"memory"}
+    assert all(row.decisions["way"] == "model" for row in rows if row.upstream_id is not None)
+    assert any(row.decisions.get("among") for row in rows)
+    assert all(row.decisions["limits"] for row in rows if row.error_type == "throttling_error")
+    assert not any(row.decisions for row in RequestLog.objects.filter(outcome="lost"))
+
+
 def test_what_was_spent_fits_the_calls(made: Any) -> None:
     key = VirtualKey.objects.get(name="support-assistant")
     first = datetime(2026, 5, 1, tzinfo=UTC)
