@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.forms import CheckboxSelectMultiple, ModelForm
 from django.http import HttpRequest
 
@@ -158,10 +158,17 @@ def roles_within(person: Any) -> list[Group]:
 
 
 def is_within(person: Any, other: Any) -> bool:
-    """Whether the other has nothing that the person has not: by a new password one could become them."""
+    """Whether the other has nothing that the person has not: by a new password one could become them.
+
+    Of who is locked out counts what they would have again: Django says that they have nothing.
+    """
     if other is None or person.is_superuser:
         return True
-    return not other.is_superuser and other.get_all_permissions() <= person.get_all_permissions()
+    given = Permission.objects.filter(Q(user=other) | Q(group__user=other)).select_related("content_type")
+    if other.is_superuser or not person.get_all_permissions().issuperset(map(_named, given)):
+        return False
+    teams = visible_teams(person)
+    return teams is None or teams.issuperset(other.managed_teams.values_list("team_id", flat=True))
 
 
 def _named(permission: Permission) -> str:

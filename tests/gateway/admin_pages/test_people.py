@@ -75,6 +75,31 @@ def test_nobody_takes_over_who_may_do_more(verb):
     assert User.objects.filter(username="boss", is_superuser=True, password="").exists()
 
 
+@pytest.mark.parametrize("verb", ["change", "delete", "password_change"])
+def test_nobody_takes_over_who_may_do_more_and_is_locked_out(verb):
+    browser, boss = signed_in(*PEOPLE), User.objects.create(username="boss", is_active=False)
+    boss.groups.add(Group.objects.get(name=OWNER))
+
+    answer = browser.post(
+        page(boss, verb), {**sent(boss), "password1": "a long new one", "password2": "a long new one"}
+    )
+
+    assert answer.status_code == 403
+    assert User.objects.filter(username="boss", is_active=False, password="").exists()
+
+
+def test_nobody_takes_over_who_manages_another_team():
+    browser, ben = signed_in(*PEOPLE, teams=["red"]), User.objects.create(username="ben", is_staff=True)
+    passwords = {"password1": "a long new one", "password2": "a long new one"}
+    TeamManager.objects.create(user=ben, team_id="red")
+    assert browser.post(page(ben, "password_change"), passwords).status_code == 302
+
+    TeamManager.objects.create(user=ben, team_id="blue")
+
+    assert browser.post(page(ben, "password_change"), passwords).status_code == 403
+    assert browser.post(page(ben), sent(ben)).status_code == 403
+
+
 def test_nobody_deletes_who_may_do_more_from_the_list():
     browser, boss = signed_in(*PEOPLE), User.objects.create(username="boss", is_superuser=True)
 
