@@ -14,6 +14,8 @@ from upstreams.chunked import READ_BYTES, ChunkedBody
 LONGEST_LINE = 65_536
 MOST_HEADERS = 200
 HIGHEST_STATUS = 599
+MOST_DIGITS = 18
+"""Of a Content-Length: Python reads no number of thousands of digits."""
 _BODYLESS = {204, 304}
 _BLANK = {b"\r\n", b"\n"}
 _BLANKS = (b" ", b"\t")
@@ -99,6 +101,7 @@ class UpstreamHTTPResponse:
         self.headers = HeaderLines()
         self.will_close = True
         self.chunked_body: ChunkedBody | None = None
+        self._has_surplus = False
 
     def begin(self) -> None:
         """Reads the head. Raises HTTPException, OSError."""
@@ -148,16 +151,21 @@ class UpstreamHTTPResponse:
             return b"" if self._file.closed else self._file.read1(READ_BYTES)
         if not self._length:
             return b""
-        data: bytes = self._file.read1(min(self._length, READ_BYTES))
+        data: bytes = self._file.read1(min(self._length + 1, READ_BYTES))  # one more shows that there is too much
         if not data:
             raise http.client.IncompleteRead(b"", self._length)
+        if len(data) > self._length:
+            self._has_surplus = True
+            data = data[: self._length]
         self._length -= len(data)
         return data
 
     @property
     def is_fit_for_more(self) -> bool:
         """Whether another request may follow on the connection, once the body has been read to its end."""
-        return not self.will_close and not (self.chunked_body is not None and self.chunked_body.has_surplus)
+        if self.will_close or self._has_surplus:
+            return False
+        return self.chunked_body is None or not self.chunked_body.has_surplus
 
     def isclosed(self) -> bool:
         """As http.client's connection asks it."""
@@ -178,6 +186,6 @@ def _length(values: set[str]) -> int | None:
     if not values:
         return None
     value = values.pop()
-    if values or not (value.isascii() and value.isdigit()):
+    if values or not (value.isascii() and value.isdigit()) or len(value) > MOST_DIGITS:
         raise http.client.HTTPException("The Content-Length is not valid.")
     return int(value)

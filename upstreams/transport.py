@@ -229,7 +229,8 @@ def _is_dropped(connection: Any) -> bool:
     """Whether the upstream has closed an idle connection, or said something that nobody asked for."""
     plain = getattr(connection.sock, "_sock", None)  # gevent's socket holds a plain one, which never waits
     if plain is None or isinstance(connection, _TlsConnection):
-        return is_connection_dropped(connection)
+        # What TLS has deciphered already is no longer there for the system to tell of.
+        return is_connection_dropped(connection) or _has_deciphered(connection.sock)
     try:
         plain.recv(1, socket.MSG_PEEK)
     except BlockingIOError:
@@ -237,6 +238,13 @@ def _is_dropped(connection: Any) -> bool:
     except OSError:
         pass
     return True
+
+
+def _has_deciphered(sock: Any) -> bool:
+    try:
+        return bool(sock.pending())
+    except (AttributeError, OSError, ValueError):  # no TLS, or none any more
+        return False
 
 
 class _PlainPool(_RawTargetPool, HTTPConnectionPool):  # type: ignore[misc]

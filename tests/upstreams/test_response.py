@@ -81,6 +81,12 @@ def test_a_body_ends_with_its_last_chunk() -> None:
     assert (whole(read), read.will_close) == (b"ok", False)
 
 
+@pytest.mark.parametrize(("rest", "is_fit"), [(b"", True), (b"x", False), (b"HTTP/1.1 200 OK\r\n", False)])
+def test_a_connection_on_which_more_than_the_body_came_is_for_nobody_else(rest: bytes, is_fit: bool) -> None:
+    read = response(head(b"Content-Length: 2") + b"ok" + rest)
+    assert (whole(read), read.is_fit_for_more) == (b"ok", is_fit)
+
+
 def test_a_body_without_framing_ends_with_the_connection() -> None:
     read = response(head() + b"ok")
     assert (whole(read), read.will_close) == (b"ok", True)
@@ -113,7 +119,7 @@ def test_a_reason_can_be_passed_on() -> None:
     assert response(head(status=b"200 O\x01K \xfc")).reason == "O K \u00fc"
 
 
-@pytest.mark.parametrize("lengths", [[b"2", b"3"], [b"-1"], [b"+2"], [b"two"]])
+@pytest.mark.parametrize("lengths", [[b"2", b"3"], [b"-1"], [b"+2"], [b"two"], [b"9" * 5_000]])
 def test_a_length_in_doubt_is_refused(lengths: list[bytes]) -> None:
     with pytest.raises(http.client.HTTPException):
         response(head(*(b"Content-Length: " + length for length in lengths)))
