@@ -12,6 +12,8 @@ from django.conf import settings
 
 SECONDS = 5
 KEPT_SECONDS = 3600
+AWAY_SECONDS = 5
+"""How long it is not asked again after it did not answer: the control plane has few threads to wait in."""
 MOST_BYTES = 1_000_000
 NAMES = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
 
@@ -32,6 +34,7 @@ class Provider:
 
 
 _known: dict[str, tuple[float, Provider]] = {}
+_away: dict[str, tuple[float, str]] = {}
 _lock = threading.Lock()
 
 
@@ -41,7 +44,7 @@ def provider() -> Provider:
     with _lock:
         at, known = _known.get(issuer, (0.0, None))
         if known is None or time.monotonic() - at > KEPT_SECONDS:
-            known = _discovered(issuer)
+            known = _discovered_unless_away(issuer)
             _known[issuer] = time.monotonic(), known
         return known
 
@@ -49,6 +52,18 @@ def provider() -> Provider:
 def forget() -> None:
     """Reads it anew the next time."""
     _known.clear()
+    _away.clear()
+
+
+def _discovered_unless_away(issuer: str) -> Provider:
+    since, why = _away.get(issuer, (0.0, ""))
+    if why and time.monotonic() - since < AWAY_SECONDS:
+        raise ProviderAway(why)
+    try:
+        return _discovered(issuer)
+    except ProviderAway as error:
+        _away[issuer] = time.monotonic(), str(error)
+        raise
 
 
 def _discovered(issuer: str) -> Provider:

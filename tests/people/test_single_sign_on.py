@@ -255,6 +255,20 @@ def test_a_provider_that_is_away_is_told_calmly(provider, client):
     assert "does not answer" in words_after(client.get(START), client)
 
 
+def test_a_provider_that_is_away_is_not_waited_for_each_time(provider, client, monkeypatch):
+    provider.is_broken, asked = True, []
+    discovered = provider_module._discovered
+    monkeypatch.setattr(provider_module, "_discovered", lambda issuer: asked.append(issuer) or discovered(issuer))
+
+    pages = [words_after(client.get(START), client) for _ in range(3)]
+
+    assert all("does not answer" in page for page in pages)
+    assert len(asked) == 1
+    provider.is_broken = False
+    monkeypatch.setattr(provider_module, "AWAY_SECONDS", 0)
+    assert client.get(START).headers["Location"].startswith(provider.issuer)
+
+
 def test_a_provider_under_another_name_is_not_believed(provider, client, settings):
     settings.OIDC_ISSUER = provider.issuer.replace("127.0.0.1", "localhost")
 
