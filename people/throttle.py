@@ -10,6 +10,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from ipaddress import ip_address, ip_network
 
 from django.conf import settings
 from django.utils import timezone
@@ -42,7 +43,7 @@ def begin(name: str, address: str, now: datetime | None = None) -> Attempt:
     """Writes the attempt down and says whether it may go on. Refused ones are not written: they prolong nothing."""
     at = now or timezone.now()
     SignInAttempt.objects.filter(at__lt=at - KNOWN_FOR).delete()
-    digests = {"name": _digest("name", name.casefold()), "address": _digest("address", address)}
+    digests = {"name": _digest("name", name.casefold()), "address": _digest("address", _network(address))}
     row = SignInAttempt.objects.create(at=at, **digests)
     wait = _wait(row)
     if wait is not None:
@@ -68,6 +69,17 @@ def _until_free(row: SignInAttempt, about: dict[str, str], window: timedelta, mo
     failures = SignInAttempt.objects.filter(**about, succeeded=False, at__gt=row.at - window).exclude(pk=row.pk)
     times = list(failures.order_by("-at").values_list("at", flat=True)[:most])
     return times[-1] + window - row.at if len(times) == most else None
+
+
+def _network(address: str) -> str:
+    """What one person holds: of IPv6 a network of 64 bits, of whose addresses they can use another each time."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if parsed.version == 4:
+        return str(parsed)
+    return str(parsed.ipv4_mapped or ip_network((int(parsed), 64), strict=False))
 
 
 def _digest(kind: str, text: str) -> str:

@@ -114,6 +114,20 @@ def test_an_address_that_tries_many_names_waits(ada):
     assert came_in(attempt("ada", RIGHT, address="192.0.2.1"))
 
 
+def test_the_addresses_of_one_ipv6_network_are_one():
+    tries = [throttle.begin("ada", f"2001:db8:1:2::{number:x}") for number in range(1, 8)]
+
+    assert [one.wait is None for one in tries] == [True] * 5 + [False] * 2
+    assert throttle.begin("ada", "2001:db8:1:3::1").wait is None
+
+
+def test_an_ipv4_address_is_one_of_its_own_however_it_is_written():
+    tries = [throttle.begin("ada", address) for address in ("203.0.113.9", "::ffff:203.0.113.9") * 3]
+
+    assert [one.wait is None for one in tries] == [True] * 5 + [False]
+    assert throttle.begin("ada", "203.0.113.10").wait is None
+
+
 def test_many_addresses_that_try_one_name_wait_for_minutes(ada, time_machine):
     time_machine.move_to("2026-05-04 12:00:00+00:00", tick=False)
     for number in range(throttle.MOST_BY_NAME):
