@@ -22,6 +22,8 @@ from upstreams.models import Deployment, Upstream
 
 PERMISSION = "gateway.use_policy_check"
 MOST_LISTED = 200
+NAME_OR_ID = r"(?!\s*([Ss][Kk]-|[Bb][Ee][Aa][Rr][Ee][Rr] )).*"
+"""What `key_named.looks_like_secret` lets through, as browsers check it."""
 
 
 class PolicyCheckForm(forms.Form):
@@ -30,7 +32,16 @@ class PolicyCheckForm(forms.Form):
     key = forms.CharField(
         label="Virtual key",
         max_length=300,
-        widget=forms.TextInput(attrs={"list": "known-keys", "placeholder": "name or id", "autocomplete": "off"}),
+        widget=forms.TextInput(
+            attrs={
+                "list": "known-keys",
+                "placeholder": "name or id",
+                "autocomplete": "off",
+                # Before the browser puts it into an address, of which logs and its history would keep it.
+                "pattern": NAME_OR_ID,
+                "title": NO_SECRET,
+            }
+        ),
     )
     method = forms.ChoiceField(choices=[(name, name) for name in routes.METHODS], initial="POST", required=False)
     route = forms.CharField(

@@ -1,7 +1,12 @@
 """The page of the policy check: what it is asked, what it says, and for whom it is."""
 
+import html
+import re
+
 import pytest
 
+from gateway.admin_pages.key_named import looks_like_secret
+from gateway.admin_pages.policy_check import NAME_OR_ID
 from gateway.rehearsal import looking
 from keys.counters import MemoryCounters
 from keys.models import Team, VirtualKey
@@ -64,6 +69,16 @@ def test_a_secret_is_refused_and_never_repeated():
 def test_nonsense_gets_a_sentence(asked, sentence):
     VirtualKey.objects.issue(name="dev")
     assert sentence in _ask(**{"key": "dev", **asked})[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_fit"),
+    [("dev", True), ("12", True), ("task-sk-1", True), ("sk-abc", False), (" SK-abc", False), ("bearer sk-abc", False)],
+)
+def test_a_browser_sends_no_secret_in_an_address(text, is_fit):
+    assert (re.fullmatch(NAME_OR_ID, text) is not None) is is_fit
+    assert looks_like_secret(text) is not is_fit
+    assert f'pattern="{NAME_OR_ID}"' in html.unescape(signed_in().get("/admin/policy-check/").content.decode())
 
 
 def test_a_key_without_a_secret_is_nobody_s():
