@@ -9,7 +9,7 @@ from gateway.admin_pages.key_named import looks_like_secret
 from gateway.admin_pages.policy_check import NAME_OR_ID
 from gateway.rehearsal import looking
 from keys.counters import MemoryCounters
-from keys.models import Team, VirtualKey
+from keys.models import EndUser, Team, VirtualKey
 from tests.support.people import signed_in
 from upstreams.models import Upstream
 
@@ -79,6 +79,19 @@ def test_a_browser_sends_no_secret_in_an_address(text, is_fit):
     assert (re.fullmatch(NAME_OR_ID, text) is not None) is is_fit
     assert looks_like_secret(text) is not is_fit
     assert f'pattern="{NAME_OR_ID}"' in html.unescape(signed_in().get("/admin/policy-check/").content.decode())
+
+
+def test_what_an_end_user_spends_is_for_who_sees_every_team():
+    VirtualKey.objects.issue(name="dev", team_id="red")
+    EndUser.objects.create(end_user_id="bob", rpm_limit=7)
+    asked = {"key": "dev", "route": "/v1/chat/completions", "method": "POST", "model": "tiny", "end_user": "bob"}
+
+    _, of_all = _ask(signed_in("gateway.use_policy_check", name="eve"), **asked)
+    page, of_red = _ask(signed_in("gateway.use_policy_check", teams=["red"]), **asked)
+
+    assert "end user bob): 0 of 7 in use" in of_all
+    assert page.context["verdict"].allowed
+    assert "bob" not in of_red
 
 
 def test_a_key_without_a_secret_is_nobody_s():
