@@ -28,6 +28,9 @@ SECRETS = ("the-upstream-s-own-credential", "short")
         (b"it is the-upstream-s-own-credential!", b"it is [redacted]!"),
         (b"a short word", b"a short word"),
         (b"hf_abcdefghijklmnopqrstuvwxyz", b"[redacted]"),
+        (b"github_pat_11ABCDEFG0abcdefghijkl_mnopqrstuvwxyz", b"[redacted]"),
+        (b"AIzaSyA-1234567890abcdefghijklmnopqrstuv", b"[redacted]"),
+        (b"sk_live_51abcdefghijkl and task_live_51abcdefghijkl", b"[redacted] and task_live_51abcdefghijkl"),
         (b'{"token": "Hello", "logprob": -1}', b'{"token": "Hello", "logprob": -1}'),
     ],
 )
