@@ -44,9 +44,10 @@ def self_signed(directory: Path) -> Path:
 
 
 class TlsServer:
-    """A context manager; answers every request with ANSWER. `certificate` may be given to whoever shall trust it."""
+    """A context manager; answers every request with `answer`. `certificate` may be given to whoever shall trust it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, answer: bytes = ANSWER) -> None:
+        self._answer = answer
         self.certificate = self_signed(directory)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(self.certificate)
@@ -75,4 +76,4 @@ class TlsServer:
             plain.settimeout(2)
             with contextlib.suppress(OSError), plain, self._context.wrap_socket(plain, server_side=True) as secure:
                 while secure.recv(65_536):
-                    secure.sendall(ANSWER)
+                    secure.sendall(self._answer)

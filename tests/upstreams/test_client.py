@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import itertools
 import socket
 import ssl
@@ -16,7 +17,7 @@ import pytest
 
 from tests.support import answers
 from tests.support.exchange import Exchange
-from tests.support.tls import TlsServer
+from tests.support.tls import ANSWER, TlsServer
 from tests.support.upstream import Upstream, unused_port
 from upstreams import errors
 from upstreams.client import UpstreamClient, UpstreamResponse, fetch, target_below
@@ -262,6 +263,20 @@ def test_a_body_that_breaks_off(client: UpstreamClient, upstream: Upstream, beha
 def test_an_untrusted_certificate_is_a_failed_tls(client: UpstreamClient, tmp_path: Path) -> None:
     with TlsServer(tmp_path) as server, pytest.raises(errors.UpstreamTlsFailed):
         _open(client, server.url)
+
+
+def test_what_tls_has_deciphered_already_is_no_answer_to_the_next_call(
+    client: UpstreamClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n"
+    body_for_head = head + b"x" * (io.DEFAULT_BUFFER_SIZE - len(head))  # which no answer to HEAD should have
+    with TlsServer(tmp_path, body_for_head + ANSWER) as server:
+        monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(server.certificate))
+        _read(client.open(server.url, "HEAD", Outgoing({}, "/")))
+        following = Outgoing({}, "/")
+        assert _read(client.open(server.url, "GET", following)) == b"x" * 9
+        assert not following.reused
+        client.forget(server.url)
 
 
 def test_tls_to_a_server_that_speaks_plainly(client: UpstreamClient, upstream: Upstream) -> None:
