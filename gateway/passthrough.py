@@ -89,6 +89,8 @@ class PassThrough:
         except BaseException:
             if self._call is not None:
                 self._call.fail(Outcome.GATEWAY_FAILED, GatewayError())
+            if self._capturing is not None:
+                self._capturing.drop()
             raise
 
     def _answer(self) -> HttpResponseBase:

@@ -44,7 +44,10 @@ class Capturing:
         body = self._exchange.parsed.body
         size = min(body.length, self._most)
         if self._captures.hold(size):
-            self._request = b"".join(body.read_range(0, size))
+            try:
+                self._request = b"".join(body.read_range(0, size))
+            finally:
+                self._captures.give_back(size - len(self._request))  # all of it where it could not be read
 
     def feed(self, chunk: bytes) -> None:
         """Bytes on their way to the client."""
@@ -82,6 +85,11 @@ class Capturing:
             self.finish(response)
 
         environ["gateway.abandon"] = abandon_both
+
+    def drop(self) -> None:
+        """There is no answer, since the call was ended from outside: nothing is kept."""
+        self._done = True
+        self._captures.give_back(len(self._request) + self._kept)
 
     def finish(self, response: HttpResponseBase) -> None:
         """The answer has ended, however it did. Without effect the second time. Never raises."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 from django.utils import timezone
+from gevent import GreenletExit
 from pytest_django import Settings
 
 from gateway.account.retention import prune_payloads
@@ -127,6 +128,34 @@ def test_of_a_stream_that_is_left_what_passed_is_kept(plane: RelayPlane, key: An
     plane.captures.flush()
     assert bodies()[1] == passed
     assert passed
+
+
+def test_of_a_call_that_is_ended_from_outside_nothing_is_held(
+    plane: RelayPlane, key: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capture(model="alias")
+    plane.refresh()
+
+    def end(*args: Any) -> None:
+        raise GreenletExit
+
+    monkeypatch.setattr("gateway.passthrough.admit", end)
+    with pytest.raises(GreenletExit):
+        PassThrough(environ(key[1], {"model": "alias"}), plane).answer()
+    assert plane.captures._held == 0
+
+
+def test_of_a_body_that_cannot_be_read_nothing_is_held(
+    plane: RelayPlane, key: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capture(model="alias")
+
+    def fail(*args: Any) -> None:
+        raise OSError("The disk is gone.")
+
+    monkeypatch.setattr("gateway.body.request_body.RequestBody.read_range", fail)
+    call(plane, key[1], model="alias")
+    assert plane.captures._held == 0
 
 
 def test_of_an_answer_that_no_server_takes_nothing_is_held(plane: RelayPlane, key: Any) -> None:
