@@ -15,6 +15,7 @@ from tests.support.exchange import Exchange
 from tests.support.gateway import MASTER_KEY, Gateway
 from tests.support.upstream import Upstream
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
 INSTALLED = ("OpenAI", "Anthropic", "LiteLLM")
 
