@@ -21,11 +21,15 @@ _at_once = threading.BoundedSemaphore(4)
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What the server at the normalised `url` showed. `findings` is empty while it is not well."""
+    """What the server at the normalised `url` showed. `findings` is empty while it is not well.
+
+    `savable` is false when the form itself would refuse the URL or the credential.
+    """
 
     url: str
     check: Check
     findings: tuple[Finding, ...] = ()
+    savable: bool = True
 
 
 def look(url: str, credential: str, *, seconds: float = SECONDS) -> Preview:
@@ -34,7 +38,7 @@ def look(url: str, credential: str, *, seconds: float = SECONDS) -> Preview:
         url = base_url.normalised(url)
         Credential(credential).check()
     except ValidationError as error:
-        return Preview(url, Check(healthy=False, text=" ".join(error.messages)))
+        return Preview(url, Check(healthy=False, text=" ".join(error.messages)), savable=False)
     if not _at_once.acquire(blocking=False):
         return Preview(url, Check(healthy=False, text="Other checks are still going on; try again in a moment."))
     seen: SimpleQueue[Preview] = SimpleQueue()

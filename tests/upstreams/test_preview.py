@@ -30,6 +30,7 @@ def test_what_is_no_url_is_told_and_nobody_is_asked(url: str) -> None:
     seen = preview.look(url, "")
     assert not seen.check.healthy
     assert seen.check.text.startswith("The URL")
+    assert not seen.savable
 
 
 def test_a_credential_that_cannot_be_sent_is_told(server: Server) -> None:
