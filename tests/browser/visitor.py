@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Response
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -55,8 +56,12 @@ class Visitor:
         return [_sentence(one) for one in found if one["impact"] in {"serious", "critical"}]
 
     def is_wider_than_the_window(self) -> bool:
-        """Whether one would have to scroll sideways."""
-        return bool(self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth"))
+        """Whether one would have to scroll sideways, also once a busy browser has laid out the page anew."""
+        try:
+            self.page.wait_for_function("document.documentElement.scrollWidth <= window.innerWidth", timeout=3_000)
+        except PlaywrightTimeout:
+            return True
+        return False
 
     def _heard(self, message: ConsoleMessage) -> None:
         expected = any(f"status of {status}" in message.text for status in self.expected)
