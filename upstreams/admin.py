@@ -5,7 +5,6 @@ A credential is never rendered. A check asks the stored URL and no other, so it 
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
@@ -17,10 +16,11 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
-from common.admin import GOOD, QUIET, WARNING, FiltersOnly, badge, duration, moment
+from common.admin import DASH, GOOD, QUIET, WARNING, FiltersOnly, badge, duration, moment
 from upstreams import posture
-from upstreams.admin_checks import CheckViews, callable_models
+from upstreams.admin_checks import CheckViews, callable_models, take_over_preview
 from upstreams.admin_control import ControlViews, may_control
 from upstreams.admin_deployments import DeploymentInline
 from upstreams.admin_forms import UpstreamForm
@@ -45,7 +45,6 @@ CREDENTIAL_CLEARED = (
     "The stored credential was cleared, because it belongs to the server of the old URL. "
     "Enter the credential of the new one."
 )
-OLD_LOAD = timedelta(minutes=1)
 TIMES = ("connect_timeout", "first_byte_timeout", "idle_timeout", "total_timeout")
 TIMES_HELP = "How long a call waits on this upstream, in seconds. What is empty is as the gateway's settings say."
 PRICE_HELP = (
@@ -105,17 +104,19 @@ class UpstreamAdmin(StateActions, CheckViews, ControlViews, FiltersOnly, _Upstre
 
     @admin.display(description="running, waiting")
     def load(self, upstream: Upstream) -> SafeString | None:
-        """vLLM's own figures, while they are of any use."""
-        if upstream.load_at is None or timezone.now() - upstream.load_at > OLD_LOAD:
+        """vLLM's own figures; of a server that is away, since when there are none."""
+        if upstream.load_at is None:
             return None
+        if not upstream.has_load(timezone.now()):
+            return format_html('{} <span class="under">no figures since {}</span>', DASH, moment(upstream.load_at))
         use = "" if upstream.kv_cache_use is None else f"KV cache {upstream.kv_cache_use:.0%}"
         return format_html('{}, {} <span class="under">{}</span>', upstream.running, upstream.waiting, use)
 
     @admin.display(description="posture")
     def posture_badge(self, upstream: Upstream) -> SafeString:
         """The gravest of what is wrong; the page has it all."""
-        kind, word, names = posture.summary(_findings(upstream))
-        return format_html('{} <span class="under">{}</span>', badge(kind, word), names)
+        kind, word, told = posture.summary(_findings(upstream))
+        return format_html('{} <span class="under">{}</span>', badge(kind, word), capfirst(told))
 
     @admin.display(description="checked", ordering="checked_at")
     def checked(self, upstream: Upstream) -> SafeString | str:
@@ -130,6 +131,9 @@ class UpstreamAdmin(StateActions, CheckViews, ControlViews, FiltersOnly, _Upstre
         server: tuple[str, ...] = ("name", "url")
         if self._takes_credential(request, obj):
             server += ("credential", *(["clear_credential"] if obj is not None and obj.credential else []))
+        twins = Upstream.objects.at(request.POST["url"]) if request.method == "POST" and "url" in request.POST else []
+        if any(obj is None or twin.pk != obj.pk for twin in twins):
+            server = (*server[:2], "same_address", *server[2:])
         folded = () if obj is not None else ("collapse",)  # nothing of it is needed to begin with
         return (
             (None, {"fields": server}),
@@ -188,6 +192,7 @@ class UpstreamAdmin(StateActions, CheckViews, ControlViews, FiltersOnly, _Upstre
     def save_model(self, request: HttpRequest, obj: Upstream, form: Any, change: bool) -> None:  # noqa: FBT001
         if not change:
             obj.save()
+            take_over_preview(obj)
             return
         # Only what was edited: what the prober noted meanwhile must stay.
         if form.changed_columns:

@@ -20,7 +20,7 @@ from django.views.decorators.http import require_POST
 from common.admin import changeable, duration
 from upstreams import preview, trial
 from upstreams.models import Upstream
-from upstreams.observations import check_and_record
+from upstreams.observations import check_and_record, record, record_posture
 
 if TYPE_CHECKING:
     _Base = admin.ModelAdmin[Upstream]
@@ -46,12 +46,12 @@ class CheckViews(_Base):
             raise PermissionDenied
         credential = request.POST.get("credential", "").strip()
         seen = preview.look(request.POST.get("url", ""), credential)
+        context: dict[str, Any] = {"preview": seen, "twins": Upstream.objects.at(seen.url)}
         if wants_fragment(request):
-            return render(request, "admin/upstreams/upstream/preview.html", {"preview": seen})
-        again = CREDENTIAL_AGAIN if credential else ""
+            return render(request, "admin/upstreams/upstream/preview.html", context)
+        context["credential_again"] = CREDENTIAL_AGAIN if credential else ""
         request.method = "GET"  # the form is shown again with what was entered, and is not judged yet
-        form_url = reverse("admin:upstreams_upstream_add")
-        return self.add_view(request, form_url, {"preview": seen, "credential_again": again})
+        return self.add_view(request, reverse("admin:upstreams_upstream_add"), context)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """What was entered before a check without a script; a credential is never given back."""
@@ -85,6 +85,16 @@ class CheckViews(_Base):
         took = f" ({duration(result.seconds * 1000)})" if result.seconds else ""
         self.message_user(request, told + took, messages.SUCCESS if result.ok else messages.ERROR)
         return redirect("admin:upstreams_upstream_change", upstream.pk)
+
+
+def take_over_preview(upstream: Upstream) -> None:
+    """A new upstream begins with what the check before it was saved has shown."""
+    seen = preview.seen_of(upstream.url, upstream.credential.reveal())
+    if seen is None:
+        return
+    record(upstream, seen.check, seen.at)
+    if seen.posture is not None:
+        record_posture(upstream, seen.posture, seen.at)
 
 
 def callable_models(upstream: Upstream) -> list[str]:

@@ -17,6 +17,13 @@ NONE_YET = "The server's own API key (vllm serve --api-key). Leave this empty wh
 MOVED = " It belongs to this scheme, host and port: changing one of them clears it."
 
 
+SAME_ADDRESS = (
+    "{names} {has} this address already. A second upstream there has a ceiling and a count of calls of its own, and "
+    "each call goes to one of them. If that is meant, tick “{label}”."
+)
+ONCE_MORE = "Save it with this address once more"
+
+
 class CredentialField(forms.CharField):
     """A credential to be entered, never one to be shown; empty is no change."""
 
@@ -36,6 +43,7 @@ class UpstreamForm(forms.ModelForm[Upstream]):
     )
     price_per_hour = HourlyPriceField("Price per hour", "US dollars for an hour of the whole server.")
     clear_credential = forms.BooleanField(label="Clear the stored credential", required=False)
+    same_address = forms.BooleanField(label=ONCE_MORE, required=False)
 
     class Meta:
         model = Upstream
@@ -78,6 +86,16 @@ class UpstreamForm(forms.ModelForm[Upstream]):
         entered.check()
         return entered or self.instance.credential
 
+    def clean_url(self) -> str:
+        """Refuses what another upstream has, until somebody says that it is meant."""
+        url = str(self.cleaned_data["url"])
+        if "url" in self.changed_data and not self.data.get(self.add_prefix("same_address")):
+            names = [twin.name for twin in Upstream.objects.at(url) if twin.pk != self.instance.pk]
+            if names:
+                has = "has" if len(names) == 1 else "have"
+                raise ValidationError(SAME_ADDRESS.format(names=", ".join(names), has=has, label=ONCE_MORE))
+        return url
+
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         if cleaned.get("clear_credential"):
@@ -90,4 +108,5 @@ class UpstreamForm(forms.ModelForm[Upstream]):
     def changed_columns(self) -> set[str]:
         """The columns that the form writes."""
         changed = set(self.changed_data)
-        return (changed - {"clear_credential"}) | ({"credential"} if "clear_credential" in changed else set())
+        cleared = {"credential"} if "clear_credential" in changed else set()
+        return (changed - {"clear_credential", "same_address"}) | cleared

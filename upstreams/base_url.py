@@ -30,6 +30,13 @@ def origin(url: str) -> tuple[str, str, int]:
     return parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme]
 
 
+def address(url: str) -> tuple[str, str, int, str]:
+    """What two normalised URLs have in common that lead to the same place, however they are written: the port of the
+    scheme may be left out, and a host may end with the dot of the root."""
+    scheme, host, port = origin(url)
+    return scheme, host.rstrip("."), port, urlsplit(url).path
+
+
 def _split(url: str) -> SplitResult:
     if re.search(r"[\s\x00-\x1f\x7f\\]", url):
         raise ValidationError("The URL must not contain spaces, control characters or backslashes.")

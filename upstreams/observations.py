@@ -19,9 +19,12 @@ SAME_FOR = timedelta(seconds=30)
 """For how long a finding that says the same is not written again."""
 
 
-def record(upstream: Upstream, result: Check) -> None:
-    """Notes what a check showed, unless the URL has been changed meanwhile. Copies hear only of new models."""
-    now = timezone.now()
+def record(upstream: Upstream, result: Check, at: datetime | None = None) -> None:
+    """Notes what a check showed `at` a moment (default: now), unless the URL has been changed meanwhile.
+
+    Copies hear only of new models.
+    """
+    now = at or timezone.now()
     _note_change(upstream, result, now)
     _same_server(upstream).update_quietly(
         health_text=result.text, checked_at=now, latency_ms=result.latency_ms, vllm_version=result.version
@@ -63,9 +66,9 @@ def record_loads(loads: Mapping[int, Figures]) -> None:
         LoadSample.objects.note(loads, now)
 
 
-def record_posture(upstream: Upstream, found: Posture) -> None:
+def record_posture(upstream: Upstream, found: Posture, at: datetime | None = None) -> None:
     """Notes what the server lets anybody do, unless the URL has been changed meanwhile."""
-    _same_server(upstream).update_quietly(posture=found.as_json(), posture_at=timezone.now())
+    _same_server(upstream).update_quietly(posture=found.as_json(), posture_at=at or timezone.now())
 
 
 def prune(upstream_ids: Iterable[int], now: datetime) -> None:

@@ -45,7 +45,10 @@ class Posture:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One aspect: its badge (kind and word), what is so, and what to do about it ("" when nothing)."""
+    """One aspect: its badge (kind and word), what is so, and what to do about it ("" when nothing).
+
+    `short` says in a few words what is wrong, to follow the name of the server; "" where nothing is.
+    """
 
     name: str
     kind: str
@@ -53,6 +56,7 @@ class Finding:
     text: str
     remedy: str = ""
     advisories: tuple[advisories.Advisory, ...] = ()
+    short: str = ""
 
 
 def look(url: str, *, timeout: float = TIMEOUT) -> Posture | None:
@@ -91,11 +95,11 @@ def findings(url: str, version: str, found: Posture | None) -> list[Finding]:
 
 
 def summary(found: Sequence[Finding]) -> tuple[str, str, str]:
-    """All aspects as one badge: its kind, its word, and which aspects it is about."""
-    for kind, one, many in ((BAD, "problem", "problems"), (WARNING, "warning", "warnings")):
-        names = [finding.name for finding in found if finding.kind == kind]
-        if names:
-            return kind, f"{len(names)} {one if len(names) == 1 else many}", ", ".join(names)
+    """All aspects as one badge: its kind, its word, and in words what is wrong, the gravest of it."""
+    for kind, word in ((BAD, "Problem"), (WARNING, "Warning")):
+        told = [finding.short for finding in found if finding.kind == kind]
+        if told:
+            return kind, word, "; ".join(told)
     known = [finding for finding in found if finding.kind == GOOD]
     return (GOOD, "Good", "") if len(known) == len(found) else (QUIET, "Not known", "")
 
@@ -129,6 +133,7 @@ def _version(version: str) -> Finding:
         f"{many} vLLM {version}, by our list of {known.as_of}; the highest severity is {worst}.",
         f"Update vLLM to {advisories.remedy(found)} or newer.",
         tuple(found),
+        short=f"has {len(found)} known {'advisory' if len(found) == 1 else 'advisories'}",
     )
 
 
@@ -154,6 +159,7 @@ def _dev_mode(kind: str) -> Finding:
         "Whoever reaches the server, with or without its key, can put it to sleep, abort calls and run code in its "
         "workers (/sleep, /abort_requests, /collective_rpc).",
         "Start vLLM without VLLM_SERVER_DEV_MODE=1, or let only the gateway reach its port.",
+        short="is in dev mode",
     )
 
 
@@ -166,6 +172,7 @@ def _keys(found: Posture, exposed: str) -> Finding:
             "Open",
             "The server answers everybody: whoever reaches it needs no virtual key.",
             "Start vLLM with --api-key, enter that key as the credential, and let only the gateway reach its port.",
+            short="answers without a key",
         )
     if found.invocations:
         return Finding(
@@ -175,6 +182,7 @@ def _keys(found: Posture, exposed: str) -> Finding:
             "The server wants its key, but vLLM guards only paths below /v1, /v2, /inference and /cohere: /invocations "
             "generates without one.",
             "Let only the gateway reach its port.",
+            short="generates without a key at /invocations",
         )
     return Finding(name, GOOD, "Guarded", "The server does not answer without its key.")
 
@@ -190,4 +198,5 @@ def _transport(url: str, *, here: bool) -> Finding:
         "Plain HTTP",
         "Prompts, answers and the key of the server cross the network in plain text.",
         "Start vLLM with --ssl-certfile and --ssl-keyfile, or put a TLS proxy beside it, and change the URL to https://.",
+        short="is called in plain HTTP",
     )

@@ -328,7 +328,49 @@ def test_the_list_tells_what_runs_and_what_waits(admin: Client) -> None:
 def test_figures_of_long_ago_are_not_shown(admin: Client) -> None:
     an_upstream()
     Upstream.objects.update_quietly(running=3, waiting=41, load_at=timezone.now() - timedelta(minutes=2))
-    assert "3, 41" not in admin.get(LIST).content.decode()
+    html = admin.get(LIST).content.decode()
+    assert "3, 41" not in html
+    assert "no figures since" in html
+
+
+def test_figures_of_a_server_that_is_away_are_not_shown(admin: Client) -> None:
+    upstream = an_upstream()
+    Upstream.objects.update_quietly(running=3, waiting=41, load_at=timezone.now(), health=UNHEALTHY)
+    for page in (LIST, page_of(upstream), page_of(upstream, "now")):
+        html = admin.get(page).content.decode()
+        assert "3, 41" not in html
+        assert "no figures since" in html
+
+
+# --- Two upstreams at one address
+
+
+@pytest.mark.parametrize("url", ["http://gpu-1", "HTTP://GPU-1:80/v1/", "http://gpu-1.:80/"])
+def test_a_second_upstream_at_the_same_address_has_to_be_meant(admin: Client, url: str) -> None:
+    an_upstream(url="http://gpu-1")
+    fields = {"name": "gpu-2", "url": url, "state": "active", **INLINE}
+    response = admin.post(ADD, fields)
+    assert "gpu-1 has this address already" in response.context["adminform"].form.errors["url"][0]
+    assert 'name="same_address"' in response.content.decode()
+    admin.post(ADD, {**fields, "same_address": "on"})
+    assert Upstream.objects.count() == 2
+
+
+@pytest.mark.parametrize("url", ["http://gpu-1:81", "https://gpu-1", "http://gpu-1/two"])
+def test_another_address_is_another_server(admin: Client, url: str) -> None:
+    an_upstream(url="http://gpu-1")
+    admin.post(ADD, {"name": "gpu-2", "url": url, "state": "active", **INLINE})
+    assert Upstream.objects.count() == 2
+
+
+def test_moving_to_the_address_of_another_has_to_be_meant(admin: Client) -> None:
+    an_upstream()
+    second = an_upstream("gpu-2", "http://gpu-2:8000")
+    assert save(admin, second, url="http://gpu-1:8000").status_code == 200
+    assert second.url == "http://gpu-2:8000"
+    save(admin, second, url="http://gpu-1:8000", same_address="on")
+    assert second.url == "http://gpu-1:8000"
+    assert save(admin, second, name="gpu-3").status_code == 302  # nobody is asked twice
 
 
 # --- The environment's upstream

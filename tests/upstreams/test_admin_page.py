@@ -77,6 +77,25 @@ def test_without_a_script_the_form_is_shown_again_as_it_was_entered(admin: Clien
     assert "Enter the credential once more" in html
 
 
+@pytest.mark.sockets
+def test_one_that_was_checked_before_it_is_saved_begins_with_what_was_seen(admin: Client, server: Server) -> None:
+    fields = {"name": "gpu-1", "url": server.url + "/v1", "credential": SECRET, "state": "active"}
+    admin.post(f"{ADD}check/", fields, headers=FRAGMENT)
+    admin.post(ADD, {**fields, "deployments-TOTAL_FORMS": 0, "deployments-INITIAL_FORMS": 0})
+    html = html_of(admin, Upstream.objects.get())
+    assert "vLLM 0.32.0 answers" in html
+    assert "Not checked yet" not in html
+    assert "The server was asked at" in html
+
+
+@pytest.mark.sockets
+def test_an_address_that_an_upstream_has_is_told_before_it_is_saved(admin: Client, server: Server) -> None:
+    an_upstream(name="first", url=server.url)
+    for headers in (FRAGMENT, {}):
+        html = admin.post(f"{ADD}check/", {"url": server.url + "/v1/"}, headers=headers).content.decode()
+        assert "has this address already" in html
+
+
 def test_a_url_that_is_none_is_told_at_once(admin: Client) -> None:
     response = admin.post(f"{ADD}check/", {"url": "gpu-1"}, headers=FRAGMENT)
     assert b"must start with http://" in response.content

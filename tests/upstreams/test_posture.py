@@ -126,9 +126,9 @@ def test_whatever_is_not_good_has_a_remedy() -> None:
 @pytest.mark.parametrize(
     ("url", "found", "told"),
     [
-        ("http://gpu-1", CLOSED, (BAD, "1 problem", "Transport")),
-        ("http://gpu-1", OPEN, (BAD, "3 problems", "Dev mode, Without a key, Transport")),
-        ("http://localhost", OPEN, (WARNING, "2 warnings", "Dev mode, Without a key")),
+        ("http://gpu-1", CLOSED, (BAD, "Problem", "is called in plain HTTP")),
+        ("http://gpu-1", OPEN, (BAD, "Problem", "is in dev mode; answers without a key; is called in plain HTTP")),
+        ("http://localhost", OPEN, (WARNING, "Warning", "is in dev mode; answers without a key")),
         ("https://gpu-1", CLOSED, (GOOD, "Good", "")),
         ("https://gpu-1", None, (QUIET, "Not known", "")),
     ],

@@ -1,6 +1,7 @@
 """A look at a server that is no upstream yet."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -55,3 +56,18 @@ def test_not_too_many_look_at_once(server: Server) -> None:
     finally:
         for _ in filter(None, taken):
             preview._at_once.release()
+
+
+def test_what_was_seen_is_told_once_and_to_who_knows_the_credential(server: Server) -> None:
+    preview.look(server.url + "/v1/", "secret")
+    assert preview.seen_of(server.url, "another") is None
+    seen = preview.seen_of(server.url, "secret")
+    assert seen is not None
+    assert (seen.check.version, seen.posture is not None) == ("0.32.0", True)
+    assert preview.seen_of(server.url, "secret") is None
+
+
+def test_what_was_seen_is_forgotten_in_time(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    preview.look(server.url, "")
+    monkeypatch.setattr(preview, "KEPT_FOR", timedelta(0))
+    assert preview.seen_of(server.url, "") is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from copy import copy
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from django.core.exceptions import ValidationError
@@ -20,6 +21,8 @@ from upstreams.version import DeletedUpstream, UpstreamsVersion
 
 ACTIVE, DRAINING, DISABLED = "active", "draining", "disabled"
 UNKNOWN, HEALTHY, UNHEALTHY = "unknown", "healthy", "unhealthy"
+OLD_LOAD = timedelta(seconds=30)
+"""Figures are read every 10 seconds at least; those that are older say how the server was."""
 OBSERVED: dict[str, Any] = {
     "health": UNKNOWN,
     "health_text": "",
@@ -72,6 +75,14 @@ class UpstreamQuerySet(VersionedQuerySet["Upstream"]):
         upstream.save(update_fields=["is_default", "updated_at"])
 
     make_default.alters_data = True  # type: ignore[attr-defined]
+
+    def at(self, url: str) -> list[Upstream]:
+        """Those whose URL leads to the same place, however it is written; none for what is no URL."""
+        try:
+            wanted = base_url.address(base_url.normalised(url))
+        except ValidationError:
+            return []
+        return [upstream for upstream in self.only("name", "url") if base_url.address(upstream.url) == wanted]
 
 
 class Upstream(VersionedModel):
@@ -143,6 +154,10 @@ class Upstream(VersionedModel):
 
     def __str__(self) -> str:
         return self.name
+
+    def has_load(self, now: datetime) -> bool:
+        """Whether vLLM's own figures say how busy the server is, and not how it was before it went away."""
+        return self.load_at is not None and self.health != UNHEALTHY and now - self.load_at <= OLD_LOAD
 
     @classmethod
     def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **options: Any) -> Self:

@@ -125,15 +125,11 @@ def _of_upstreams(upstreams: list[Upstream]) -> Iterator[Notice]:
 def _weak_aspects(upstream: Upstream) -> list[str]:
     """What strangers could do there. Plain HTTP is told on its page only: inside a machine room it is usual."""
     found = posture.findings(upstream.url, upstream.vllm_version, posture.Posture.stored(upstream.posture))
-    return [
-        f"{finding.name.lower()}: {finding.word.lower()}"
-        for finding in found
-        if finding.kind == posture.BAD and finding.name != "Transport"
-    ]
+    return [finding.short for finding in found if finding.kind == posture.BAD and finding.name != "Transport"]
 
 
 def _of_weak(weak: list[tuple[Upstream, list[str]]]) -> Iterator[Notice]:
-    told = [f"{upstream} ({', '.join(aspects)})" for upstream, aspects in weak]
+    told = [f"{upstream} {' and '.join(aspects)}" for upstream, aspects in weak]
     if len(weak) > MOST_DOWN:
         text = f"{len(weak)} upstreams are not safe: {several(told)}."
         yield Notice(WARNING, "Weak upstreams", text, admin_url("upstreams_upstream"), "Look at them")

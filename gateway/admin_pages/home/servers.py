@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from common.admin import BAD, GOOD, WARNING, badge
@@ -22,12 +24,14 @@ FULL, NEARLY_FULL = 0.95, 0.8
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One upstream. `in_flight` is None where nobody knows, or where it is not for this person."""
+    """One upstream. `in_flight` is None where nobody knows, or where it is not for this person. `has_load`: vLLM said
+    how busy it is, and is there to say so."""
 
     row: Upstream
     url: str
     badges: list[SafeString]
     in_flight: int | None
+    has_load: bool
 
     @property
     def cache_bar(self) -> int:
@@ -40,11 +44,6 @@ class Server:
         use = self.row.kv_cache_use or 0.0
         return BAD if use >= FULL else WARNING if use >= NEARLY_FULL else GOOD
 
-    @property
-    def has_load(self) -> bool:
-        """Whether vLLM said how busy it is, and is there to say so."""
-        return self.row.running is not None and self.row.health == HEALTHY
-
 
 def servers(user: Any) -> tuple[list[Server], int]:
     """The tiles, what is in trouble first, and how many upstreams have none."""
@@ -52,10 +51,11 @@ def servers(user: Any) -> tuple[list[Server], int]:
     rows.sort(key=lambda row: (row.state != ACTIVE, row.health == HEALTHY))
     reports = relay_report.current() if visible_teams(user) is None else []
     in_flight = relay_report.added(reports, "in_flight") if reports else None
-    return [_server(row, in_flight) for row in rows[:MOST]], max(0, len(rows) - MOST)
+    now = timezone.now()
+    return [_server(row, in_flight, now) for row in rows[:MOST]], max(0, len(rows) - MOST)
 
 
-def _server(row: Upstream, in_flight: dict[str, int] | None) -> Server:
+def _server(row: Upstream, in_flight: dict[str, int] | None, now: datetime) -> Server:
     # A healthy upstream that takes calls needs one word only.
     badges = [badge(*HEALTH_BADGES[row.health])] if row.state == ACTIVE else [badge(*STATE_BADGES[row.state])]
     if row.state != ACTIVE and row.health != HEALTHY:
@@ -65,4 +65,5 @@ def _server(row: Upstream, in_flight: dict[str, int] | None) -> Server:
         url=reverse("admin:upstreams_upstream_change", args=[row.pk]),
         badges=badges,
         in_flight=None if in_flight is None else in_flight.get(str(row.pk), 0),
+        has_load=row.has_load(now),
     )

@@ -145,7 +145,7 @@ def test_an_upstream_that_anybody_may_use_needs_attention(admin: Client) -> None
     an_upstream()
     Upstream.objects.update_quietly(posture={"dev_mode": True, "models": True, "invocations": True, "asleep": True})
     told = part(admin, "attention")
-    assert "gpu-1 (dev mode: reachable, without a key: open)" in told
+    assert "gpu-1 is in dev mode and answers without a key." in told
     assert "gpu-1 sleeps" in told
 
 
@@ -344,7 +344,8 @@ def test_of_many_keys_the_busiest_are_found(admin: Client) -> None:
 
 def test_an_upstream_has_a_tile(admin: Client) -> None:
     upstream = an_upstream()
-    Upstream.objects.update_quietly(health=HEALTHY, running=3, waiting=2, kv_cache_use=0.41, vllm_version="0.30.1")
+    load = {"running": 3, "waiting": 2, "kv_cache_use": 0.41, "load_at": timezone.now()}
+    Upstream.objects.update_quietly(health=HEALTHY, vllm_version="0.30.1", **load)
     report(in_flight={str(upstream.pk): 5})
     told = part(admin, "upstreams")
     assert "gpu-1 Healthy Running 3 Waiting 2 In flight 5 KV cache 41 % used vLLM 0.30.1 · default upstream" in told
