@@ -34,7 +34,8 @@ LONGEST_GAP = KEEP_TOMBSTONES.total_seconds() / 2
 # A damaged row allows nothing, instead of stopping the refresh or allowing everything.
 _NO_MODELS = ("",)
 LONGEST_COMMON = 1_000
-"""Characters of JSON that are looked up among what other keys have; longer ones are a key's own."""
+"""Characters of JSON that are kept for other keys that have the same; longer ones are a key's own."""
+MOST_COMMON = 20_000
 
 _OWN = (
     *("pk", "name", "user_id", "team_id", "expires_at", "blocked", "spend_epoch"),
@@ -234,8 +235,15 @@ class _Common:
 
 def _common_to_many(columns: tuple[Any, ...]) -> _Common:
     """What these columns (`_PLAIN`, then `_JSON` as texts) say. Made once for all keys that are alike in them."""
-    is_short = sum(len(text) for text in columns[len(_PLAIN) :] if text) <= LONGEST_COMMON
-    return (_made_once if is_short else _made)(columns)
+    known = _made_before.get(columns)
+    if known is not None:
+        return known
+    made = _made(columns)
+    if sum(len(text) for text in columns[len(_PLAIN) :] if text) <= LONGEST_COMMON:
+        if len(_made_before) >= MOST_COMMON:
+            _made_before.clear()
+        _made_before[columns] = made
+    return made
 
 
 def _made(columns: tuple[Any, ...]) -> _Common:
@@ -259,7 +267,7 @@ def _made(columns: tuple[Any, ...]) -> _Common:
     )
 
 
-_made_once = lru_cache(maxsize=20_000)(_made)
+_made_before: dict[tuple[Any, ...], _Common] = {}
 
 
 def _classes(row: Mapping[str, Any]) -> frozenset[str]:
