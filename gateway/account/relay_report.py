@@ -52,13 +52,14 @@ class RelayReport(models.Model):
                        "started"}; started in Unix seconds
         minute         what ended in the last minute, by team: {"<team id>": figures}
         five_minutes   likewise (`gateway.account.recent` says which figures)
+        unlisted       the last callers who have no row in the request log (`gateway.account.unlisted`)
 
     Read it with `.get`: a worker of another release may say less.
     """
 
     node = models.CharField(max_length=255)
     worker = models.CharField(max_length=32)
-    at = models.DateTimeField(db_index=True)
+    at = models.DateTimeField()  # without an index: there are few rows, and each is updated every second
     keys_version = models.BigIntegerField()
     facts = models.JSONField(default=dict)
 

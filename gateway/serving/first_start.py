@@ -7,9 +7,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -23,6 +25,7 @@ from upstreams.encryption import check_canary
 from upstreams.environment_upstream import sync_environment_upstream
 
 _LOCK_NUMBER = 0x7667_7773  # of PostgreSQL's advisory lock: any number that nobody else takes
+_ASK_AGAIN_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +74,21 @@ def _alone() -> Iterator[None]:
             yield
         return
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK_NUMBER])
+        # Who waits asks again and again: a statement that waited for the lock would be a transaction that lasts, for
+        # whose end an index that is built concurrently waits, which would be a deadlock.
+        while not _got_lock(cursor):
+            time.sleep(_ASK_AGAIN_SECONDS)
         try:
+            cursor.execute("SET statement_timeout = 0")  # an index of a large table takes its time
             yield
         finally:
+            cursor.execute("RESET statement_timeout")
             cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK_NUMBER])
+
+
+def _got_lock(cursor: Any) -> bool:
+    cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK_NUMBER])
+    return bool(cursor.fetchone()[0])
 
 
 def _ensure_admin() -> FirstStart:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from pytest_django import Settings
 
 from gateway.serving import first_start
 from gateway.serving.first_start import make_directories, prepare
+from tests.support.databases import on_postgresql
+from tests.support.threads import Thread
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -51,3 +55,34 @@ def test_a_data_directory_that_cannot_be_used_is_one_sentence(settings: Settings
     settings.DATA_DIR = tmp_path / "file"
     with pytest.raises(ImproperlyConfigured, match=r"^GATEWAY_DATA_DIR is .*, where nothing can be kept: "):
         make_directories()
+
+
+@pytest.mark.skipif(not on_postgresql(), reason="SQLite has a lock in a file")
+def test_who_waits_keeps_no_index_from_being_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(first_start, "_ASK_AGAIN_SECONDS", 0.05)
+    entered = threading.Event()
+
+    def second_node() -> None:
+        with first_start._alone():
+            entered.set()
+        connection.close()
+
+    with first_start._alone(), connection.cursor() as cursor:
+        thread = Thread(second_node)
+        while not asked_for_the_lock():
+            time.sleep(0.01)
+        cursor.execute("CREATE INDEX CONCURRENTLY tried_out ON gateway_requestlog (route)")
+        cursor.execute("DROP INDEX CONCURRENTLY tried_out")
+        assert not entered.is_set()
+    thread.join(10)
+    assert entered.is_set()
+
+
+def asked_for_the_lock() -> bool:
+    """Whether another session has asked for PostgreSQL's advisory lock."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_%%advisory_lock%%'"
+            " AND pid <> pg_backend_pid() AND datname = current_database()"
+        )
+        return cursor.fetchone() is not None
