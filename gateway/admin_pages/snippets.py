@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 GREETING = "Hello"
+MOST_TOKENS = 256
+"""Of the answer: a first call on a model that reasons would else run for minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def _curl(call: Call, path: str, body: dict[str, Any]) -> str:
 
 
 def _chat(call: Call) -> dict[str, Any]:
-    return {"model": call.model, "messages": [{"role": "user", "content": GREETING}]}
+    return {"model": call.model, "max_tokens": MOST_TOKENS, "messages": [{"role": "user", "content": GREETING}]}
 
 
 def _native(call: Call) -> str:
@@ -112,6 +114,7 @@ def _filled(program: str, call: Call) -> str:
         "MODEL": call.model,
         "HOSTED": f"hosted_vllm/{call.model}",
         "GREETING": GREETING,
+        "MOST": MOST_TOKENS,
     }
     parts = program.split("@")
     return "".join(json.dumps(values[part], ensure_ascii=False) if at % 2 else part for at, part in enumerate(parts))
@@ -124,6 +127,7 @@ client = OpenAI(base_url=@V1@, api_key=@SECRET@)
 
 _OPENAI_CHAT = """answer = client.chat.completions.create(
     model=@MODEL@,
+    max_tokens=@MOST@,
     messages=[{"role": "user", "content": @GREETING@}],
 )
 print(answer.choices[0].message.content)
@@ -138,10 +142,10 @@ _ANTHROPIC = """from anthropic import Anthropic
 client = Anthropic(base_url=@ADDRESS@, api_key=@SECRET@)
 answer = client.messages.create(
     model=@MODEL@,
-    max_tokens=256,
+    max_tokens=@MOST@,
     messages=[{"role": "user", "content": @GREETING@}],
 )
-print(answer.content[0].text)
+print("".join(block.text for block in answer.content if block.type == "text"))
 """
 
 _LITELLM = """import litellm
@@ -150,6 +154,7 @@ answer = litellm.completion(
     model=@HOSTED@,
     api_base=@V1@,
     api_key=@SECRET@,
+    max_tokens=@MOST@,
     messages=[{"role": "user", "content": @GREETING@}],
 )
 print(answer.choices[0].message.content)
@@ -168,7 +173,7 @@ print(answer.data[0]["embedding"][:5])
 
 _LANGCHAIN = """from langchain_openai import ChatOpenAI
 
-model = ChatOpenAI(model=@MODEL@, base_url=@V1@, api_key=@SECRET@)
+model = ChatOpenAI(model=@MODEL@, base_url=@V1@, api_key=@SECRET@, max_tokens=@MOST@)
 print(model.invoke(@GREETING@).content)
 """
 

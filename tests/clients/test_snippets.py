@@ -17,7 +17,7 @@ from tests.support.upstream import Upstream
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
-INSTALLED = ("OpenAI", "Anthropic", "LiteLLM")
+INSTALLED = ("OpenAI", "Anthropic", "LiteLLM", "LangChain")
 
 
 def texts(gateway: Gateway, key: str, made=for_chat) -> dict[str, str]:
@@ -60,7 +60,7 @@ def test_a_chat_in_python(gateway: Gateway, upstream: Upstream, key: str, name: 
     assert python(texts(gateway, key)[name]).strip()
 
 
-@pytest.mark.parametrize("name", ["OpenAI", "LiteLLM"])
+@pytest.mark.parametrize("name", ["OpenAI", "LiteLLM", "LangChain"])
 def test_embeddings_in_python(gateway: Gateway, upstream: Upstream, key: str, name: str) -> None:
     printed = python(texts(gateway, key, for_embeddings)[name])
     assert printed.splitlines()[-1].startswith("[")  # LiteLLM may print a line of its log before

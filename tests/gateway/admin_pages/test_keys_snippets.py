@@ -83,6 +83,11 @@ def test_each_client_gets_its_own_address() -> None:
     assert "export VLLM_URL=https://llm.example.org/vllm\n" in said["vLLM"]
 
 
+def test_the_first_answer_is_short() -> None:
+    for snippet in for_chat(CALL):
+        assert re.search(r'"max_tokens": 256|max_tokens=256', snippet.text), snippet.name
+
+
 def test_keys_without_a_model_get_a_list() -> None:
     assert "/vllm/v1/models" in for_models(CALL.address, CALL.secret)[0].text
     assert "/key/list" in for_keys(CALL.address, CALL.secret)[0].text
@@ -138,5 +143,6 @@ class TestThePage:
         html = admin.post(f"{KEYS}add/", {**NEW, "models": "mistral"}).content.decode()
         ids = re.findall(r'<input class="visually-hidden" type="radio" name="tab" id="([^"]+)"', html)
         assert len(ids) == 6
+        assert "The key works at both." in html
         assert all(f'<label for="{one}">' in html for one in ids)
         assert html.count(" checked>") == 1
