@@ -31,18 +31,18 @@ class Places:
         """How many calls wait in this process."""
         return len(self._room)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether no further call may wait in this process."""
+        return self._room.is_full
+
     def choose(self, call: OpenCall, candidates: Sequence[Candidate]) -> Candidate:
         """The first candidate with a free place, which is then the call's; waits when all are full.
 
         A last resort counts only when nothing else is left. Raises UpstreamSaturated.
         """
         candidates = [one for one in candidates if not one.is_last_resort] or candidates
-        first = candidates[0]
-        if first.upstream.max_parallel is None:
-            return first
-        # Whoever waits for a place comes first; the places that nobody waits for are free for all.
-        awaited = {upstream_id for wants in self._room.wanted for upstream_id in cast("frozenset[int | None]", wants)}
-        found = self._take_now(call, [one for one in candidates if one.upstream.id not in awaited])
+        found = self._at_once(call, candidates)
         if found is not None:
             return found
         began = time.monotonic()
@@ -56,6 +56,18 @@ class Places:
             )
         finally:
             call.queue_ms = elapsed_ms(began)
+
+    def at_once(self, call: OpenCall, candidates: Sequence[Candidate]) -> Candidate | None:
+        """As `choose`, but None where the call would wait. Raises LimitsAway."""
+        return self._at_once(call, [one for one in candidates if not one.is_last_resort] or candidates)
+
+    def _at_once(self, call: OpenCall, candidates: Sequence[Candidate]) -> Candidate | None:
+        first = candidates[0]
+        if first.upstream.max_parallel is None:
+            return first
+        # Whoever waits for a place comes first; the places that nobody waits for are free for all.
+        awaited = {upstream_id for wants in self._room.wanted for upstream_id in cast("frozenset[int | None]", wants)}
+        return self._take_now(call, [one for one in candidates if one.upstream.id not in awaited])
 
     def give_back(self, call: OpenCall, upstream: Target) -> None:
         """The call is over there, or never came to be."""

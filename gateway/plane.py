@@ -140,7 +140,12 @@ class RelayPlane:
         self.ledger.forget_ended(time.time())
 
     def _of_worker(self) -> dict[str, Any]:
-        return {"draining": self.draining, "waiting": self.places.waiting}
+        return {
+            "draining": self.draining,
+            "waiting": self.places.waiting,
+            "queue_full": self.places.is_full,
+            "cooling": {str(upstream_id): round(wait, 1) for upstream_id, wait in self.pool.cooling().items()},
+        }
 
     # --- What is known of keys and upstreams
 

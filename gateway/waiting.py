@@ -58,6 +58,11 @@ class WaitingRoom(Generic[Place]):
         return sum(not waiter.gone for waiter in self._waiters)
 
     @property
+    def is_full(self) -> bool:
+        """Whether no further call may wait."""
+        return len(self) >= self._most
+
+    @property
     def wanted(self) -> set[Hashable]:
         """What those who wait said that they want."""
         return {waiter.wants for waiter in self._waiters if not waiter.gone}
@@ -73,7 +78,7 @@ class WaitingRoom(Generic[Place]):
 
         `give_back` is for a place that was found for a call that had gone. Raises UpstreamSaturated.
         """
-        if len(self) >= self._most:
+        if self.is_full:
             raise UpstreamSaturated("Too many calls wait for a place at an upstream already.")
         waiter = _Waiter(rank=(-priority, next(self._arrivals)), take=take, give_back=give_back, wants=wants)
         bisect.insort(self._waiters, waiter)

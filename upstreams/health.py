@@ -73,6 +73,14 @@ class Cooldowns:
         trouble = self._troubles.get(upstream_id)
         return max(0.0, max(trouble.until, trouble.trial_until) - self._clock()) if trouble is not None else 0.0
 
+    def waits(self) -> dict[int | None, float]:
+        """Those that no call may go to now, and for how many seconds."""
+        return {upstream_id: wait for upstream_id in tuple(self._troubles) if (wait := self.wait(upstream_id))}
+
+    def adopt(self, upstream_id: int | None, seconds: float) -> None:
+        """Another process passes it over for so long."""
+        self._troubles[upstream_id] = _Trouble(cooldowns=1, until=self._clock() + seconds)
+
     def try_now(self, upstream_id: int | None) -> None:
         """A call goes there: the trial, where the upstream has cooled down."""
         trouble = self._troubles.get(upstream_id)

@@ -160,6 +160,15 @@ class UpstreamPool:
         entry = self._view.entries.get(upstream_id) if upstream_id is not None else None
         return Candidate(entry.target) if entry is not None and entry.target is not None else None
 
+    def upstreams_with(self, model: str | None) -> set[int]:
+        """The ids of those that calls for the model (None: that name none) go to while they take calls, whatever their
+        state is now."""
+        view = self._view
+        entries = [place.entry for place in view.places(model)] if model is not None else []
+        if not entries and view.default is not None:
+            entries = [view.default]
+        return {pk for pk, entry in view.entries.items() if any(entry is one for one in entries)}
+
     def models(self) -> Sequence[ServedModel]:
         """All models that may be called by name, by name."""
         return self._view.models()
@@ -174,7 +183,7 @@ class UpstreamPool:
         if len(self._turns) > MOST_TURNS:  # callers choose names where an alias is a pattern
             self._turns.clear()
         self._turns[model] = turn + 1
-        troubles = {one: self._trouble(one) for one in found} if self._cooldowns or self._unhealthy else {}
+        troubles = {one: self.trouble(one) for one in found} if self._cooldowns or self._unhealthy else {}
         well = [one for one in found if troubles.get(one, WELL) == WELL]
         behind = sorted((one for one in found if troubles.get(one, WELL) != WELL), key=troubles.__getitem__)
         if well:
@@ -184,8 +193,8 @@ class UpstreamPool:
         strategy = STRATEGIES.get(self._view.strategy_of(model), STRATEGIES["least_in_flight"])
         return strategy.order(well, Situation(self.in_flight, self._loads, self._sent_since), hints, turn) + behind
 
-    def _trouble(self, candidate: Candidate) -> tuple[float, bool]:
-        """In how many seconds it may be called, and whether the probes find it ill."""
+    def trouble(self, candidate: Candidate) -> tuple[float, bool]:
+        """In how many seconds it may be called, and whether the probes find it ill; WELL for who comes first."""
         upstream_id = candidate.upstream.id
         return self._cooldowns.wait(upstream_id), upstream_id in self._unhealthy
 
@@ -263,6 +272,15 @@ class UpstreamPool:
         self._cooldowns.mark(
             upstream_id, mark, seconds=routing.cooldown_seconds, failures=routing.failures_before_cooldown
         )
+
+    def cooling(self) -> dict[int | None, float]:
+        """The upstreams that this process passes over, and for how many seconds."""
+        return self._cooldowns.waits()
+
+    def adopt_cooldowns(self, seconds: Mapping[int, float]) -> None:
+        """Passes over what another process does."""
+        for upstream_id, wait in seconds.items():
+            self._cooldowns.adopt(upstream_id, wait)
 
 
 pool = UpstreamPool()

@@ -42,7 +42,8 @@ class RelayReport(models.Model):
     `keys_version` is the version of the keys that this worker has applied and has cut open calls by. `facts` holds
 
         open           how many calls are open; draining: whether the worker takes no more
-        waiting        how many of them wait for a place at an upstream
+        waiting        how many of them wait for a place at an upstream; queue_full: whether no more may
+        cooling        {"<upstream id>": seconds}: the upstreams that the worker passes over, and for how long
         in_flight      {"<upstream id>": open calls}
         open_by_key    {"<key id>": open calls}
         open_by_team   {"<team id>": open calls}; "" is no team

@@ -4,6 +4,7 @@ in memory, and counters that take nothing."""
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,8 +12,11 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
+from gateway.account import relay_report
+from gateway.account.relay_report import RelayReport
 from gateway.capture.captures import Captures
 from gateway.open_call import OpenCall, OpenCalls
+from gateway.places import Places
 from gateway.plane import RelayPlane
 from gateway.rehearsal.looking import LookingCounters
 from gateway.serving.local_files import private_directory
@@ -52,8 +56,18 @@ class DatabaseLedger:
         return used or 0
 
 
+def cooldowns_of(reports: Sequence[RelayReport]) -> dict[int, float]:
+    """The upstreams that every relay worker passes over, and for how many seconds the first of them will still do."""
+    told = [report.counted("cooling") for report in reports]
+    common = set(told[0]).intersection(*told) if told else set()
+    return {int(ident): min(one[ident] for one in told) for ident in common if ident.isdecimal()}
+
+
 class RehearsalPlane(RelayPlane):
-    """A plane for one rehearsal. It has no journal, no client and no background work, so nothing can leave it."""
+    """A plane for one rehearsal. It has no journal, no client and no background work, so nothing can leave it.
+
+    `reports` are those of the relay workers that take calls.
+    """
 
     def __init__(self, counters: Counters | None = None) -> None:
         self.keys = cast("Any", SimpleNamespace(parties=DatabaseParties()))
@@ -61,7 +75,11 @@ class RehearsalPlane(RelayPlane):
         self.pool = UpstreamPool()
         self.pool.refresh()
         self.pool.observe()
+        self.reports = [report for report in relay_report.current() if not report.facts.get("draining")]
+        self.pool.adopt_cooldowns(cooldowns_of(self.reports))
         self.looking = LookingCounters(counters)
+        self.place_counters = LookingCounters(counters)
+        self.places = Places(cast("Counters", self.place_counters))
         self.counters = cast("Counters", self.looking)
         self.open_calls = OpenCalls()
         self.limits = TimeLimits(

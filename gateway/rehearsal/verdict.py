@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.http import HttpResponse
 
+from common.admin import BAD
+from gateway.rehearsal.outlook import outlook_of, standings_of
 from gateway.rehearsal.plane import RehearsalPlane
 from gateway.rehearsal.rehearsal import Rehearsal, Wanted
 from gateway.rehearsal.steps import Step, steps_of
 from keys.counters import Counters
 from keys.identity import Identity
+from upstreams.errors import NoUpstream
 
 _TOLD = ("retry-after", "x-ratelimit-")
 
@@ -20,13 +23,15 @@ _TOLD = ("retry-after", "x-ratelimit-")
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Whether the call would be allowed. `status`, `headers` and `body` are the refusal's; empty for one that is not
-    refused, whose answer is the upstream's."""
+    refused, whose answer is the upstream's. `doubt` says of such a call, as a clause, why it may have no answer, or no
+    answer at once."""
 
     allowed: bool
     steps: Sequence[Step]
     status: int = 200
     headers: Sequence[tuple[str, str]] = ()
     body: str = ""
+    doubt: str = ""
 
     @property
     def refused_by(self) -> str:
@@ -44,7 +49,11 @@ def judge(wanted: Wanted, identity: Identity, counters: Counters | None = None) 
     response = rehearsal.answer()
     steps = steps_of(rehearsal, is_partial=plane.looking.is_partial, used=plane.looking.used)
     if rehearsal.error is None:
-        return Verdict(allowed=True, steps=steps)
+        outlook = outlook_of(rehearsal, plane)
+        return Verdict(allowed=True, steps=[*steps, *outlook.steps], doubt=outlook.doubt)
+    if isinstance(rehearsal.error, NoUpstream):
+        lines = tuple(map(str, standings_of(rehearsal, plane)))
+        steps = [replace(step, lines=lines) if step.kind == BAD else step for step in steps]
     content = response.content if isinstance(response, HttpResponse) else b""
     return Verdict(
         allowed=False,

@@ -11,16 +11,20 @@ from typing import Any
 
 import pytest
 
+from gateway.account.relay_report import RelayReport
+from gateway.open_call import OpenCall
 from gateway.passthrough import PassThrough
+from gateway.places import Places
 from gateway.plane import RelayPlane
 from gateway.rehearsal import looking
 from gateway.rehearsal.rehearsal import NoCall, Wanted, face_of
 from gateway.rehearsal.verdict import Verdict, judge
-from keys.counters import MemoryCounters
+from keys.counters import Charge, MemoryCounters
 from keys.models import EndUser, Owner, Team, VirtualKey
 from keys.registry import DatabaseDirectory, KeyRegistry
 from tests.support import vllm
 from tests.support.upstream import Upstream
+from upstreams.health import Mark
 from upstreams.models import Deployment
 from upstreams.models import Upstream as UpstreamRow
 from upstreams.pool import UpstreamPool
@@ -207,4 +211,126 @@ def test_a_relay_that_is_away_makes_it_uncertain(plane: RelayPlane, settings: An
     key, _ = VirtualKey.objects.issue(name="dev", rpm_limit=5)
     verdict = judge(TALK, DatabaseDirectory().of_key(key.pk)[-1])
     assert verdict.allowed
-    assert verdict.steps[-1].word == "Not certain"
+    assert next(step for step in verdict.steps if step.name == "Limits").word == "Not certain"
+
+
+# --- What awaits a call that no rule refuses
+
+
+def _report(plane: RelayPlane, **facts: Any) -> None:
+    """What a relay worker with this plane says of itself."""
+    said = {**plane.reporter.facts(), **facts}
+    RelayReport.objects.replace(node="here", worker=f"{RelayReport.objects.count()}", keys_version=1, facts=said)
+
+
+def _seen(**columns: Any) -> None:
+    """What the probes saw of the upstream."""
+    UpstreamRow.objects.filter(name="one").update_quietly(**columns)
+
+
+def _forget(call: OpenCall) -> None:
+    """Nobody has to know how it ended."""
+
+
+def _outlook(plane: RelayPlane, wanted: Wanted = TALK, **fields: Any) -> tuple[str, list[str]]:
+    """The doubt, and what is told of the upstreams."""
+    verdict = _rehearsed(VirtualKey.objects.issue(**fields)[0], wanted, plane)
+    assert verdict.allowed
+    return verdict.doubt, [line for step in verdict.steps for line in step.lines]
+
+
+def test_an_upstream_that_is_well_leaves_no_doubt(plane: RelayPlane) -> None:
+    _report(plane)
+    _seen(health="healthy")
+    assert _outlook(plane) == ("", ["one is healthy."])
+
+
+@pytest.mark.parametrize("model", ["alias", ""])
+@pytest.mark.parametrize(
+    ("seen", "words", "line"),
+    [
+        (
+            {"health": "unhealthy", "health_text": "Refused."},
+            "one is unhealthy",
+            "one is unhealthy: Refused.",
+        ),
+        ({"health": "healthy", "posture": {"asleep": True}}, "one sleeps", "one sleeps: calls wait there"),
+    ],
+)
+def test_nobody_could_answer_while_probes_find_it_ill(
+    plane: RelayPlane, model: str, seen: Any, words: str, line: str
+) -> None:
+    _report(plane)
+    _seen(**seen)
+    doubt, lines = _outlook(plane, Wanted(CHAT, model=model))
+    assert doubt == f"nobody could answer now: {words}"
+    assert lines[-1].startswith(line)
+
+
+def test_nobody_could_answer_while_all_workers_pass_it_over(plane: RelayPlane) -> None:
+    _seen(health="healthy")
+    row = UpstreamRow.objects.get(name="one")
+    plane.refresh()
+    plane.pool.mark(row.pk, Mark.REFUSED)
+    _report(plane)
+    doubt, lines = _outlook(plane)
+    assert doubt == "nobody could answer now: one cools down for 5 s"
+    assert lines == ["one cools down for 5 s: calls there have failed."]
+    _report(plane, cooling={})
+    assert _outlook(plane)[0] == ""
+
+
+def test_one_of_two_is_enough(plane: RelayPlane) -> None:
+    _report(plane)
+    _seen(health="unhealthy", health_text="It is refused.")
+    other = UpstreamRow.objects.create(name="two", url="http://two")
+    other.deployments.create(alias="alias")
+    UpstreamRow.objects.filter(pk=other.pk).update_quietly(health="healthy")
+    doubt, lines = _outlook(plane)
+    assert (doubt, lines) == ("", ["two is healthy.", "one is unhealthy: It is refused."])
+
+
+def test_what_drains_is_told_with_the_refusal(plane: RelayPlane) -> None:
+    _report(plane)
+    UpstreamRow.objects.filter(name="one").update(state="draining")
+    verdict = _rehearsed(VirtualKey.objects.issue(name="dev")[0], TALK, plane)
+    (refused,) = [step for step in verdict.steps if step.kind == "bad"]
+    assert (refused.name, refused.lines) == ("Upstreams", ("one drains and takes no new calls.",))
+
+
+def test_without_a_relay_nobody_passes_it_on(plane: RelayPlane) -> None:
+    _seen(health="healthy")
+    assert _outlook(plane)[0] == "no relay worker says that it is there and takes calls"
+    _report(plane, draining=True)
+    assert _outlook(plane)[0] == "no relay worker says that it is there and takes calls"
+
+
+def test_a_place_is_free_or_waited_for_as_at_the_relay(plane: RelayPlane) -> None:
+    _report(plane)
+    _seen(health="healthy")
+    UpstreamRow.objects.filter(name="one").update(max_parallel=1)
+    plane.refresh()
+    assert _outlook(plane)[0] == ""
+    places, call = (
+        Places(plane.counters),
+        OpenCall(call_id="c", request_id="r", received_at=0, method="POST", on_end=_forget),
+    )
+    taken = places.choose(call, plane.pool.candidates("alias"))
+    assert _outlook(plane)[0] == "it would wait in the queue"
+    RelayReport.objects.all().delete()
+    _report(plane, queue_full=True)
+    assert _outlook(plane)[0] == "all places are taken and no more calls may wait"
+    places.give_back(call, taken.upstream)
+    assert _outlook(plane)[0] == ""
+
+
+def test_the_place_of_a_key_is_a_limit(plane: RelayPlane) -> None:
+    _report(plane)
+    key, _ = VirtualKey.objects.issue(name="dev", max_parallel_requests=1)
+    plane.counters.take("open", [Charge(f"key:{key.pk}/parallel", 1, 1)])
+    assert _rehearsed(key, TALK, plane).refused_by == "Limits"
+
+
+def test_an_answer_of_the_gateway_needs_no_upstream(plane: RelayPlane) -> None:
+    _seen(health="unhealthy")
+    assert _outlook(plane, Wanted("/v1/models", method="GET")) == ("", [])

@@ -90,3 +90,12 @@ def test_what_was_forgotten_may_be_called(cooldowns: Cooldowns) -> None:
     cooldowns.forget(1)
     cooldowns.forget(2)
     assert cooldowns.wait(1) == 0
+
+
+def test_what_cools_down_is_told_to_other_processes(cooldowns: Cooldowns, clock: Clock) -> None:
+    cooldowns.mark(1, Mark.REFUSED, seconds=5, failures=3)
+    cooldowns.mark(2, Mark.RESET, seconds=5, failures=3)
+    assert cooldowns.waits() == {1: 5}
+    other = Cooldowns(clock)
+    other.adopt(1, 5)
+    assert (other.wait(1), other.wait(2)) == (5, 0)

@@ -291,3 +291,19 @@ def test_a_pool_that_has_not_looked_for_long_reads_everything_again() -> None:
     now[0] = LONGEST_GAP + 1
     pool.refresh()
     assert names(pool.candidates("chat")) == ["default"]
+
+
+def test_those_that_rest_have_the_model_too() -> None:
+    default = make("default")
+    one, two = make("one", "chat"), make("two", "chat", state="draining")
+    pool = fresh()
+    assert pool.upstreams_with("chat") == {one.pk, two.pk}
+    assert pool.upstreams_with("other") == pool.upstreams_with(None) == {default.pk}
+
+
+def test_what_another_process_passes_over_comes_last() -> None:
+    one, _ = make("one", "chat"), make("two", "chat")
+    pool = fresh()
+    pool.adopt_cooldowns({one.pk: 9.0})
+    assert names(pool.candidates("chat")) == ["two", "one"]
+    assert pool.cooling()[one.pk] > 8
