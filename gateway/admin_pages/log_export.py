@@ -4,8 +4,6 @@ thousand rows at a time, so neither memory nor time sets it a limit.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,6 +16,7 @@ from uuid import UUID
 from django.http import HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 
+from common.spreadsheets import lines
 from gateway.admin_pages.log_search import LogRange
 
 ROWS_AT_ONCE = 1_000
@@ -29,7 +28,6 @@ COLUMNS = (
     *("head_at", "first_token_at", "ended_at", "bytes_in", "bytes_out", "client_address", "user_agent"),
     *("tags", "shadowed"),
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 Row = tuple[Any, ...]
 
@@ -58,25 +56,16 @@ def rows_of(branches: Sequence[LogRange], size: int = ROWS_AT_ONCE) -> Iterator[
 
 
 def as_csv(parts: Iterable[list[Row]]) -> Iterator[bytes]:
-    """With a line of names first (RFC 4180), in UTF-8. What a spreadsheet would take for a formula gets an apostrophe
-    before it: callers choose tags, models, end users and more."""
-    yield _lines([COLUMNS])
+    """With a line of names first, in UTF-8; what a spreadsheet would take for a formula is made a text."""
+    yield lines([COLUMNS]).encode()
     for rows in parts:
         if rows:
-            yield _lines([list(map(_cell, row)) for row in rows])
-
-
-def _lines(rows: Iterable[Iterable[Any]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
+            yield lines(map(_cell, row) for row in rows).encode()
 
 
 def _cell(value: Any) -> Any:
     if isinstance(value, list):
-        value = ", ".join(map(str, value))
-    if isinstance(value, str):
-        return f"'{value}" if value.lstrip(" ").startswith(_FORMULA) else value
+        return ", ".join(map(str, value))
     if isinstance(value, bool):
         return "true" if value else "false"
     return _plain(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,9 +10,9 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
+from common.spreadsheets import lines as lines_of_csv
 from gateway.admin_pages.usage_figures import DIMENSIONS, MEASURES, Asked, Line, chart, lines, total
 from gateway.admin_pages.usage_form import UsageForm
-from gateway.chargeback.table import as_text
 from gateway.models import UsageDay
 from keys.models import Team
 from keys.scope import scoped, visible_teams
@@ -88,15 +87,9 @@ def _share(value: float, largest: float) -> float:
     return round(100 * value / largest, 1) if largest else 0.0
 
 
-class _Echo:
-    def write(self, text: str) -> str:
-        return text
-
-
 def _csv(asked: Asked) -> Iterator[str]:
-    writer = csv.writer(_Echo(), lineterminator="\n")
-    yield writer.writerow([asked.by, "name", *_HEAD])
+    yield lines_of_csv([[asked.by, "name", *_HEAD]])
     for line in lines(asked, most=None)[0]:
         cost = "" if line.cost is None else f"{line.cost.normalize():f}"
         counts = (line.calls, line.errors, line.prompt_tokens, line.cached_tokens, line.completion_tokens)
-        yield writer.writerow([as_text(line.value), as_text(line.name), *counts, cost])
+        yield lines_of_csv([[line.value, line.name, *counts, cost]])

@@ -1,4 +1,4 @@
-"""A report as a table for spreadsheets: its head, then one row of texts for each line. Pure."""
+"""A report as a table: its head, then one row of texts for each line. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ _HEADS: Mapping[str, tuple[str, ...]] = {
     "model": ("model",),
 }
 _FIGURES = ("calls", "prompt_tokens", "cached_tokens", "completion_tokens", "cost", "gpu_hours", "gpu_cost")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 Names = Mapping[object, str]
 
@@ -33,16 +32,16 @@ def rows(report: Report, teams: Names, names: Names) -> Iterator[list[str]]:
     nobody = [""] * len(head)
     for server in report.servers:
         shares = [_hours(server.idle_hours), _dollars(server.idle_cents)]
-        yield ["idle", *nobody, as_text(server.name), *[""] * (len(_FIGURES) - 2), *shares]
+        yield ["idle", *nobody, server.name, *[""] * (len(_FIGURES) - 2), *shares]
     yield ["total", *nobody, "", *_figures(report.total), *_shares(report.total, has_hours)]
 
 
 def _members(by: str, line: Line, teams: Names, names: Names) -> list[str]:
     if by == "model":
-        return [as_text(line.group[0])]
+        return [str(line.group[0])]
     last = line.group[-1]
-    own = [as_text(last or ""), as_text(names.get(last, ""))]
-    return [as_text(line.group[0]), as_text(teams.get(line.group[0], "")), *own] if by == "key" else own
+    own = [str(last or ""), names.get(last, "")]
+    return [str(line.group[0]), teams.get(line.group[0], ""), *own] if by == "key" else own
 
 
 def _figures(line: Line) -> list[str]:
@@ -65,9 +64,3 @@ def _hours(steps: int) -> str:
 
 def _dollars(cents: int) -> str:
     return f"{Decimal(cents) / 100:.2f}"
-
-
-def as_text(value: object) -> str:
-    """A text that a spreadsheet takes for a text: callers choose the names of models and users."""
-    text = str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text

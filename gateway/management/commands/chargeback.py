@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -12,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.utils import DatabaseError, InterfaceError
 
+from common.spreadsheets import lines
 from gateway.chargeback import table, traffic
 from gateway.chargeback.hours import Weights
 from gateway.chargeback.month import Month, WrongMonth, month
@@ -58,11 +58,11 @@ class Command(BaseCommand):
 
     def _write(self, rows: list[list[str]], file: str | None) -> None:
         if file is None:
-            csv.writer(self.stdout, lineterminator="\n").writerows(rows)
+            self.stdout.write(lines(rows), ending="")
             return
         try:
             with Path(file).open("w", encoding="utf-8", newline="") as out:
-                csv.writer(out, lineterminator="\n").writerows(rows)
+                out.write(lines(rows))
         except OSError as error:
             raise CommandError(f"{file} cannot be written: {error.strerror}.") from error
         self.stdout.write(f"{len(rows)} rows in {file}.")
