@@ -26,7 +26,7 @@ from keys.admin_forms import KeyForm, key_fieldsets
 from keys.admin_left import LimitGroup, lines_of
 from keys.admin_limited import address_of
 from keys.admin_revoking import RevokingAdmin
-from keys.admin_scope import KeysScoped
+from keys.admin_scope import KeysScoped, withheld
 from keys.admin_secrets import SecretsAdmin
 from keys.admin_states import holders_of, state_badges
 from keys.identity import DEFAULT
@@ -75,6 +75,9 @@ class VirtualKeyAdmin(RevokingAdmin, ExpiryAdmin, SecretsAdmin, KeysScoped):
     actions = ("block", "unblock", "rotate", "extend", "kill")
     row_actions = ("block", "unblock", "extend", "kill")
     blocking = "Calls are refused within a second, and running streams are cut."
+
+    def withheld(self, request: HttpRequest, row: VirtualKey) -> str:
+        return withheld(request.user, row)
 
     # --- The list ---------------------------------------------------------------------------------
 
@@ -139,6 +142,7 @@ class VirtualKeyAdmin(RevokingAdmin, ExpiryAdmin, SecretsAdmin, KeysScoped):
             "expires_at": moment(row.expires_at, "never"),
             "used_at": self.last_use(row),
             "holders": list(self._holders(request, row)),
+            "withheld": self.withheld(request, row),
             "secrets": [
                 {
                     "masked": str(secret),

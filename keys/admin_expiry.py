@@ -71,21 +71,24 @@ class ExpiryAdmin(LimitedAdmin):
 
     @admin.action(description="Extend …", permissions=["change"])
     def extend(self, request: HttpRequest, queryset: _Keys) -> HttpResponse | None:
+        mine = queryset.filter(pk__in=[key.pk for key in self.granted(request, queryset, "extended")])
+        if not mine.exists():
+            return None
         form = ExtendForm(request.POST if is_confirmed(request) else None)
         if not form.is_valid():
             words = ("A key that has expired works again at once. No key gets an earlier end than it has.",)
-            title = f"Extend {self.told(queryset)}"
+            title = f"Extend {self.told(mine)}"
             question = Question(
                 action="extend", title=title, words=words, button="Extend", form=form, is_dangerous=False
             )
-            return ask(self, request, queryset, question)
-        self._extend(request, queryset, form.end)
+            return ask(self, request, mine, question)
+        self._extend(request, mine, form.end)
         return None
 
     def _extend(self, request: HttpRequest, keys: _Keys, end: datetime | None) -> None:
         with transaction.atomic():
             KeysVersion.bump()
-            every = list(keys)
+            every = [key for key in keys if not self.withheld(request, key)]
             due = [key for key in every if _ends_before(key, end)]
             rows = VirtualKey.objects.filter(pk__in=[key.pk for key in due])
             rows.update(expires_at=end)

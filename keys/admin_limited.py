@@ -5,7 +5,7 @@ Writes go through the models, which bump the version, and into Django's history.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.contrib import admin, messages
@@ -40,6 +40,8 @@ else:
 
 
 NEWEST_ENTRIES = 8
+MOST_REASONS = 5
+FOR_EVERY_TEAM = "Who manages every team can do it."
 
 
 class ExactFilter(admin.SimpleListFilter):
@@ -95,6 +97,21 @@ class LimitedAdmin(FiltersOnly, _Admin):
     def unblock(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         self._set_blocked(request, queryset, blocked=False)
 
+    def withheld(self, request: HttpRequest, row: Any) -> str:
+        """Why this person may not let the row do more than now, in words; empty where they may."""
+        return ""
+
+    def granted(self, request: HttpRequest, rows: Iterable[Any], done: str) -> list[Any]:
+        """Those of the rows that this person may let do more; messages say why each other one was not `done`."""
+        reasons = [(row, self.withheld(request, row)) for row in rows]
+        refused = [f"“{row}” was not {done}: {reason}. {FOR_EVERY_TEAM}" for row, reason in reasons if reason]
+        more = len(refused) - MOST_REASONS
+        for words in refused[:MOST_REASONS]:
+            self.message_user(request, words, messages.ERROR)
+        if more > 0:
+            self.message_user(request, f"Nor {'was' if more == 1 else 'were'} {more} more.", messages.ERROR)
+        return [row for row, reason in reasons if not reason]
+
     def told(self, rows: QuerySet[Any]) -> str:
         """The rows in a heading: the only one by its name, several by their number."""
         number = rows.count()
@@ -104,12 +121,14 @@ class LimitedAdmin(FiltersOnly, _Admin):
         word = "Blocked" if blocked else "Unblocked"
         with transaction.atomic():
             KeysVersion.bump()
-            changed = [row for row in rows if row.blocked != blocked]
+            due = [row for row in rows if row.blocked != blocked]
+            changed = due if blocked else self.granted(request, due, "unblocked")
             found = self._rows().filter(pk__in=[row.pk for row in changed])
             found.update(blocked=blocked, updated_at=timezone.now())
             log_changes(request, changed, f"{word}.")
-        level = messages.SUCCESS if changed else messages.WARNING
-        self.message_user(request, f"{word} {counted(len(changed), self.noun)}.", level)
+        if changed or not due:
+            level = messages.SUCCESS if changed else messages.WARNING
+            self.message_user(request, f"{word} {counted(len(changed), self.noun)}.", level)
 
     @method_decorator(require_POST)
     def act_view(self, request: HttpRequest, object_id: int, *, action: str) -> HttpResponse:
@@ -125,6 +144,8 @@ class LimitedAdmin(FiltersOnly, _Admin):
         with transaction.atomic():
             KeysVersion.bump()  # whoever resets or changes it at the same time waits here
             row = changeable(self, request, object_id)
+            if not self.granted(request, [row], "set to zero"):
+                return redirect(self._name("change"), row.pk)
             spent = dollars(spend_of(row).units)
             set_spent(row, 0)
             log_changes(request, [row], f"Reset the spend, which was {spent}.")

@@ -1,11 +1,13 @@
 """What keeps who manages some teams to these teams, in the pages of keys, teams, owners and end users.
 
 Rows of others are as good as not there: every list, search, action and page starts from `get_queryset`. Their forms
-offer less too: the key stays in its team, within its team's limits, and can do no more than call models.
+offer less too: the key stays in its team, within its team's limits, and can do no more than call models. A key of
+their team to which somebody else gave more they can stop, and neither use nor widen: `withheld` says why.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from keys.admin_forms import key_fieldsets
 from keys.identity import MANAGEMENT, SERVER_CONTROL
 from keys.limit_words import limit_word
 from keys.models import Owner, Team, VirtualKey
@@ -38,6 +41,10 @@ CEILINGS = {
 """The limits that can be compared, with the period that must be the same for that."""
 
 
+STILL_THEIRS = frozenset({"name", "metadata"})
+"""What they can change in a key that reaches beyond its team."""
+
+
 class TeamScoped(_Admin):
     """Rows that belong to a team, which `team_column` names."""
 
@@ -54,6 +61,15 @@ class KeysScoped(TeamScoped):
         rows = super().get_queryset(request)
         return rows if visible_teams(request.user) is None else rows.exclude(key_type=MANAGEMENT)
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return super().has_add_permission(request) and visible_teams(request.user) != frozenset()
+
+    def get_readonly_fields(self, request: HttpRequest, obj: VirtualKey | None = None) -> Any:
+        fixed = super().get_readonly_fields(request, obj)
+        if obj is None or not withheld(request.user, obj):
+            return fixed
+        return (*fixed, *(name for name in _named_in(key_fieldsets(obj, "expires_at")) if name not in STILL_THEIRS))
+
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002
         return for_person(super().get_form(request, obj, change, **kwargs), request)
 
@@ -67,6 +83,35 @@ class EveryTeamOnly(_Admin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return super().has_add_permission(request) and visible_teams(request.user) is None
+
+
+def withheld(user: Any, key: VirtualKey) -> str:
+    """What the key may that this person could give to none, so that its secret is not theirs to have either, nor its
+    end or its limits to widen: "it may control servers and go before other calls". Empty where there is no such thing.
+
+    Limits above the team's are none: the team's own hold for each of its calls.
+    """
+    if visible_teams(user) is None:
+        return ""
+    more = list(_beyond(key))
+    return f"it may {' and '.join(filter(None, [', '.join(more[:-1]), more[-1]]))}" if more else ""
+
+
+def _beyond(key: VirtualKey) -> Iterator[str]:
+    if key.key_type == MANAGEMENT:
+        yield "manage keys"
+    if SERVER_CONTROL in key.endpoint_classes:
+        yield "control servers"
+    if key.priority > 0:
+        yield "go before other calls"
+    if key.allowed_upstreams:
+        yield "choose its upstream"
+
+
+def _named_in(fieldsets: Any) -> Iterator[str]:
+    for _, options in fieldsets:
+        for one in options["fields"]:
+            yield from (one,) if isinstance(one, str) else one
 
 
 def for_person(form: type[Any], request: HttpRequest) -> type[Any]:
@@ -105,10 +150,10 @@ class _Narrow:
         old = self.fields["team_id"]
         self.fields["team_id"] = forms.ChoiceField(
             label=old.label,
-            choices=choices,
-            initial=choices[0][0] if choices else None,
+            choices=choices if len(choices) == 1 else [("", "Choose a team"), *choices],
             disabled=not self._is_new,
             help_text="The team whose limits hold too.",
+            error_messages={"required": "Choose the team that the key is for."},
         )
         if self._is_new and len(choices) == 1:
             self.initial["team_id"] = choices[0][0]

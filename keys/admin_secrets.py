@@ -106,7 +106,7 @@ class SecretsAdmin(LimitedAdmin):
             self.message_user(request, f"Nothing was rotated. {ALREADY_ROTATED}", messages.ERROR)
             return redirect("admin:keys_virtualkey_changelist")
         ids = [int(one) for one in request.GET.get("ids", "").split(",") if one.isdecimal() and len(one) < 19]
-        keys = list(self.get_queryset(request).filter(pk__in=ids))
+        keys = self.granted(request, self.get_queryset(request).filter(pk__in=ids), "rotated")
         if not keys:
             return redirect("admin:keys_virtualkey_changelist")
         form = RotateForm(initial={"secret": [key.secret.pk for key in keys if key.secret]})
@@ -120,10 +120,11 @@ class SecretsAdmin(LimitedAdmin):
         with transaction.atomic():
             KeysVersion.bump()  # whoever rotates at the same time waits here, and then finds other secrets
             keys = self.get_queryset(request).filter(secrets__in=shown).distinct()
-            due = [key for key in keys if key.secret and key.secret.pk in shown]
+            current = [key for key in keys if key.secret and key.secret.pk in shown]
+            due = self.granted(request, current, "rotated")
             issued = [(key, key.rotate(overlap)) for key in due]
             log_changes(request, due, f"Rotated. Old secrets stop working: {choice}.")
-        if len(issued) < len(shown):
+        if len(current) < len(shown):
             self.message_user(request, f"Rotated {counted(len(issued), 'key')}. {ALREADY_ROTATED}", messages.WARNING)
         if not issued:
             return redirect("admin:keys_virtualkey_changelist")

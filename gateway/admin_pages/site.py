@@ -16,6 +16,7 @@ from gateway.admin_pages.home import views as home_page
 from gateway.admin_pages.navigation import DAILY, SYSTEM, navigation
 from gateway.admin_pages.page import Page, Part, has_perm
 from gateway.admin_pages.sign_in import SignInForm, ways_in
+from keys.scope import visible_teams
 
 # The pages that belong to no model, each with its line in the navigation.
 PAGES: tuple[Page, ...] = (
@@ -77,6 +78,7 @@ class GatewayAdminSite(admin.AdminSite):
         context = super().each_context(request)
         context["navigation"] = list(navigation(request, context["available_apps"], PAGES))
         context["keys_required"] = settings.REQUIRE_KEYS
+        context["manages_no_team"] = self.has_permission(request) and visible_teams(request.user) == frozenset()
         return context
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

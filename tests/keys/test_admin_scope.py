@@ -1,10 +1,12 @@
 """What who manages a team can do with its keys, and what they try in vain."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
+from django.utils import timezone
 
 from keys.identity import INFERENCE, MONITORING, SERVER_CONTROL
 from keys.models import Owner, Secret, Team, VirtualKey
@@ -249,3 +251,154 @@ def test_who_may_only_look_at_their_teams_keys_changes_none():
     assert "dev" in text(client.get(page_of(key)))
     assert client.post(page_of(key), form(name="renamed")).status_code == 403
     assert client.get(ADD).status_code == 403
+
+
+# --- Keys of ones team to which somebody else gave more -------------------------------------------
+
+GIVEN = {
+    "endpoint_classes": [INFERENCE, SERVER_CONTROL],
+    "priority": 1,
+    "allowed_upstreams": ["gpu-*"],
+}
+KEYS = "/admin/keys/virtualkey/"
+
+
+@pytest.fixture(params=GIVEN)
+def beyond(request) -> VirtualKey:
+    name = request.param
+    return a_key(name="strong", **{name: GIVEN[name], "expires_at": timezone.now() + timedelta(days=1)})
+
+
+def rotated(client: Client, *keys: VirtualKey):
+    return client.post(f"{KEYS}rotate/", {"secret": [key.secret.pk for key in keys], "overlap": "0"}, follow=True)
+
+
+def test_its_secret_is_not_had_by_rotation(beyond):
+    before = beyond.secret
+    answer = rotated(browser("red"), beyond)
+
+    assert "“strong” was not rotated: it may" in text(answer)
+    assert Secret.objects.get() == before
+
+
+def test_nor_are_the_secrets_of_several_at_once(beyond):
+    usual, client, before = a_key(), browser("red"), beyond.secret
+    sent = {"action": "rotate", "_selected_action": [usual.pk, beyond.pk]}
+
+    asked = client.post(KEYS, sent, follow=True)
+    answer = rotated(client, usual, beyond)
+
+    assert asked.context["keys"] == [usual]
+    assert [key for key, *_ in answer.context["issued"]] == [usual]
+    assert Secret.objects.filter(key=beyond).get() == before
+
+
+@pytest.mark.parametrize("address", [f"{KEYS}%d/extend/", KEYS])
+def test_it_lives_no_longer(beyond, address):
+    sent = {"post": "yes", "until": "never", "action": "extend", "_selected_action": [beyond.pk]}
+    path = address % beyond.pk if "%d" in address else address
+
+    words = text(browser("red").post(path, sent, follow=True))
+
+    assert "“strong” was not extended: it may" in words
+    assert VirtualKey.objects.get().expires_at == beyond.expires_at
+
+
+@pytest.mark.parametrize("address", [f"{KEYS}%d/unblock/", KEYS])
+def test_it_is_blocked_and_stays_so(beyond, address):
+    client, path = browser("red"), address % beyond.pk if "%d" in address else address
+    client.post(f"{KEYS}{beyond.pk}/block/", {"post": "yes"})
+
+    words = text(client.post(path, {"action": "unblock", "_selected_action": [beyond.pk]}, follow=True))
+
+    assert "“strong” was not unblocked: it may" in words
+    assert VirtualKey.objects.get().blocked
+
+
+def test_its_spend_is_not_set_to_zero(beyond):
+    words = text(browser("red").post(f"{KEYS}{beyond.pk}/reset_spend/", follow=True))
+
+    assert "“strong” was not set to zero: it may" in words
+
+
+WIDER = {
+    "models": "other",
+    "rpm_limit": "9",
+    "allowed_ips": "0.0.0.0/0",
+    "allowed_routes": "/vllm/*",
+    "aliases": '{"a": "b"}',
+    "expires_at": "2099-01-01T00:00",
+    "max_budget": "9",
+    "user_id": "somebody",
+}
+
+
+def test_it_is_renamed_and_not_widened(beyond):
+    before = {name: getattr(beyond, name) for name in (*WIDER, *GIVEN)}
+
+    browser("red").post(page_of(beyond), form(name="renamed", **WIDER))
+
+    beyond.refresh_from_db()
+    assert beyond.name == "renamed"
+    assert {name: getattr(beyond, name) for name in before} == before
+
+
+def test_its_page_says_why_there_are_no_buttons(beyond):
+    words = text(browser("red").get(page_of(beyond)))
+
+    assert "This key is not yours to rotate, extend, unblock or widen: it may" in words
+    assert f"{KEYS}rotate/" not in words
+    assert f"{KEYS}{beyond.pk}/extend/" not in words
+    assert f"{KEYS}{beyond.pk}/block/" in words
+
+
+def test_it_is_deleted(beyond):
+    browser("red").post(f"{KEYS}{beyond.pk}/delete/", {"post": "yes"})
+
+    assert not VirtualKey.objects.exists()
+
+
+def test_who_manages_every_team_rotates_it(beyond):
+    before = beyond.secret
+
+    rotated(signed_in(), beyond)
+
+    assert Secret.objects.get() != before
+
+
+def test_a_key_with_limits_above_the_teams_has_no_more_than_the_team(red):
+    key = a_key(rpm_limit=61)
+    before = key.secret
+
+    rotated(browser("red"), key)
+
+    assert Secret.objects.get() != before
+
+
+# --- Which team ------------------------------------------------------------------------------------
+
+NO_TEAM = "You manage no team yet; an owner adds you on the team"
+
+
+@pytest.mark.parametrize("path", ["/admin/", KEYS, "/admin/keys/team/", "/admin/playground/"])
+def test_who_manages_no_team_is_told_so(path):
+    words = text(browser().get(path))
+
+    assert NO_TEAM in words
+    assert ADD not in words
+
+
+def test_who_manages_one_is_not():
+    assert NO_TEAM not in text(browser("red").get(KEYS))
+
+
+def test_the_team_is_required_and_preset_where_there_is_one():
+    one = browser("red")
+    assert '<option value="red" selected>' in text(one.get(ADD))
+
+    TeamManager.objects.create(user=User.objects.get(), team_id="green")
+    words = text(one.get(ADD))
+
+    assert 'class="required" for="id_team_id"' in words.replace("<label ", "").replace(" inline", "")
+    assert '<option value="" selected>Choose a team' in words
+    assert "Choose the team that the key is for." in text(one.post(ADD, form(team_id="")))
