@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
-from django.http import HttpRequest
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
+from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
 
+from gateway.admin_pages import team_managers
 from gateway.admin_pages.known_models import KnowsRelay
 from gateway.admin_pages.party_traffic import party_traffic
 from gateway.admin_pages.traffic import calls_and_tokens, figures, logs_url_with
@@ -64,6 +70,49 @@ class TeamTrafficAdmin(GroupTrafficAdmin, TeamAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return HolderUsageChangeList
+
+    def facts(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        return {**super().facts(request, row), "managers": team_managers.managers_of(request, row)}
+
+    @method_decorator(require_POST)
+    def managers_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Adds the person of the name in `person`, or removes the one whose id is in `remove`."""
+        team = self.get_object(request, str(object_id))
+        if team is None:
+            raise Http404
+        if not self.has_view_permission(request, team):
+            raise PermissionDenied
+        name, removed = request.POST.get("person", "").strip(), request.POST.get("remove", "")
+        if "\0" in name:
+            raise BadRequest
+        if removed.isdecimal() and len(removed) < 19:
+            self._remove_manager(request, team, int(removed))
+        else:
+            self._add_manager(request, team, name)
+        return redirect("admin:keys_team_change", team.pk)
+
+    def _remove_manager(self, request: HttpRequest, team: Any, pk: int) -> None:
+        person = team_managers.remove(request, team, pk)
+        if person is None:
+            words = "Nothing was changed: they do not manage this team, or may do more than you."
+            self.message_user(request, words, messages.WARNING)
+        else:
+            self.message_user(request, f"“{person}” does not manage {team} any more.", messages.SUCCESS)
+
+    def _add_manager(self, request: HttpRequest, team: Any, name: str) -> None:
+        person = team_managers.add(request, team, name)
+        if person is None:
+            words = f"Nobody whom you may change signs in as “{name[:150]}”: add them under Users first."
+            self.message_user(request, words, messages.ERROR)
+        elif not team_managers.sees_keys(person):
+            words = f"“{person}” manages {team}, and has no role that shows keys: give them one on their page."
+            self.message_user(request, words, messages.WARNING)
+        else:
+            self.message_user(request, f"“{person}” manages {team}.", messages.SUCCESS)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.managers_view)
+        return [path("<int:object_id>/managers/", view, name="keys_team_managers"), *super().get_urls()]
 
 
 class OwnerTrafficAdmin(GroupTrafficAdmin, OwnerAdmin):

@@ -14,7 +14,9 @@ from django.contrib.auth.models import Group, Permission, User
 from django.db.models import Q, QuerySet
 from django.forms import CheckboxSelectMultiple, ModelForm
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 
+from common.admin import moment
 from keys.admin_fields import SuggestInput
 from keys.admin_forms import known_teams
 from keys.scope import visible_teams
@@ -71,7 +73,7 @@ class PeopleAdmin(UserAdmin[User]):
     """Who may sign in."""
 
     inlines = (ManagedTeams,)
-    list_display = ("username", "email", "roles", "teams", "is_active", "last_login")
+    list_display = ("username", "email", "roles", "teams", "is_active", "signed_in")
     list_filter = ("is_active", "is_superuser", "groups")
     filter_horizontal = ()
     show_facets = admin.ShowFacets.NEVER
@@ -80,7 +82,7 @@ class PeopleAdmin(UserAdmin[User]):
         (None, {"fields": ("username", "password", "first_name", "last_name", "email")}),
         ("Access", {"fields": ("is_active", "is_staff", "groups")}),
         ("Beyond roles", {"classes": ("collapse",), "fields": ("is_superuser", "user_permissions")}),
-        ("Dates", {"fields": ("last_login", "date_joined")}),
+        ("Dates", {"fields": ("signed_in", "joined")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
@@ -95,9 +97,17 @@ class PeopleAdmin(UserAdmin[User]):
     def teams(self, person: Any) -> str | None:
         return ", ".join(row.team_id for row in person.managed_teams.all()) or None
 
+    @admin.display(description="last sign-in", ordering="last_login")
+    def signed_in(self, person: User) -> SafeString | str:
+        return moment(person.last_login, "never")
+
+    @admin.display(description="added")
+    def joined(self, person: User) -> SafeString | str:
+        return moment(person.date_joined)
+
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         fixed = () if request.user.is_superuser else ONLY_SUPERUSERS
-        return (*super().get_readonly_fields(request, obj), *fixed, "last_login", "date_joined")
+        return (*super().get_readonly_fields(request, obj), *fixed, "signed_in", "joined")
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "groups":
