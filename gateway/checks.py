@@ -9,6 +9,9 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Tags, register
 
+LEAST_SECRET_KEY, LEAST_CHARACTERS = 50, 5
+"""Django's own bounds (security.W009)."""
+
 
 def register_all() -> None:
     """Called once, when the app is ready."""
@@ -53,8 +56,8 @@ def check_deployment(**kwargs: Any) -> list[CheckMessage]:
         ),
         "gateway.W002": (
             not settings.PUBLIC_URL.startswith("https://"),
-            "Keys and passwords cross the network in plain text.",
-            "Put TLS in front and set GATEWAY_PUBLIC_URL=https://….",
+            "Keys, passwords and the admin's cookies cross the network in plain text.",
+            "Put TLS in front, and set GATEWAY_PUBLIC_URL to its https address.",
         ),
         "gateway.W003": (
             not settings.REQUIRE_KEYS,
@@ -70,6 +73,11 @@ def check_deployment(**kwargs: Any) -> list[CheckMessage]:
             settings.PUBLIC_URL.startswith("https://") and not settings.TRUSTED_PROXIES,
             "A TLS proxy on another machine is not believed when it says https: the admin would redirect for ever.",
             "Set GATEWAY_TRUSTED_PROXIES to the proxy's address.",
+        ),
+        "gateway.W007": (
+            len(settings.SECRET_KEY) < LEAST_SECRET_KEY or len(set(settings.SECRET_KEY)) < LEAST_CHARACTERS,
+            "Whoever guesses SECRET_KEY, which is short or hardly varied, can make sessions of the admin.",
+            "Set SECRET_KEY to 50 random characters; everybody then signs in anew.",
         ),
         "gateway.W005": (
             settings.EMBEDDED,

@@ -11,21 +11,25 @@ from dataclasses import dataclass
 
 from django.db import Error, connection
 
-from common.admin import BAD, GOOD, WARNING
+from common.admin import BAD, GOOD, QUIET, WARNING
 
-__all__ = ["BAD", "GOOD", "WARNING", "Finding", "examine", "is_bad"]
+__all__ = ["BAD", "GOOD", "QUIET", "WARNING", "Finding", "examine", "in_short", "is_bad"]
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """How one thing is: GOOD, WARNING or BAD, in a sentence, and what mends it."""
+    """How one thing is, in a sentence, and what mends it.
+
+    It is GOOD, BAD, a WARNING, or QUIET: fine for a trial and not for production. `code` is the id of a system check.
+    """
 
     name: str
     kind: str
     text: str
     remedy: str = ""
+    code: str = ""
 
 
 Look = Callable[[], Iterator[Finding]]
@@ -57,3 +61,14 @@ def _safely(name: str, look: Look) -> list[Finding]:
 def is_bad(findings: Sequence[Finding]) -> bool:
     """Whether something does not work."""
     return any(finding.kind == BAD for finding in findings)
+
+
+def in_short(findings: Sequence[Finding]) -> str:
+    """All findings in a sentence."""
+    troubles = sum(finding.kind in {WARNING, BAD} for finding in findings)
+    trials = sum(finding.kind == QUIET for finding in findings)
+    of_trials = f"{trials} {'setting is' if trials == 1 else 'settings are'} for a trial and not for production."
+    if troubles:
+        needs = "things need" if troubles > 1 else "thing needs"
+        return f"{troubles} {needs} a look." + (f" {of_trials}" if trials else "")
+    return "Everything that was looked at is well." if not trials else f"Everything works; {of_trials}"

@@ -16,6 +16,7 @@ from django.db.migrations.executor import MigrationExecutor
 from gateway.account import relay_report
 from gateway.account.journal import journal_status
 from gateway.doctor import BAD, GOOD, WARNING, Finding, Look
+from gateway.loose_settings import settings_look
 from upstreams import checking, crypto
 from upstreams.errors import CredentialUnreadable
 from upstreams.models import DISABLED, EncryptionCanary, Upstream
@@ -215,5 +216,6 @@ LOOKS: tuple[tuple[str, Look, bool], ...] = (
     ("Relay workers", relay_workers, True),
     ("Encryption", encryption, True),
     ("Upstreams", upstreams, True),
+    ("Settings", settings_look, False),
 )
 """Name, look, and whether that needs the database."""

@@ -30,8 +30,9 @@ ENVIRONMENT, FILE, GENERATED, DEFAULT = "environment", "file", "generated", "def
 class Reading:
     """How one setting was read: its names, aliases last, and where its value comes from.
 
-    `source` is one of the four above; `place` is the variable that was set, or the file. `value` is what was made of
-    it, and `default` what it would be unset; of what may be a secret both are empty.
+    `source` is one of the four above; `place` is the variable that was set, or the file, which for a FILE the
+    `variable` names. `value` is what was made of it, and `default` what it would be unset; of what may be a secret both
+    are empty.
     """
 
     names: tuple[str, ...]
@@ -40,6 +41,7 @@ class Reading:
     value: object = ""
     default: object = ""
     is_secret: bool = False
+    variable: str = ""
 
 
 def may_be_secret(name: str) -> bool:
@@ -72,10 +74,11 @@ class Environment:
         is_direct = bool(str(self._env.ENVIRON.get(found, "")).strip())
         source = (ENVIRONMENT if is_direct else FILE) if found else DEFAULT
         place = found if is_direct or not found else str(self._env.ENVIRON.get(f"{found}_FILE", "")).strip()
+        variable = f"{found}_FILE" if source == FILE else found
         if may_be_secret(names[0]):
-            self.readings[names[0]] = Reading(names, source, place, is_secret=True)
+            self.readings[names[0]] = Reading(names, source, place, is_secret=True, variable=variable)
         else:
-            self.readings[names[0]] = Reading(names, source, place, value, default)
+            self.readings[names[0]] = Reading(names, source, place, value, default, variable=variable)
 
     def _note_parsed(self, name: str, value: object, default: object) -> None:
         """A value of a kind that holds no secret."""

@@ -243,7 +243,12 @@ SECURE_REDIRECT_EXEMPT = [r"^(?!admin(/|$)|me/)"]
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # sub-domains and preload are not ours to decide
+SILENCED_SYSTEM_CHECKS = [
+    *("security.W005", "security.W021"),  # sub-domains and preload are not ours to decide
+    # HSTS, redirect and both cookies follow from GATEWAY_PUBLIC_URL: gateway.W002 says so once, with what to set.
+    *("security.W004", "security.W008", "security.W012", "security.W016"),
+    "security.W009",  # gateway.W007 says it
+]
 
 REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "gateway.error_handler.handle",

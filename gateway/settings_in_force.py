@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from gateway.environment import DEFAULT, Reading
+from gateway.environment import DEFAULT, ENVIRONMENT, FILE, Reading
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 OTHER = "Other"
@@ -33,7 +33,10 @@ class Explained:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One setting. `is_set` tells of a secret whether there is one; its `value` is then empty."""
+    """One setting. `is_set` tells of a secret whether there is one; its `value` is then empty.
+
+    `variable` is what was set, which for a file is `NAME_FILE`.
+    """
 
     names: tuple[str, ...]
     value: str
@@ -43,11 +46,23 @@ class Line:
     place: str
     default: str
     meaning: str
+    variable: str = ""
 
     @property
     def is_default(self) -> bool:
-        """Whether nobody has set it."""
+        """Whether it is as it would be in any gateway."""
         return self.source == DEFAULT
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether somebody has set it."""
+        return self.source in {ENVIRONMENT, FILE}
+
+    def has(self, text: str) -> bool:
+        """Whether every word of the text stands in what is shown of it, in any case."""
+        shown = (*self.names, self.value, self.source, self.variable, self.place, self.default, self.meaning)
+        said = "\n".join(shown).replace("`", "").lower()
+        return all(word in said for word in text.lower().split())
 
 
 def settings_in_force(readings: Iterable[Reading]) -> dict[str, list[Line]]:
@@ -71,6 +86,7 @@ def _line(reading: Reading, said: Explained) -> Line:
         place=reading.place,
         default=said.default,
         meaning=said.meaning,
+        variable=reading.variable,
     )
 
 

@@ -12,6 +12,7 @@ PRODUCTION = {
     "ALLOW_WEAK_MASTER_KEY": False,
     "EMBEDDED": False,
     "TRUSTED_PROXIES": ["10.0.0.0/8"],
+    "SECRET_KEY": "tests-only-secret-key-that-is-long-enough-for-django-to-like-it",
 }
 
 
@@ -55,6 +56,8 @@ def test_production_settings_are_clean(production):
         ("ALLOW_WEAK_MASTER_KEY", True, "gateway.W004"),
         ("EMBEDDED", True, "gateway.W005"),
         ("TRUSTED_PROXIES", [], "gateway.W006"),
+        ("SECRET_KEY", "short", "gateway.W007"),
+        ("SECRET_KEY", "abab" * 20, "gateway.W007"),
     ],
 )
 def test_each_loose_setting_is_named_with_its_remedy(production, name, value, code):

@@ -38,7 +38,8 @@ def test_a_setting_says_where_its_value_comes_from(tmp_path: Path) -> None:
         "HOSTED_VLLM_API_BASE": ("environment", "http://vllm:8000"),
         "SECRET_KEY": ("generated", ""),
     }
-    assert lines["PORT"].place == str(tmp_path / "port")
+    assert (lines["PORT"].variable, lines["PORT"].place) == ("PORT_FILE", str(tmp_path / "port"))
+    assert {name for name, line in lines.items() if line.is_changed} == {"HOST", "PORT", "HOSTED_VLLM_API_BASE"}
     assert lines["HOSTED_VLLM_API_BASE"].place == "VLLM_API_BASE"
 
 

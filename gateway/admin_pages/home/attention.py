@@ -18,7 +18,7 @@ from gateway.account import relay_report
 from gateway.account.journal import JournalStatus, journal_status
 from gateway.admin_pages.home import budgets
 from gateway.admin_pages.home.notices import Notice, admin_url, several
-from gateway.checks import check_deployment
+from gateway.loose_settings import loose_settings
 from gateway.models import UsageHourTotal
 from keys.models import VirtualKey
 from keys.scope import scoped, visible_teams
@@ -87,13 +87,14 @@ def _age(seconds: float) -> str:
 
 
 def _of_settings() -> Iterator[Notice]:
-    """What is fine for a trial and not for production: one line, since the page of settings has them one by one."""
-    silenced = set(settings.SILENCED_SYSTEM_CHECKS)
-    weak = [warning for warning in check_deployment() if warning.id not in silenced]
-    if weak:
-        more = f" And {len(weak) - 1} more." if len(weak) > 1 else ""
-        text = f"{weak[0].msg} {weak[0].hint}{more}"
-        yield Notice(QUIET, "Settings", text, reverse("admin:settings"), "See the settings")
+    """What the doctor says of the settings: one line of a kind, since the page of settings has them one by one."""
+    found = loose_settings()
+    for kind, word in ((BAD, "Settings"), (WARNING, "Settings"), (QUIET, "For a trial")):
+        of_kind = [finding for finding in found if finding.kind == kind]
+        if of_kind:
+            more = f" And {len(of_kind) - 1} more." if len(of_kind) > 1 else ""
+            text = f"{of_kind[0].text} {of_kind[0].remedy}{more}"
+            yield Notice(kind, word, text, reverse("admin:settings"), "See the settings")
 
 
 # --- Upstreams
