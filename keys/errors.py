@@ -79,11 +79,12 @@ class KeyUnknown(AuthenticationRefused):
 
 
 class KeyExpired(AuthenticationRefused):
-    """The key, or the secret that a rotation replaced, is past its time."""
+    """The key, or the secret that a rotation replaced, is past its time: `expired_at`, in unix seconds."""
 
     type = "expired_key"
 
     def __init__(self, *, masked: str, expired_at: float, now: float, is_replaced: bool = False) -> None:
+        self.expired_at, self.is_replaced = expired_at, is_replaced
         replaced = ". The key has been given another secret; use that one." if is_replaced else ""
         super().__init__(
             f"Authentication Error - Expired Key. Key Expiry time {_time(expired_at)} and current time {_time(now)}"

@@ -19,6 +19,7 @@ from gateway.admin_pages.keys import snippets_for
 from gateway.admin_pages.sign_in import address_of_person, in_minutes
 from gateway.holder_pages import visit
 from gateway.holder_pages.facts import page_of
+from gateway.holder_pages.refusals import in_words
 from people import throttle
 
 IN_PLACE_OF_THE_SECRET = "YOUR_KEY"  # noqa: S105 - it is none
@@ -49,7 +50,7 @@ class KeyForm(forms.Form):
         try:
             visit.begin(request, secret)
         except GatewayError as refusal:
-            self.add_error("secret", ValidationError(str(refusal.message)))
+            self.add_error("secret", ValidationError(in_words(refusal)))
             return False
         attempt.succeed()
         return True

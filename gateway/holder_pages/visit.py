@@ -12,6 +12,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from common.errors import GatewayError, InvalidRequest
+from gateway.holder_pages.refusals import in_words
 from keys.authentication import authenticate, check_usable
 from keys.errors import KeyUnknown
 from keys.identity import MASTER, Identity
@@ -79,7 +80,7 @@ def _looked_up(kept: dict[str, Any], at: float) -> Visit:
     try:
         check_usable(identity, at)
     except GatewayError as refusal:
-        raise VisitOver(str(refusal.message)) from refusal
+        raise VisitOver(in_words(refusal)) from refusal
     return Visit(key, identity, ends_at)
 
 

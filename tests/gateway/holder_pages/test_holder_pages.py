@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -98,6 +98,29 @@ def test_what_is_no_key_is_refused_in_a_sentence(secret: str, said: str) -> None
     assert not secret or f'value="{secret}"' not in response.content.decode()
 
 
+@pytest.mark.parametrize(
+    ("ending", "said"),
+    [
+        ("blocked", "This key is blocked: no call with it is answered. Ask"),
+        ("expired", "This key has expired, on 2026-01-31 12:00 UTC. Ask"),
+        ("replaced", "The key has been given another secret, and this one ended on 2026-01-31 12:00 UTC. Ask"),
+    ],
+)
+def test_a_key_that_calls_no_more_is_told_of_in_words(ending: str, said: str) -> None:
+    key, secret = issued()
+    over = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    if ending == "blocked":
+        key.block()
+    elif ending == "expired":
+        VirtualKey.objects.filter(pk=key.pk).update(expires_at=over)
+    else:
+        key.secrets.update(expires_at=over)
+    shown = Client().post(URL, {"secret": secret}).content.decode()
+    assert said in shown
+    assert "Authentication Error" not in shown
+    assert "/key/" not in shown
+
+
 def test_the_master_key_has_no_page() -> None:
     response = Client().post(URL, {"secret": settings.MASTER_KEY})
     assert "The master key has neither limits nor usage" in response.content.decode()
@@ -140,7 +163,7 @@ def test_it_ends_when_the_key_is_blocked() -> None:
     key, secret = issued()
     client = opened(secret)
     key.block()
-    assert "Key is blocked" in page(client)
+    assert "This key is blocked: no call with it is answered. Ask whoever gave it to you" in page(client)
     assert SESSION_KEY not in client.session
     key.unblock()
     assert 'name="secret"' in page(client)  # it does not come back by itself
@@ -158,7 +181,7 @@ def test_it_ends_with_the_key_or_the_secret(ending: str) -> None:
     else:
         key.rotate(timedelta(0))
     shown = page(client)
-    assert ("Expired Key" if ending == "expired" else "is not there any more") in shown
+    assert ("This key has expired, on" if ending == "expired" else "is not there any more") in shown
     assert SESSION_KEY not in client.session
 
 
@@ -251,7 +274,7 @@ def test_a_new_key_says_what_to_do() -> None:
     shown = page(opened(secret))
     assert "Nothing limits this key." in shown
     assert "No calls yet" in shown
-    assert "No call of this key has failed." in shown
+    assert "Every call of this key was answered." in shown
 
 
 def test_programs_still_get_json() -> None:
