@@ -21,6 +21,7 @@ from gateway.admin_pages.timeline import WIDTH, Bar, drawn, stretches_of
 from gateway.faces import VLLM
 from gateway.models import RequestLog
 from keys.limit_words import limit_word
+from keys.scope import visible_teams
 from upstreams.models import Upstream
 
 DEFAULT_PREFIX = VLLM.prefix
@@ -38,7 +39,7 @@ def details_of(request: HttpRequest, call: RequestLog) -> dict[str, Any]:
     """The template's context."""
     parties = {party.kind: party for party in parties_of(request, call)}
     cause = cause_of(call.outcome, call.status, call.error_type, call.error_text)
-    facts = Facts(call.decisions)
+    facts = Facts(call.decisions, sees_all=visible_teams(request.user) is None)
     return {
         "chain": chain_of(call, facts),
         "has_facts": bool(facts),

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from common.spreadsheets import lines
 from gateway.admin_pages.log_search import LogRange
+from keys.shared_use import without_amounts
 
 ROWS_AT_ONCE = 1_000
 COLUMNS = (
@@ -28,14 +29,17 @@ COLUMNS = (
     *("head_at", "first_token_at", "ended_at", "bytes_in", "bytes_out", "client_address", "user_agent"),
     *("tags", "shadowed"),
 )
+_ERROR = COLUMNS.index("error_text")
 
 Row = tuple[Any, ...]
 
 
-def exported(branches: Sequence[LogRange], form: str) -> HttpResponseBase:
-    """All rows of the branches, newest first, as a file to keep; `form` is a key of FORMS."""
+def exported(branches: Sequence[LogRange], form: str, *, sees_all: bool = True) -> HttpResponseBase:
+    """All rows of the branches, newest first, as a file to keep; `form` is a key of FORMS. Who does not see every team
+    is not told in it what owners use elsewhere."""
     content_type, written = FORMS[form]
-    response = StreamingHttpResponse(written(rows_of(branches)), content_type=content_type)
+    parts = rows_of(branches) if sees_all else map(_without_amounts, rows_of(branches))
+    response = StreamingHttpResponse(written(parts), content_type=content_type)
     name = f"request-logs-{timezone.now():%Y%m%d-%H%M%S}.{form}"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     response.headers["Cache-Control"] = "no-store"
@@ -53,6 +57,10 @@ def rows_of(branches: Sequence[LogRange], size: int = ROWS_AT_ONCE) -> Iterator[
         if len(found) < size:
             return
         before = found[-1][0]
+
+
+def _without_amounts(rows: list[Row]) -> list[Row]:
+    return [(*row[:_ERROR], row[_ERROR] and without_amounts(row[_ERROR]), *row[_ERROR + 1 :]) for row in rows]
 
 
 def as_csv(parts: Iterable[list[Row]]) -> Iterator[bytes]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from common.admin import DASH
 from keys.limit_values import Unit
 from keys.limit_words import KIND_WORDS, amount, limit_word
+from keys.shared_use import SHARED_KINDS
+
+NOT_TOLD = "counts calls of other teams too"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +30,21 @@ class LimitSeen:
 
 @dataclass(frozen=True, slots=True)
 class CandidateSeen:
-    """An upstream that could have had the call; `waiting` by its own figures."""
+    """An upstream that could have had the call; `waiting` by its own figures. None: not known, or not told."""
 
     name: str
-    in_flight: int
+    in_flight: int | None
     waiting: int | None
     is_last_resort: bool
 
 
 class Facts:
-    """One row's."""
+    """One row's. Who does not see every team (`sees_all`) is not told what calls of others had part in: how many were
+    open at an upstream, and how much an owner or an end user had used."""
 
-    def __init__(self, decisions: Any) -> None:
+    def __init__(self, decisions: Any, *, sees_all: bool = True) -> None:
         self._told: Mapping[str, Any] = decisions if isinstance(decisions, dict) else {}
+        self._sees_all = sees_all
 
     def __bool__(self) -> bool:
         return bool(self._told)
@@ -68,7 +74,8 @@ class Facts:
     def among(self) -> list[CandidateSeen]:
         """Between which upstreams was chosen."""
         rows = self._told.get("among") or ()
-        return [CandidateSeen(str(name), int(calls), waiting, bool(last)) for name, calls, waiting, last in rows]
+        seen = [CandidateSeen(str(name), int(calls), waiting, bool(last)) for name, calls, waiting, last in rows]
+        return seen if self._sees_all else [replace(one, in_flight=None, waiting=None) for one in seen]
 
     @property
     def prices(self) -> dict[str, str]:
@@ -87,6 +94,10 @@ class Facts:
     def _limits(self) -> Iterator[LimitSeen]:
         for whose, name, model, unit, ceiling, used, taken, left, enforced, exceeded in self._told.get("limits") or ():
             words = limit_word(name)
+            if whose in SHARED_KINDS and not self._sees_all:
+                state = ", ".join(filter(None, (_state(enforced=enforced, exceeded=exceeded), NOT_TOLD)))
+                yield LimitSeen(KIND_WORDS[whose], words, DASH, "", _amount(taken, unit), "", state, None)
+                continue
             yield LimitSeen(
                 whose=KIND_WORDS.get(whose, whose),
                 name=f"{words} ({model})" if model else words,

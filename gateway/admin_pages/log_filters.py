@@ -156,7 +156,7 @@ class LogFilterForm(forms.Form):
     @cached_property
     def found(self) -> Found | None:
         """What begins with the text that is searched for; None when there is none."""
-        return found_by(self.chosen["q"]) if "q" in self.chosen else None
+        return found_by(self.chosen["q"], self.teams) if "q" in self.chosen else None
 
     @property
     def in_sight(self) -> list[forms.BoundField]:

@@ -6,20 +6,24 @@ Each question is a walk along an index. Nothing here counts rows or reads the wh
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import chain
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connections, router
+from django.utils import timezone
 
-from gateway.models import RequestFacet, RequestLog, RequestLogQuerySet
+from gateway.models import RequestFacet, RequestLog, RequestLogQuerySet, UsageDay
 
 MOST_FOUND = 1000  # by a prefix of an id: more would have to be sorted
 MOST_NAMES = 20  # that begin alike: each is a range of its own
 _HEX = re.compile(r"[0-9a-f]{1,32}")
 _LAST = "\U0010ffff"
+_TOLD_BY_DAY = {"key_name": ("key", "label"), "end_user": ("end_user", "value")}
 
 
 @dataclass(frozen=True)
@@ -92,32 +96,55 @@ def page_of(branches: Sequence[LogRange], size: int, *, before: UUID | None = No
     return Page(rows, has_newer=before is not None, has_older=more)
 
 
-def found_by(text: str) -> Found:
-    """The calls whose request id, call id, key's name or end user begins with the text."""
+def found_by(text: str, teams: Collection[str] | None = None) -> Found:
+    """The calls whose request id, call id, key's name or end user begins with the text; of these teams alone (None: of
+    all), so that what others have says nothing and takes no place."""
     text = text.strip()
-    ids = ids_like(text)
-    names, users = (names_like(column, text, MOST_NAMES + 1) for column in ("key_name", "end_user"))
+    ids = ids_like(text, teams)
+    names, users = (_names(column, text, teams) for column in ("key_name", "end_user"))
     is_cut = len(ids) >= MOST_FOUND or max(len(names), len(users)) > MOST_NAMES
     return Found(ids, names[:MOST_NAMES], users[:MOST_NAMES], is_cut)
 
 
-def ids_like(text: str) -> set[UUID]:
-    """Calls whose request id or call id is the text or starts with it; at most about two thousand."""
+def ids_like(text: str, teams: Collection[str] | None = None) -> set[UUID]:
+    """Calls whose request id or call id is the text or starts with it; at most about two thousand of each team."""
     text = text.strip()
-    found = set(_with_prefix(text).order_by("request_id").values_list("pk", flat=True)[:MOST_FOUND])
     digits = text.replace("-", "").lower()
+    parts = [_with_prefix(text).order_by("request_id")] if teams is None else []
     if _HEX.fullmatch(digits):
         first, last = (UUID(digits.ljust(32, filler)) for filler in "0f")
-        rows = RequestLog.objects.filter(pk__gte=first, pk__lte=last).newest_first()
-        found.update(rows.values_list("pk", flat=True)[:MOST_FOUND])
-    return found
+        parts.append(RequestLog.objects.filter(pk__gte=first, pk__lte=last).newest_first())
+    if teams is not None:
+        # In this order the database may walk along the ids that begin so, or the team's calls, if these are fewer.
+        parts.append(_with_prefix(text).newest_first())
+        parts = [part.filter(team_id=team) for part in parts for team in sorted(teams)]
+    return {pk for part in parts for pk in part.values_list("pk", flat=True)[:MOST_FOUND]}
 
 
 def _with_prefix(text: str) -> RequestLogQuerySet:
-    """SQLite compares bytes, so a prefix is a range; its LIKE would read the whole index."""
+    return RequestLog.objects.filter(**_begins("request_id", text))
+
+
+def _begins(column: str, text: str) -> dict[str, str]:
+    """SQLite compares bytes, so a prefix is a range; its LIKE would read the whole index, and take "A" for "a"."""
     if _vendor() == "sqlite":
-        return RequestLog.objects.filter(request_id__gte=text, request_id__lt=text + _LAST)
-    return RequestLog.objects.filter(request_id__startswith=text)
+        return {f"{column}__gte": text, f"{column}__lt": text + _LAST}
+    return {f"{column}__startswith": text}
+
+
+def _names(column: str, text: str, teams: Collection[str] | None) -> list[str]:
+    most = MOST_NAMES + 1
+    return names_like(column, text, most) if teams is None else names_of_teams(column, text, teams, most)
+
+
+def names_of_teams(column: str, text: str, teams: Collection[str], most: int) -> list[str]:
+    """As `names_like`, of the calls of these teams: out of their daily sums of the days that the log reaches back, as
+    the log's index of names is that of all teams. The text itself is among them, in case it is a whole name."""
+    dimension, told = _TOLD_BY_DAY[column]
+    since = timezone.now().date() - timedelta(days=settings.LOG_RETENTION_DAYS)
+    days = UsageDay.objects.filter(dimension=dimension, day__gte=since, team_id__in=teams)
+    names = days.filter(**_begins(told, text)).order_by(told).values_list(told, flat=True).distinct()
+    return list(dict.fromkeys([text, *names[:most]]))[:most]
 
 
 def names_like(column: str, text: str, most: int) -> list[str]:

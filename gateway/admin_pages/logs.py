@@ -19,7 +19,8 @@ from gateway.admin_pages.log_export import FORMS, exported
 from gateway.admin_pages.log_filters import LogFilterForm
 from gateway.admin_pages.log_search import known_facets, known_values, page_of
 from gateway.models import TAG, RequestLog, RequestLogQuerySet
-from keys.scope import scoped
+from keys.scope import scoped, visible_teams
+from keys.shared_use import without_amounts
 
 if TYPE_CHECKING:
     _LogAdmin = admin.ModelAdmin[RequestLog]
@@ -94,6 +95,12 @@ class RequestLogAdmin(_LogAdmin):
     def get_queryset(self, request: HttpRequest) -> Any:
         return scoped(RequestLog.objects.all(), request.user)
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> RequestLog | None:
+        call = super().get_object(request, object_id, from_field)
+        if call is not None and call.error_text and visible_teams(request.user) is not None:
+            call.error_text = without_amounts(call.error_text)
+        return call
+
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return LogChangeList
 
@@ -129,7 +136,8 @@ class RequestLogAdmin(_LogAdmin):
         self._check(request)
         if form not in FORMS:
             raise Http404
-        return exported(LogFilterForm(request.GET, user=request.user).branches(RequestLog.objects.all()), form)
+        chosen = LogFilterForm(request.GET, user=request.user)
+        return exported(chosen.branches(RequestLog.objects.all()), form, sees_all=chosen.sees_all)
 
     def columns_view(self, request: HttpRequest) -> HttpResponseBase:
         """Keeps the chosen columns, and goes back to the list as it was."""

@@ -77,7 +77,7 @@ def _statements(wanted: Month, visible: frozenset[str] | None, only: str | None)
     last = (wanted.end - timedelta(microseconds=1)).astimezone(UTC).date()
     of_all = Asked("team", wanted.start.date(), last, "cost", "month", visible)
     teams, _ = lines(of_all, most=None)
-    shares, note = _hours(wanted)
+    shares, note = _hours(wanted, sees_all=visible is None)
     found = [_statement(of_all, team, shares) for team in teams if only is None or team.value == only]
     return {"month": wanted, "first": of_all.first, "last": last, "statements": found, "note": note,
             "total": total(of_all), "has_hours": bool(shares)}  # fmt: skip
@@ -89,19 +89,24 @@ def _statement(of_all: Asked, team: Line, shares: Mapping[str, Hours]) -> Statem
     return Statement(team, keys, more, models, shares.get(team.value, Hours(0, 0)) if shares else None)
 
 
-def _hours(wanted: Month) -> tuple[dict[str, Hours], str]:
-    """Each team's share of the servers, and what is to be said of it."""
+def _hours(wanted: Month, *, sees_all: bool) -> tuple[dict[str, Hours], str]:
+    """Each team's share of the servers, and what is to be said of it. Who does not see every team is told no number of
+    calls or hours, and no server, since these are of all teams."""
     if not PricePeriod.objects.between(wanted.start, wanted.end).exists():
         return {}, "No upstream had a price per hour in this month, so there are no GPU hours to split."
     calls = _calls(wanted.start, wanted.end)
     if calls > MOST_CALLS:
+        of_all = f"of {calls:,} calls " if sees_all else ""
         return {}, (
-            f"The GPU hours of {calls:,} calls are not split while you wait: "
+            f"The GPU hours {of_all}are not split while you wait: "
             f"manage.py chargeback --month {wanted.name} --by team makes the table."
         )
     made = report(wanted, "team", Weights())
     shares = {str(line.group[0]): Hours(line.hours / 10_000, line.cents / 100) for line in made.lines}
-    return shares, " ".join(note for note in made.notes if not note.startswith("The month is not over"))
+    notes = [note for note in made.notes if not note.startswith("The month is not over")]
+    if notes and not sees_all:
+        notes = ["Some servers or hours of the month are estimated or left out; who sees every team is told which."]
+    return shares, " ".join(notes)
 
 
 def _calls(start: datetime, end: datetime) -> int:

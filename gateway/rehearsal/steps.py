@@ -18,6 +18,7 @@ from keys import errors as of_keys
 from keys.counters import Charge, Standing
 from keys.identity import Identity
 from keys.limit_words import KIND_WORDS, limit_word, used_of
+from keys.shared_use import SHARED_KINDS, without_amounts
 from upstreams import errors as of_upstreams
 
 HEAD, CHOICE, LIMITS = range(3)
@@ -45,21 +46,25 @@ class _Rule:
     tell: Callable[[Rehearsal], str]
 
 
-def steps_of(rehearsal: Rehearsal, *, is_partial: bool, used: list[tuple[Charge, Standing]]) -> list[Step]:
-    """The steps of a rehearsal that was answered, in the relay's order."""
+def steps_of(
+    rehearsal: Rehearsal, *, is_partial: bool, used: list[tuple[Charge, Standing]], sees_all: bool = True
+) -> list[Step]:
+    """The steps of a rehearsal that was answered, in the relay's order. `sees_all`: what an owner or an end user uses,
+    also with keys of other teams, is told too."""
     error, stage = rehearsal.error, _stage(rehearsal)
+    message = "" if error is None else error.message if sees_all else without_amounts(error.message)
     found: list[Step] = []
     for rule in RULES:
         if error is not None and (rule.stage > stage or any(step.kind == BAD for step in found)):
             found.append(Step(rule.name, QUIET, "Not reached"))
         elif error is not None and rule.stage == stage and isinstance(error, rule.errors):
-            found.append(Step(rule.name, BAD, "Refused", error.message))
+            found.append(Step(rule.name, BAD, "Refused", message))
         elif rule.name == "Limits":
-            found.append(_limits(rehearsal, used, is_partial=is_partial))
+            found.append(_limits(used, is_partial=is_partial, sees_all=sees_all))
         else:
             found.append(Step(rule.name, GOOD, "Passed", rule.tell(rehearsal)))
     if error is not None and all(step.kind != BAD for step in found):
-        found.append(Step("Other rules", BAD, "Refused", error.message))
+        found.append(Step("Other rules", BAD, "Refused", message))
     return found
 
 
@@ -70,16 +75,18 @@ def _stage(rehearsal: Rehearsal) -> int:
     return LIMITS if exchange.candidates or rehearsal.admitted else CHOICE
 
 
-def _limits(rehearsal: Rehearsal, used: list[tuple[Charge, Standing]], *, is_partial: bool) -> Step:
-    lines = tuple(_limit_line(charge, standing) for charge, standing in used)
+def _limits(used: list[tuple[Charge, Standing]], *, is_partial: bool, sees_all: bool) -> Step:
+    lines = tuple(_limit_line(*one, sees_all=sees_all) for one in used)
     if is_partial:
         text = "The relay could not be asked what is in use now: only what budgets have spent was looked at."
         return Step("Limits", WARNING, "Not certain", text, lines)
     return Step("Limits", GOOD, "Passed", "There is room." if lines else "No limit counts this call.", lines)
 
 
-def _limit_line(charge: Charge, standing: Standing) -> str:
+def _limit_line(charge: Charge, standing: Standing, *, sees_all: bool) -> str:
     name = limit_word(charge.limit) + (f" of {charge.model}" if charge.model else "")
+    if charge.kind in SHARED_KINDS and not sees_all:
+        return f"{name} ({KIND_WORDS[charge.kind]} {charge.subject}): counts calls of other teams too"
     amount = (
         used_of(standing.used, charge.ceiling, charge.unit)
         if charge.unit
