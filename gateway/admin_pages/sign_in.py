@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from django.conf import settings
 from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
@@ -54,9 +55,23 @@ def address_of_person(request: HttpRequest) -> str:
     return origin({**request.META, "REMOTE_ADDR": peer}, [*THIS_MACHINE, *settings.TRUSTED_PROXIES]).address
 
 
-def ways_in() -> dict[str, Any]:
+def is_first(request: HttpRequest) -> bool:
+    """Whether to say where the generated password is: nobody has signed in yet, and who asks is at this machine.
+
+    A stranger need not learn that nobody was here.
+    """
+    if not settings.EMBEDDED or not settings.PASSWORD_SIGN_IN or settings.ADMIN_PASSWORD:
+        return False
+    address = ip_address(address_of_person(request))
+    if not any(address in network for network in THIS_MACHINE):
+        return False
+    return not get_user_model()._default_manager.filter(last_login__isnull=False).exists()
+
+
+def ways_in(request: HttpRequest) -> dict[str, Any]:
     """What the log-in page offers."""
     return {
+        "is_first": is_first(request),
         "password_sign_in": settings.PASSWORD_SIGN_IN,
         "single_sign_on": settings.OIDC_NAME if settings.OIDC_ISSUER else "",
     }

@@ -82,7 +82,7 @@ class GatewayAdminSite(admin.AdminSite):
         return context
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        return super().login(request, {**ways_in(), **(extra_context or {})})
+        return super().login(request, {**ways_in(request), **(extra_context or {})})
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         return super().index(request, {"home": home_page.home(request), **(extra_context or {})})

@@ -287,3 +287,37 @@ def test_the_log_in_page_sends_its_form_nowhere_else(ada, settings):
 @pytest.mark.parametrize(("seconds", "words"), [(1, "a minute"), (60, "a minute"), (61, "2 minutes")])
 def test_a_wait_is_told_in_minutes(seconds, words):
     assert in_minutes(timedelta(seconds=seconds)) == words
+
+
+FIRST = "Nobody has signed in yet. The gateway printed the name and the password in the terminal"
+
+
+@pytest.fixture
+def fresh(settings) -> User:
+    settings.EMBEDDED, settings.ADMIN_PASSWORD = True, ""
+    return User.objects.create_superuser("admin", password=RIGHT)
+
+
+def login_page(address: str = "127.0.0.1", **headers: str) -> str:
+    return Client().get(LOGIN, REMOTE_ADDR=address, **headers).content.decode()
+
+
+def test_the_page_says_where_the_first_password_is(fresh):
+    assert FIRST in login_page()
+    assert "admin" not in login_page().split(FIRST)[1].split("</p>")[0]
+
+    attempt("admin", RIGHT)
+
+    assert FIRST not in login_page()
+
+
+@pytest.mark.parametrize("where", [{"address": STRANGER}, {"HTTP_X_FORWARDED_FOR": STRANGER}])
+def test_a_stranger_does_not_learn_that_nobody_was_here(fresh, where):
+    assert FIRST not in login_page(**where)
+
+
+@pytest.mark.parametrize(("name", "value"), [("EMBEDDED", False), ("ADMIN_PASSWORD", "x"), ("PASSWORD_SIGN_IN", False)])
+def test_nor_is_it_said_where_no_password_was_printed(fresh, settings, name, value):
+    setattr(settings, name, value)
+
+    assert FIRST not in login_page()
