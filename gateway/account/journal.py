@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import logging
 import mmap
 import os
@@ -21,6 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from common.fast_json import encoded
 from gateway.account.entry import ADMITTED_FIELDS, FIELDS
 from gateway.account.journal_files import ADMITTED, ENDED, LOCK, STATUS, JournalStatus, Segment, journal_status
 from gateway.serving.local_files import private_directory
@@ -34,8 +34,6 @@ _CHECK_SECONDS = 1.0
 _MOST_UNWRITTEN = 2_000
 _REWRITTEN_AT_ONCE = 50
 
-# Plain ASCII with everything else escaped: whatever a client sent, lone surrogates included, can be written.
-_encode = json.JSONEncoder(separators=(",", ":"), default=str, check_circular=False).encode
 _journals: weakref.WeakSet[Journal] = weakref.WeakSet()
 
 
@@ -78,7 +76,7 @@ class Journal:
     def _append(self, kind: str, fields: tuple[str, ...], entry: Mapping[str, Any]) -> None:
         line = b""
         try:
-            line = _encode([kind, *map(entry.get, fields)]).encode("ascii") + b"\n"
+            line = encoded([kind, *map(entry.get, fields)]) + b"\n"
             with self._lock:
                 self._open_files().write(line)
                 if self._unwritten:

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from common.fast_json import decoded
 from gateway.account.entry import ADMITTED_FIELDS, FIELDS, Entry
 
 LOCK, STATUS, SEGMENT = ".lock", ".status", ".jsonl"
@@ -53,7 +54,7 @@ def segments_in(directory: Path) -> list[Segment]:
 
 def read_line(line: bytes) -> tuple[str, Entry]:
     """The line's kind (`ADMITTED` or `ENDED`) and its entry. Raises ValueError when it is neither."""
-    values = json.loads(line)
+    values = decoded(line)
     fields = _FIELDS.get(values[0]) if isinstance(values, list) and values else None
     if fields is None or len(values) < 2 or not isinstance(values[1], str):
         raise ValueError("This is not a line of a journal.")

@@ -10,6 +10,8 @@ import json
 import re
 from typing import Any
 
+from common.fast_json import decoded
+
 _BLANK_LINE = re.compile(rb"\n\r?\n|\r\r")
 _SEAM = 2  # one byte less than the longest blank line
 
@@ -47,7 +49,7 @@ def data_of(event: bytes) -> bytes:
 def parse_object(text: bytes) -> dict[str, Any] | None:
     """The JSON object that the text is, or None for everything else (`[DONE]`, nonsense, endless nesting)."""
     try:
-        value = json.loads(text)
+        value = decoded(text)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -85,9 +85,16 @@ def test_a_lone_surrogate_is_written(journal: Journal, directory: Path) -> None:
     assert read_line(lines_in(directory)[0])[1]["model"] == "\ud800\0"
 
 
+class Unwritable:
+    """What no JSON has, and no text either."""
+
+    def __str__(self) -> str:
+        raise ValueError("This has no text.")
+
+
 def test_an_entry_that_cannot_be_written_is_counted(journal: Journal, directory: Path) -> None:
     journal.ended(an_entry())
-    journal.ended(an_entry(tags=[]) | {"model": {(): 1}})
+    journal.ended(an_entry(tags=[]) | {"model": Unwritable()})
     assert journal_status(directory).lost == journal.lost == 1
     assert len(lines_in(directory)) == 1
 
