@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 
 from gateway.account.entry import Outcome
 from keys.limit_words import KIND_WORDS, limit_word
@@ -12,11 +13,27 @@ CALLER, ADMIN, UPSTREAM = "the caller", "the admin", "the upstream"
 
 
 @dataclass(frozen=True, slots=True)
+class Reached:
+    """A limit that had no room, and whose it is, as people call them.
+
+    `until` is when its minute ended; None where a place was waited for, or where it is not known. `ceiling` is ""
+    where the viewer is not told of it.
+    """
+
+    limit: str
+    noun: str
+    ceiling: str = ""
+    until: datetime | None = None
+    is_of_places: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Cause:
     """Who can mend it, and a sentence on how.
 
     `whose` limit or block it was, where that is so: `key`, `team`, `user` or `end_user`. `place` is where else it is
     mended: at the call's `upstream`, in the list of `upstreams`, or in the `settings`. `short` is for a list.
+    `reached` says which limit of a minute, or of calls at once, had no room.
     """
 
     who: str
@@ -24,6 +41,7 @@ class Cause:
     whose: str = ""
     place: str = ""
     short: str = ""
+    reached: Reached | None = None
 
 
 # Refusals and failures of the gateway itself, by error type.
@@ -187,7 +205,11 @@ LIMITED = {
     "tokens": ("tpm_limit", "has used as many tokens as it may in a minute: ask for fewer"),
     "max_parallel_requests": ("max_parallel_requests", "had as many calls open as it may: wait until one has ended"),
 }
-_RATE = re.compile(r"Rate limit exceeded for (api_key|team|user|end_user):.*Limit type: (\w+)", re.DOTALL)
+_RATE = re.compile(
+    r"Rate limit exceeded for (api_key|team|user|end_user):.*Limit type: (\w+)( of [^\n]+?)?\.", re.DOTALL
+)
+_CEILING = re.compile(r"Current limit: (\d{1,19}), Remaining")
+_RESETS = re.compile(r"Limit resets at: ([0-9-]{10} [0-9:]{8}\+00:00)$")
 _BUDGET = re.compile(r"Budget has been exceeded! (Key|Team|User|End user)=.*?(?:\((\w+)\)\.)?$", re.DOTALL)
 _BLOCKED = re.compile(r"Authentication Error, (Team|User)=")
 
@@ -212,7 +234,7 @@ def in_short(outcome: str, status: int | None, error_type: str | None, error_tex
 def _of_limit(error_type: str | None, text: str) -> Cause | None:
     """What our own sentence says of whose limit, budget or block it was."""
     if error_type == "throttling_error" and (match := _RATE.match(text)):
-        return _of_rate(_kind(match[1]), match[2])
+        return _of_rate(_kind(match[1]), match[2], text, per_model=bool(match[3]))
     if error_type == "budget_exceeded" and (match := _BUDGET.match(text)):
         return _of_budget(_kind(match[1]), match[2] or "max_budget")
     if error_type == "auth_error" and (match := _BLOCKED.match(text)):
@@ -226,17 +248,35 @@ def _of_limit(error_type: str | None, text: str) -> Cause | None:
     return None
 
 
-def _of_rate(whose: str, counted: str) -> Cause | None:
+def _of_rate(whose: str, counted: str, text: str, *, per_model: bool) -> Cause | None:
     if counted not in LIMITED:
         return None
     limit, words = LIMITED[counted]
+    is_of_places = limit == "max_parallel_requests"
+    limit = f"model_{limit}" if per_model and not is_of_places else limit
+    ceiling, resets = _CEILING.search(text), _RESETS.search(text)
+    reached = Reached(
+        limit_word(limit),
+        KIND_WORDS[whose],
+        f"{int(ceiling[1]):,}" if ceiling else "",
+        _moment(resets[1]) if resets else None,
+        is_of_places,
+    )
     remedy = f"or have “{limit_word(limit)}” raised on the page of the {KIND_WORDS[whose]}"
     return Cause(
         CALLER,
         f"The {KIND_WORDS[whose]} {words}, {remedy}.",
         whose,
         short=f"{limit_word(limit)} of the {KIND_WORDS[whose]}",
+        reached=reached,
     )
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def _of_budget(whose: str, limit: str) -> Cause:

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from common.errors import GatewayError
@@ -120,3 +122,28 @@ def test_a_sentence_that_is_not_ours_has_a_plain_cause(error_type: str, error_te
 
 def test_an_outcome_of_a_later_version_is_not_explained() -> None:
     assert cause_of("teleported", None, None) is None
+
+
+@pytest.mark.parametrize("model", [None, "qwen 7.5"])
+def test_a_limit_that_was_reached_is_told_with_its_end(model: str | None) -> None:
+    error = LimitExceeded(subject="x", limit="requests", ceiling=1_000, remaining=0, retry_after=7, model=model)
+    reached = refused(error).reached
+    assert reached.limit == ("Calls a minute, per model" if model else "Calls a minute")
+    assert (reached.noun, reached.ceiling, reached.is_of_places) == ("virtual key", "1,000", False)
+    assert 5 <= reached.until.timestamp() - time.time() <= 8
+
+
+def test_places_have_no_end() -> None:
+    error = LimitExceeded(
+        subject="x", limit="max_parallel_requests", ceiling=4, remaining=0, retry_after=1, kind="team"
+    )
+    reached = refused(error).reached
+    assert (reached.limit, reached.noun, reached.until, reached.is_of_places) == ("Calls at once", "team", None, True)
+
+
+@pytest.mark.parametrize("ending", ["", " Current limit: 5, Remaining: 0. Limit resets at: 2026-99-99 00:00:00+00:00"])
+def test_a_sentence_that_lacks_the_figures_is_understood(ending: str) -> None:
+    cause = cause_of(
+        "refused", 429, "throttling_error", f"Rate limit exceeded for team: x. Limit type: tokens.{ending}"
+    )
+    assert (cause.reached.limit, cause.reached.until) == ("Tokens a minute", None)
