@@ -23,6 +23,7 @@ class Visitor:
         self.page: Page = context.new_page()
         self.complaints: list[str] = []
         self.expected: set[int] = set()
+        self.lost_connections = False
         self.host = ""
         context.on("console", self._heard)
         context.on("weberror", lambda error: self.complain(f"an uncaught error: {error.error}"))
@@ -36,6 +37,10 @@ class Visitor:
         """Makes an answer of this status no error: the browser's console notes each that is not 2xx or 3xx."""
         self.expected.add(status)
 
+    def expect_lost_connections(self) -> None:
+        """Makes a request that nobody answers no error."""
+        self.lost_connections = True
+
     def sign_in(self, url: str, password: str, name: str = "admin") -> None:
         """Signs in at the gateway at this base URL."""
         self.host = urlsplit(url).netloc
@@ -45,14 +50,15 @@ class Visitor:
         self.page.get_by_role("button", name="Log in", exact=True).click()
         self.page.wait_for_url(f"{url}/admin/")
 
-    def findings(self, *, colours_only: bool = False) -> list[str]:
+    def findings(self, *, colours: bool = True, all_else: bool = True) -> list[str]:
         """What axe-core says of the page as it is: its serious and critical findings, a sentence each."""
-        self.page.evaluate(_axe())
-        run = {"type": "rule", "values": ["color-contrast"]} if colours_only else {"type": "tag", "values": RULES}
-        found = self.page.evaluate(
-            "options => axe.run(document, options).then(found => found.violations)",
-            {"runOnly": run, "resultTypes": ["violations"], "preload": False},  # it would write a style into the page
-        )
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(_axe())
+        run = {"type": "tag", "values": RULES} if all_else else {"type": "rule", "values": ["color-contrast"]}
+        options = {"runOnly": run, "resultTypes": ["violations"], "preload": False}  # it would write a style
+        if all_else:
+            options["rules"] = {"color-contrast": {"enabled": colours}}
+        found = self.page.evaluate("options => axe.run(document, options).then(found => found.violations)", options)
         return [_sentence(one) for one in found if one["impact"] in {"serious", "critical"}]
 
     def is_wider_than_the_window(self) -> bool:
@@ -65,6 +71,7 @@ class Visitor:
 
     def _heard(self, message: ConsoleMessage) -> None:
         expected = any(f"status of {status}" in message.text for status in self.expected)
+        expected = expected or (self.lost_connections and "net::ERR_" in message.text)
         if message.type in {"error", "warning"} and not expected:
             self.complain(f"the console says: {message.text}")
 

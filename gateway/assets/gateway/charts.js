@@ -125,11 +125,17 @@
                 if (!response.ok) {
                     throw new Error(response.status);
                 }
-                await this.show(await response.json());
-                this.table();
+                const told = await response.text();
+                if (told !== this.told) { // what is drawn anew is taken away from who reads it
+                    await this.show(JSON.parse(told));
+                    this.table();
+                    this.told = told;
+                }
+                this.heard = new Date();
                 this.say('');
             } catch {
-                this.say('This chart could not be loaded. Reload the page to try again.');
+                const then = this.figure.dataset.every ? 'trying again.' : 'reload the page to try again.';
+                this.say(this.heard ? `No news since ${seconds.format(this.heard)}; ${then}` : `This chart could not be loaded; ${then}`);
             }
         }
 
@@ -158,6 +164,9 @@
         }
 
         draw() {
+            const hadFocus = this.stage?.contains(document.activeElement);
+            const wasAt = hadFocus ? this.at : null;
+            this.stage = null;
             this.drawn?.destroy();
             this.plot.replaceChildren();
             this.legend();
@@ -178,6 +187,24 @@
             stage.append(this.tip);
             this.readout();
             this.sizes.observe(this.plot);
+            this.at = null;
+            if (hadFocus) {
+                stage.focus({preventScroll: true});
+                if (wasAt !== null) { // uPlot knows its scales in a moment
+                    queueMicrotask(() => stage === this.stage && this.go(Math.min(wasAt, x.length - 1)));
+                }
+            }
+        }
+
+        // Puts the cursor on a value, as the pointer would.
+        go(to) {
+            this.drawn.setCursor({left: this.drawn.valToPos(this.data.x[to], 'x'), top: 10});
+            this.follow(to, 0);
+        }
+
+        leave() {
+            this.at = null;
+            this.drawn.setCursor({left: -10, top: -10});
         }
 
         legend() {
@@ -222,7 +249,7 @@
                     ...Object.fromEntries(units.map(unit => [`y:${unit}`, {range: (chart, from, to) => [Math.min(0, from), to > 0 ? to * 1.08 : 1]}])),
                 },
                 axes: [
-                    {...axis, grid: {show: false}, values: ticks, space: 72, size: 30},
+                    {...axis, grid: {show: false}, values: ticks, space: 72, size: 24},
                     ...units.slice(0, 2).map((unit, at) => ({
                         ...axis,
                         scale: `y:${unit}`,
@@ -275,29 +302,34 @@
         }
 
         readout() {
+            const stage = this.stage;
             const name = this.figure.getAttribute('aria-label') ?? 'Chart';
             const spoken = document.createElement('p');
             spoken.className = 'visually-hidden';
             spoken.setAttribute('aria-live', 'polite');
-            this.stage.after(spoken);
-            this.stage.tabIndex = 0;
-            this.stage.setAttribute('role', 'group');
-            this.stage.setAttribute('aria-label', `${name}. Arrow keys go through its values; all of them are under Figures.`);
-            this.stage.addEventListener('keydown', event => {
+            stage.after(spoken);
+            stage.tabIndex = 0;
+            stage.setAttribute('role', 'application'); // so that screen readers leave it the arrow keys
+            stage.setAttribute('aria-roledescription', 'chart');
+            stage.setAttribute('aria-label', `${name}. Arrow keys go through its values, Page Up and Page Down in larger steps; all of them are under Figures.`);
+            stage.addEventListener('keydown', event => {
                 const last = this.data.x.length - 1;
+                const far = Math.max(1, Math.round(last / 10));
+                const back = step => Math.max(0, (this.at ?? last + step) - step);
+                const on = step => Math.min(last, (this.at ?? -step) + step);
                 const to = {
-                    ArrowLeft: Math.max(0, (this.at ?? last + 1) - 1), ArrowRight: Math.min(last, (this.at ?? -1) + 1), Home: 0, End: last,
+                    ArrowLeft: back(1), ArrowRight: on(1), PageUp: back(far), PageDown: on(far), Home: 0, End: last,
                 }[event.key];
                 if (event.key === 'Escape') {
-                    this.drawn.setCursor({left: -10, top: -10});
-                } else if (to !== undefined) {
+                    this.leave();
+                    spoken.textContent = '';
+                } else if (to !== undefined && !event.altKey && !event.ctrlKey && !event.metaKey) {
                     event.preventDefault();
-                    this.drawn.setCursor({left: this.drawn.valToPos(this.data.x[to], 'x'), top: 10});
-                    this.follow(to, 0);
+                    this.go(to);
                     spoken.textContent = [...this.tip.children].map(line => line.textContent).join('. ');
                 }
             });
-            this.stage.addEventListener('blur', () => this.drawn.setCursor({left: -10, top: -10}));
+            stage.addEventListener('blur', () => stage === this.stage && this.leave());
         }
 
         resize() {

@@ -1,8 +1,45 @@
 // Live parts: `data-live="<url>" data-every="<seconds>"` is fetched again and again, and replaced where it changed.
-// It rests while the page is hidden, while somebody works in it, and says when it could not be refreshed.
+// It rests while the page is hidden, and changes nothing under the hands of somebody who works in it. When nothing
+// comes, one line says since when, and tries go on.
 'use strict';
 {
-    const SLOWEST = 60; // seconds between tries when the gateway does not answer
+    const SLOWEST = 30; // seconds between tries when the gateway does not answer
+    const PATIENCE = 10000; // milliseconds
+    const SIGNED_OUT = 'No longer brought up to date: you are not signed in any more, or may no longer see this. Reload the page.';
+    const clock = new Intl.DateTimeFormat(undefined, {hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23'});
+    const AWAY = new Set([502, 503, 504]); // the relay says that the control plane does not answer
+
+    let heard = new Date(); // when the gateway last answered any of the parts
+    let isLost = false;
+
+    // Notes by their words: parts that have the same to say share one, before the first of them.
+    const notes = {
+        parts: new Map(),
+
+        set(part, words) {
+            if (this.parts.get(part)?.words === words) {
+                return;
+            }
+            this.clear(part);
+            const shared = [...this.parts.values()].find(note => note.words === words);
+            const note = shared ?? {words, element: document.createElement('p')};
+            this.parts.set(part, note);
+            if (!shared) {
+                note.element.className = 'stale-note';
+                note.element.setAttribute('role', 'status');
+                part.element.before(note.element);
+                note.element.textContent = words;
+            }
+        },
+
+        clear(part) {
+            const note = this.parts.get(part);
+            this.parts.delete(part);
+            if (note && ![...this.parts.values()].includes(note)) {
+                note.element.remove();
+            }
+        },
+    };
 
     class Live {
         constructor(element) {
@@ -10,7 +47,7 @@
             this.every = Number(element.dataset.every) || 5;
             this.failures = 0;
             this.last = null;
-            this.note = null;
+            this.isAsking = false;
             this.schedule();
         }
 
@@ -21,12 +58,14 @@
         }
 
         async refresh() {
-            if (!this.element.isConnected) {
+            if (!this.element.isConnected || this.isAsking) {
                 return;
             }
-            if (!document.hidden && !this.isBusy()) {
+            this.isAsking = true;
+            if (!document.hidden) {
                 await this.fetch();
             }
+            this.isAsking = false;
             this.schedule();
         }
 
@@ -41,50 +80,53 @@
             try {
                 const response = await fetch(this.element.dataset.live, {
                     headers: {'X-Requested-With': 'XMLHttpRequest'},
-                    signal: AbortSignal.timeout(20000),
+                    signal: AbortSignal.timeout(PATIENCE),
                     redirect: 'manual',
                 });
                 if (response.type === 'opaqueredirect' || response.status === 401 || response.status === 403) {
-                    this.say('Not refreshed: you are no longer signed in, or may no longer see this. Reload the page.');
+                    this.miss(SIGNED_OUT);
                 } else if (response.ok) {
                     this.show(await response.text());
+                } else if (AWAY.has(response.status)) {
+                    this.lose();
                 } else {
-                    this.say(`Not refreshed: the gateway answered ${response.status}.`);
+                    this.miss(`Not brought up to date: the gateway answered ${response.status}; trying again.`);
                 }
             } catch {
-                this.say('Not refreshed: the gateway does not answer.');
+                this.lose();
             }
         }
 
         show(html) {
+            heard = new Date();
             this.failures = 0;
-            this.note?.remove();
-            this.note = null;
+            notes.clear(this);
             this.element.removeAttribute('data-stale');
-            if (html !== this.last) {
+            if (html !== this.last && !this.isBusy()) {
                 this.last = html;
                 this.element.innerHTML = html;
                 this.element.dispatchEvent(new CustomEvent('gateway:content', {bubbles: true}));
             }
+            if (isLost) { // it is back: nobody waits for the next try
+                isLost = false;
+                parts.filter(part => part.failures).forEach(part => part.refresh());
+            }
         }
 
-        say(words) {
+        lose() {
+            isLost = true;
+            this.miss(`No news since ${clock.format(heard)}; trying again.`);
+        }
+
+        miss(words) {
             this.failures += 1;
             this.element.dataset.stale = '';
-            if (!this.note) {
-                this.note = document.createElement('p');
-                this.note.className = 'stale-note';
-                this.note.setAttribute('role', 'status');
-                this.element.before(this.note);
-            }
-            this.note.textContent = words;
+            notes.set(this, words);
         }
     }
 
     const parts = [...document.querySelectorAll('[data-live]')].map(element => new Live(element));
-    document.addEventListener('visibilitychange', () => {
-        if (!document.hidden) {
-            parts.forEach(part => part.refresh());
-        }
-    });
+    const refreshAll = () => document.hidden || parts.forEach(part => part.refresh());
+    document.addEventListener('visibilitychange', refreshAll);
+    window.addEventListener('online', refreshAll);
 }
