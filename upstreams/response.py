@@ -85,7 +85,7 @@ def _line(file: ByteLines, what: str) -> bytes:
 
 
 class UpstreamHTTPResponse:
-    """One answer on a connection of http.client, which makes it, begins it, and asks whether it is closed.
+    """One answer on a connection, which makes it and begins it.
 
     Skips every interim answer (RFC 9110, 15.2), and keeps no connection whose framing is in doubt. Unlike
     http.client's own it is no file: that costs a tenth of a short call.
@@ -166,10 +166,6 @@ class UpstreamHTTPResponse:
         if self.will_close or self._has_surplus:
             return False
         return self.chunked_body is None or not self.chunked_body.has_surplus
-
-    def isclosed(self) -> bool:
-        """As http.client's connection asks it."""
-        return bool(self._file.closed)
 
     def close(self) -> None:
         """Nothing more is read."""

@@ -10,6 +10,7 @@ import re
 import socket
 import time
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from queue import Empty
 from typing import Any
 
@@ -25,7 +26,8 @@ from upstreams.response import UpstreamHTTPResponse
 
 # vLLM (uvicorn) closes an idle connection after 5 s without saying so.
 KEEP_IDLE_SECONDS = 4.0
-_ENDS_LINE = re.compile(rb"[\r\n\0]")
+_WITH_BODY = {"POST", "PUT", "PATCH"}
+_NO_TARGET = re.compile(r"[\x00-\x20\x7f]")
 MAX_IDLE_CONNECTIONS = 4096
 
 
@@ -126,55 +128,85 @@ class _RawTarget:
     response_class: Any = PooledResponse
     idle_since = 0.0
     connected_at = 0.0
-    held_head = b""
+    method = ""
     has_sent = False
 
-    def _encode_request(self, request: str) -> bytes:
-        return request.encode("latin-1")
+    def request(
+        self,
+        method: str,
+        url: str,
+        body: bytes | Iterable[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+        **_options: Any,
+    ) -> None:
+        """Sends one request, the head in one piece with the first bytes of the body: one system call and one packet
+        less, and not a function call for each line.
 
-    def putheader(self, header: str, *values: Any) -> None:
-        """One line of the head. What could end the line early is refused; the rest was judged where it came in."""
-        value = values[0]
-        if value is SKIP_HEADER:
-            return
-        line = f"{header}: {value}".encode("latin-1")
-        if _ENDS_LINE.search(line):
-            raise ValueError("A header must not hold a line end or a NUL.")
+        A body that is no bytes needs a Content-Length among the headers. Raises ValueError for what could end a line
+        early, before anything is sent; the rest was judged where it came in.
+        """
         connection: Any = self
-        connection._buffer.append(line)
-
-    def _send_output(self, message_body: Any = None, encode_chunked: bool = False) -> None:  # noqa: FBT001, FBT002
-        """Holds the head back, to leave with the first bytes of the body: one system call and one packet less."""
-        connection: Any = self
+        self.method = method
+        head = self._head(method, url, dict(headers or {}), body)
         if connection.sock is None:
             connection.connect()  # now, with the time-out for it; afterwards urllib3 sets the one for reading
             self.connected_at = time.monotonic()
-        connection._buffer.extend((b"", b""))
-        self.held_head = b"\r\n".join(connection._buffer)
-        connection._buffer.clear()
+        else:
+            connection.sock.settimeout(connection.timeout)
+        pieces = iter((body,) if isinstance(body, bytes) else body or ())
+        self._send(head + next(pieces, b""))
+        for piece in pieces:
+            self._send(piece)
 
-    def send(self, data: Any) -> None:
-        head, self.held_head = self.held_head, b""
+    def _head(self, method: str, target: str, headers: dict[str, str], body: bytes | Iterable[bytes] | None) -> bytes:
+        given = {name.lower() for name in headers}
+        if "content-length" not in given and (body is not None or method in _WITH_BODY):
+            if not isinstance(body, bytes | None):
+                raise ValueError("A body that comes in pieces needs its length.")
+            headers["Content-Length"] = str(len(body or b""))
+        lines = [f"{method} {target} HTTP/1.1"]
+        if "host" not in given:
+            lines.append(self._host_line)
+        if "accept-encoding" not in given:
+            lines.append("Accept-Encoding: identity")
+        lines += [f"{name}: {value}" for name, value in headers.items() if value is not SKIP_HEADER]
+        head = "\n".join(lines).encode("latin-1")
+        if head.count(b"\n") != len(lines) - 1 or b"\r" in head or b"\0" in head:
+            raise ValueError("A header must not hold a line end or a NUL.")
+        if _NO_TARGET.search(target):
+            raise ValueError("A request target must not hold a space or a control character.")
+        return head.replace(b"\n", b"\r\n") + b"\r\n\r\n"
+
+    @cached_property
+    def _host_line(self) -> str:
+        """The Host header as http.client writes it (IPv6, international names, ports)."""
+        connection: Any = self
+        writer: Any = http.client.HTTPConnection(connection.host, connection.port)
+        writer.default_port = connection.default_port
+        writer.putrequest("GET", "/", skip_accept_encoding=True)
+        return str(writer._buffer[1].decode("latin-1"))
+
+    def _send(self, data: bytes) -> None:
         self.has_sent = True
         connection: Any = self
-        if head:
-            data = head + data
         sent = connection.sock.send(data)  # nearly always all of it; gevent's sendall asks the system more
         if sent < len(data):
             connection.sock.sendall(memoryview(data)[sent:])
 
     def getresponse(self) -> Any:
         """http.client's, with nothing of urllib3's around it: no second set of headers, and no second reader."""
-        if self.held_head:
-            self.send(b"")
         connection: Any = self
-        connection._response_options = None
         connection.sock.settimeout(connection.timeout)
-        return http.client.HTTPConnection.getresponse(connection)
-
-    def close(self) -> None:
-        self.held_head = b""
-        super().close()  # type: ignore[misc]
+        response = self.response_class(connection.sock, method=self.method)
+        try:
+            response.begin()
+        except BaseException:
+            response.close()
+            connection.close()
+            raise
+        if response.will_close:
+            connection.close()  # the response keeps the socket open for as long as it reads
+        return response
 
 
 class _PlainConnection(_RawTarget, HTTPConnection):  # type: ignore[misc]
@@ -248,11 +280,11 @@ def _has_deciphered(sock: Any) -> bool:
 
 
 class _PlainPool(_RawTargetPool, HTTPConnectionPool):  # type: ignore[misc]
-    ConnectionCls = _PlainConnection
+    ConnectionCls: Any = _PlainConnection
 
 
 class _TlsPool(_RawTargetPool, HTTPSConnectionPool):  # type: ignore[misc]
-    ConnectionCls = _TlsConnection
+    ConnectionCls: Any = _TlsConnection
 
 
 class _UnixPool(_PlainPool):

@@ -93,6 +93,35 @@ def test_a_body_of_pieces_is_sent_with_its_length(client: UpstreamClient, upstre
     assert (upstream.requests[0].body, upstream.requests[0].framing) == (b"abcd", "length")
 
 
+@pytest.mark.parametrize(
+    ("headers", "target", "body"),
+    [
+        ({"X-Name": "a\r\nX-Other: b"}, "/x", None),
+        ({"X-Name": "a\nb"}, "/x", None),
+        ({"X-Name\r": "a"}, "/x", None),
+        ({"X-Name": "a\0b"}, "/x", None),
+        ({}, "/x HTTP/1.1", None),
+        ({}, "/x\x7f", None),
+        ({}, "/x", iter([b"pieces"])),
+    ],
+)
+def test_what_would_break_the_request_s_framing_is_not_sent(
+    client: UpstreamClient, upstream: Upstream, headers: dict[str, str], target: str, body: Iterator[bytes] | None
+) -> None:
+    with pytest.raises(ValueError, match="must not hold|needs its length"):
+        client.open(upstream.url, "POST", Outgoing(headers, target), body)
+    assert upstream.requests == []
+
+
+def test_the_head_is_complete_without_a_word_from_the_caller(client: UpstreamClient, upstream: Upstream) -> None:
+    _read(client.open(upstream.url, "POST", Outgoing({}, "/x")))
+    sent = upstream.requests[0]
+    assert sent.header("host") == upstream.url.removeprefix("http://")
+    assert sent.header("accept-encoding") == "identity"
+    assert sent.header("content-length") == "0"
+    assert sent.header("user-agent") is None
+
+
 def test_a_connection_is_used_again(client: UpstreamClient, upstream: Upstream) -> None:
     for _ in range(3):
         _read(_open(client, upstream.url))
