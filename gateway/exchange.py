@@ -288,8 +288,9 @@ class Exchange:
         try:
             body = RelayedBody(self.call, answer, meter, self._connection, self.plane.fingerprints)
             self.environ["gateway.abandon"] = body.close
-            response = StreamingHttpResponse(body, status=answer.response.status, reason=answer.response.reason)
-            del response.headers["Content-Type"]
+            status, reason = answer.response.status, answer.response.reason
+            response = StreamingHttpResponse(body, status=status, reason=reason, content_type="")
+            del response.headers["Content-Type"]  # the upstream's comes below, or none
             self._copy_headers(response, answer, keep_length=keep_length)
         except BaseException:
             answer.close()

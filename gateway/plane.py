@@ -12,6 +12,7 @@ from typing import Any
 import gevent
 from django.conf import settings
 from django.core.cache import close_caches
+from django.core.handlers.base import reset_urlconf
 from django.core.signals import request_finished, request_started
 from django.db import OperationalError, close_old_connections, connections, reset_queries
 from gevent.threadpool import ThreadPool
@@ -220,12 +221,13 @@ class RelayPlane:
 
 
 def _lighten() -> None:
-    """Takes from each call what the relay does not need: Django's care for connections that no call holds, and the
-    garbage collector's walks over all that was imported."""
+    """Takes from each call what the relay does not need: Django's care for connections that no call holds and for
+    URLs of a request's own, and the garbage collector's walks over all that was imported."""
     request_started.disconnect(reset_queries)
     request_started.disconnect(close_old_connections)
     request_finished.disconnect(close_old_connections)
     request_finished.disconnect(close_caches)
+    request_finished.disconnect(reset_urlconf)
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)

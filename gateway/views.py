@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from gateway.faces import OPENAI, VLLM, Face, upstream_face
-from gateway.passthrough import PassThrough
+from gateway.passthrough import Environ, PassThrough
 from gateway.realtime import handshake
 from gateway.this_relay import plane
 
@@ -46,11 +46,12 @@ class PassThroughView(APIView):
 
     def relay(self, request: Request) -> HttpResponseBase:
         """Any method."""
-        if handshake.is_upgrade(request.META):
-            handshake.take_key(request.META)
-        return PassThrough(request.META, plane, face=self.face(request)).answer()
+        environ = request.META
+        if handshake.is_upgrade(environ):
+            handshake.take_key(environ)
+        return PassThrough(environ, plane, face=self.face(environ)).answer()
 
-    def face(self, request: Request) -> Face:
+    def face(self, environ: Environ) -> Face:
         """How the call came in."""
         return VLLM
 
@@ -60,14 +61,14 @@ class PassThroughView(APIView):
 class NamedUpstreamView(PassThroughView):
     """`/upstreams/<name>/<anything>`: the same, on the upstream that the address names."""
 
-    def face(self, request: Request) -> Face:
-        return upstream_face(str(request.META["RAW_URI"]))
+    def face(self, environ: Environ) -> Face:
+        return upstream_face(str(environ["RAW_URI"]))
 
 
 class OpenAIView(PassThroughView):
     """`/v1/<anything>`, and the well-known paths without `/v1`: the OpenAI-compatible face over all upstreams."""
 
-    def face(self, request: Request) -> Face:
+    def face(self, environ: Environ) -> Face:
         return OPENAI
 
 

@@ -5,7 +5,6 @@ A refresh puts a new `View` in the place of the old one; readers take whichever 
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from types import MappingProxyType
 from django.conf import settings
 from django.utils import timezone
 
+from common.short_lock import short_lock
 from common.versioned import KEEP_TOMBSTONES
 from upstreams.entries import Entry, ServedModel, first_model, usable, usable_alone
 from upstreams.errors import CredentialUnreadable, ModelHidden, NoSuchUpstream, NoUpstream
@@ -50,7 +50,7 @@ class UpstreamPool:
         self._read_at = clock()
         self._view = View()
         self._open: Counter[int | None] = Counter()
-        self._open_lock = threading.Lock()
+        self._open_lock = short_lock()
         self._cooldowns = Cooldowns(clock)
         self._unhealthy: frozenset[int | None] = frozenset()
         self._loads: Mapping[int | None, Load] = {}

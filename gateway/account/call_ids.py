@@ -6,11 +6,12 @@ Knows nothing of calls or tables.
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
+
+from common.short_lock import short_lock
 
 _FRACTION_BITS = 12
 _RANDOM_BITS = 62
@@ -33,7 +34,7 @@ class CallIds:
         self._clock = clock
         self._random_bytes = random_bytes
         self._last = -1
-        self._lock = threading.Lock()
+        self._lock = short_lock()
 
     def new(self) -> str:
         """The next id as 32 hexadecimal digits."""

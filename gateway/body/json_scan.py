@@ -22,6 +22,7 @@ OUTPUT_NAMES = (b"max_completion_tokens", b"max_output_tokens", b"max_tokens")
 WANTED = frozenset((b"model", b"stream", b"user", b"safety_identifier", b"stream_options", b"n", *OUTPUT_NAMES))
 METADATA = b"metadata"
 """Wanted only where Anthropic's dialect names the end user in it."""
+_SHORT_NUMBER = 16  # digits: fewer make an integer that needs no care
 _LONGEST_KEY = 6 * 32  # of the names that anyone wants, each character written as \u00XX
 
 _TEXT = rb'[^"\\]*+(?:\\.[^"\\]*+)*+'
@@ -269,6 +270,8 @@ def _decoded(data: bytes) -> object:
         return _LITERALS[data]
     if data.startswith(b'"') and b"\\" not in data and data.isascii():
         return data[1:-1].decode()
+    if data.isdigit() and len(data) < _SHORT_NUMBER:
+        return int(data)
     try:
         text = data.decode("utf-8", "surrogatepass")
         value = json.loads(text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from functools import lru_cache
 from typing import Any
 
 from gunicorn import util
@@ -18,6 +20,20 @@ class RelayResponse(Response):  # type: ignore[misc]
 
     headers_sent: bool
     held_head = b""
+
+    def default_headers(self) -> list[str]:
+        """gunicorn's, with the date made once a second."""
+        connection = "upgrade" if self.upgrade else "close" if self.should_close() else "keep-alive"
+        major, minor = self.req.version
+        lines = [
+            f"HTTP/{major}.{minor} {self.status}\r\n",
+            f"Server: {self.version}\r\n",
+            f"Date: {_date(int(time.time()))}\r\n",
+            f"Connection: {connection}\r\n",
+        ]
+        if self.chunked:
+            lines.append("Transfer-Encoding: chunked\r\n")
+        return lines
 
     def send_headers(self) -> None:
         if self.headers_sent:
@@ -60,6 +76,11 @@ class RelayResponse(Response):  # type: ignore[misc]
         sent = self.sock.send(data)
         if sent < len(data):
             self.sock.sendall(memoryview(data)[sent:])
+
+
+@lru_cache(maxsize=2)
+def _date(second: int) -> str:
+    return str(util.http_date(second))
 
 
 def adopt(start_response: Any) -> Any:

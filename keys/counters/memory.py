@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from common.short_lock import short_lock
 from keys.counters.charge import Charge, Spent, Standing
 
 NEVER = float("inf")
@@ -19,7 +19,7 @@ class MemoryCounters:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = short_lock()
         self._used: dict[str, tuple[int, float]] = {}  # and when that no longer counts
         self._held: dict[str, int] = {}
         self._leases: dict[str, list[tuple[str, int]]] = {}
