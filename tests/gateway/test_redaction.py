@@ -38,3 +38,17 @@ def test_arguments_and_tracebacks_are_redacted_too(caplog: pytest.LogCaptureFixt
     assert SECRET not in caplog.text
     assert record.exc_text is not None
     assert "ValueError: sk-…" in record.exc_text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("connecting to postgresql://gateway:hunter2@db:5432/vgw", "connecting to postgresql://gateway:…@db:5432/vgw"),
+        ("{'password': 'hunter2', 'user': 'ann'}", "{'password': '…', 'user': 'ann'}"),
+        ("API_KEY=abcd1234 for ünï", "API_KEY=… for ünï"),
+        ("lone \ud800 and secret=abcd1234", "lone \ud800 and secret=…"),
+        ("GET /v1/models?model=qwen 200 12 tokens", "GET /v1/models?model=qwen 200 12 tokens"),
+    ],
+)
+def test_what_is_named_like_a_credential_is_replaced(text: str, shown: str) -> None:
+    assert redact(text) == shown
