@@ -18,6 +18,24 @@ from tests.support.gateway import Gateway
 from tests.support.upstream import Upstream
 
 PASSWORD = "a-long-password-for-the-tests"
+UNSEEDED = """
+from uuid import uuid4
+from django.utils import timezone
+from gateway.capture.models import CapturedPayload, PayloadCapture
+from upstreams import crypto
+from upstreams.models import ModelAlias, Routing
+
+now = timezone.now()
+body = crypto.encrypt_bytes(b'{"model": "assistant"}')
+ModelAlias.objects.create(name="assistant", stands_for="llama-3.3-70b")
+Routing.objects.get_or_create(pk=1)
+capture = PayloadCapture.objects.create(model="assistant", reason="To look at.", ends_at=now, stopped_at=now)
+CapturedPayload.objects.create(
+    call_id=uuid4(), capture=capture, captured_at=now, request_body=body, request_bytes=22, response_body=body,
+    response_bytes=22,
+)
+"""
+"""Makes a row of each table that the demo leaves empty."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -94,4 +112,5 @@ def gateway(served: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """A gateway with a month of traffic."""
     with Gateway(database="", GATEWAY_ADMIN_PASSWORD=PASSWORD) as gateway:
         gateway.manage("seed_demo", "--days", "7", "--calls", "2000", "--upstream", served.url)
+        gateway.shell(UNSEEDED)
         yield gateway

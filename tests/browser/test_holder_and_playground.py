@@ -25,19 +25,19 @@ def test_a_model_is_tried_in_the_playground(visitor: Visitor, gateway: Gateway) 
     page.get_by_role("button", name="Send").click()
     expect(state).to_have_text("Failed")
     expect(page.get_by_role("alert").filter(has_text="does not exist")).to_contain_text("the caller can mend it")
-    look_at(visitor, "/admin/playground/")
+    look_at(visitor)
 
 
 def test_the_holder_of_a_key_sees_it_and_closes_it(visitor: Visitor, gateway: Gateway) -> None:
     secret = gateway.make_key(key_alias="a-holders-key", max_budget=5, budget_duration="30d", rpm_limit=60)
     page = visitor.page
     page.goto(f"{gateway.url}/me/")
-    look_at(visitor, "/me/")
+    look_at(visitor)
     page.get_by_label("Your key").fill(secret)
     page.get_by_role("button", name="Show").click()
     expect(page.get_by_role("heading", name="a-holders-key")).to_be_visible()
     expect(page.get_by_text("of 5.00 USD")).to_be_visible()
     assert secret not in page.content() + page.url
-    look_at(visitor, "/me/")
+    look_at(visitor)
     page.get_by_role("button", name="Close").click()
     expect(page.get_by_label("Your key")).to_be_visible()

@@ -1,4 +1,4 @@
-"""Every page that one can get to by links, in light and dark, on a wide screen and on a phone."""
+"""Every page that the admin has addresses for, or that links lead to, in light and dark, on a desk and on a phone."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.addresses import addresses, tables
 from tests.browser.conftest import PASSWORD
 from tests.browser.visitor import Visitor
 from tests.support.gateway import Gateway
 
 UNWALKED = re.compile(r"/(logout|jsi18n|export|download|csv|ndjson)/|\.(csv|ndjson|json)$|^/admin/(r|autocomplete)/")
 ONE_OF_MANY = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|(?<=/)\d+(?=/)|(?<=/)[0-9a-f]{32}(?=/)")
-SAME_FOR_ALL = re.compile(r"/(history|delete)/$")
+SAME_FOR_ALL = re.compile(r"/(history|delete|block|unblock|reset_spend)/$")
+NO_ROW_OF_THEIR_OWN = re.compile(r"^/admin/r/")
+BESIDE_THE_ADMIN = ["/me/", "/api/docs/"]
 PHONE, DESK = {"width": 390, "height": 800}, {"width": 1280, "height": 800}
 
 
 def shape(path: str) -> str:
     """Pages of the same kind have the same shape: one of them is enough."""
-    common = SAME_FOR_ALL.search(path)
-    return common[0] if common else ONE_OF_MANY.sub("…", path)
+    return ONE_OF_MANY.sub("…", path)
 
 
 def links(visitor: Visitor) -> Iterator[str]:
@@ -33,18 +35,22 @@ def links(visitor: Visitor) -> Iterator[str]:
             yield address.path
 
 
-def look_at(visitor: Visitor, path: str) -> None:
-    """Notes what is wrong with the page in any of its looks."""
+def look_at(visitor: Visitor, *, briefly: bool = False) -> None:
+    """Notes what is wrong with the page in any of its looks; `briefly` in the first of them only."""
     page = visitor.page
     for finding in visitor.findings():
         visitor.complain(finding)
+    if briefly:
+        return
     page.emulate_media(color_scheme="dark")
-    for finding in visitor.findings(colours_only=True):
+    for finding in visitor.findings(all_else=False):
         visitor.complain(f"in dark, {finding}")
     page.emulate_media(color_scheme="light")
     page.set_viewport_size(PHONE)
     if visitor.is_wider_than_the_window():
         visitor.complain("is wider than a phone")
+    for finding in visitor.findings(colours=False):
+        visitor.complain(f"on a phone, {finding}")
     page.set_viewport_size(DESK)
     if visitor.is_wider_than_the_window():
         visitor.complain("is wider than 1280 pixels")
@@ -56,39 +62,68 @@ def admin(visitor: Visitor, gateway: Gateway) -> Visitor:
     return visitor
 
 
+def is_page(visitor: Visitor, url: str) -> bool:
+    """Whether there is a page at the URL, and not a redirect, a refusal, a fragment or a file. Notes what fails."""
+    answer = visitor.page.request.get(url, max_redirects=0)
+    path = urlsplit(url).path
+    if answer.status >= 500 or (answer.status == 404 and not NO_ROW_OF_THEIR_OWN.search(path)):
+        visitor.complain(f"{path} answers {answer.status}")
+    return answer.status == 200 and answer.body().lstrip()[:15].lower() == b"<!doctype html>"
+
+
 def test_every_page_is_sound(admin: Visitor, gateway: Gateway) -> None:
-    waiting, seen = ["/admin/"], {shape("/admin/")}
+    waiting = [*addresses(gateway), *BESIDE_THE_ADMIN]
+    seen, looked_at, kinds = {shape(path) for path in waiting}, set(), set()
     while waiting:
         path = waiting.pop(0)
-        answer = admin.page.goto(gateway.url + path)
-        assert answer is not None
-        if answer.status != 200:
-            admin.complain(f"{path} answers {answer.status}")
+        if not is_page(admin, gateway.url + path):
             continue
-        look_at(admin, path)
+        admin.page.goto(gateway.url + path)
+        looked_at.add(path)
+        kind = SAME_FOR_ALL.search(path)
+        look_at(admin, briefly=kind is not None and kind[0] in kinds)
+        kinds.add(kind[0] if kind else "")
         for found in links(admin):
             if shape(found) not in seen and not UNWALKED.search(found):
                 seen.add(shape(found))
                 waiting.append(found)
-    assert len(seen) > 25, seen
+    assert looked_at >= {"/admin/", "/admin/usage/", *BESIDE_THE_ADMIN}
+    assert not [table for table in tables() if not any(path.startswith(table) for path in looked_at)]
+
+
+def test_every_question_before_an_action_is_sound(admin: Visitor, gateway: Gateway) -> None:
+    """All actions of all lists, for their first row. The few that ask nothing undo each other, or change nothing."""
+    asked = set()
+    for path in tables():
+        admin.page.goto(gateway.url + path)
+        named = admin.page.locator("select[name=action] option").evaluate_all("all => all.map(one => one.value)")
+        for action in filter(None, named):
+            admin.page.goto(gateway.url + path)
+            admin.page.locator("input.action-select").first.check()
+            admin.page.locator("select[name=action]").select_option(action)
+            admin.page.get_by_role("button", name="Go").click()
+            if admin.page.locator("input[name=post], .errornote").count():
+                look_at(admin, briefly=bool(asked))
+                asked.add((path, action))
+    assert len(asked) >= 10, asked
 
 
 def test_signing_in_is_sound(visitor: Visitor, gateway: Gateway) -> None:
     visitor.host = urlsplit(gateway.url).netloc
     visitor.page.goto(f"{gateway.url}/admin/login/")
-    look_at(visitor, "/admin/login/")
+    look_at(visitor)
     visitor.page.get_by_label("Username").fill("admin")
     visitor.page.get_by_label("Password").fill("wrong")
     visitor.page.get_by_role("button", name="Log in", exact=True).click()
     expect(visitor.page.get_by_text("Please enter the correct username")).to_be_visible()
-    look_at(visitor, "/admin/login/")
+    look_at(visitor)
 
 
 def test_going_astray_is_sound(admin: Visitor, gateway: Gateway) -> None:
     admin.expect(404)
     admin.page.goto(f"{gateway.url}/admin/nowhere/")
     expect(admin.page.get_by_role("heading", name="Nothing is at this address")).to_be_visible()
-    look_at(admin, "/admin/nowhere/")
+    look_at(admin)
 
 
 def test_the_menu_of_a_phone_opens_and_closes(admin: Visitor, gateway: Gateway) -> None:
@@ -117,3 +152,18 @@ def test_times_are_in_the_viewers_zone_and_in_utc_on_hover(admin: Visitor, gatew
     time = admin.page.locator("#result_list time").first
     assert time.get_attribute("title", timeout=5000).endswith("UTC")  # type: ignore[union-attr]
     assert "UTC" not in time.inner_text()
+
+
+def test_a_slash_leads_to_the_search(admin: Visitor, gateway: Gateway) -> None:
+    admin.page.goto(f"{gateway.url}/admin/keys/virtualkey/")
+    admin.page.keyboard.press("/")
+    admin.page.keyboard.type("a/b")
+    expect(admin.page.get_by_role("searchbox")).to_have_value("a/b")
+
+
+def test_a_row_is_a_card_on_a_phone(admin: Visitor, gateway: Gateway) -> None:
+    admin.page.set_viewport_size(PHONE)
+    admin.page.goto(f"{gateway.url}/admin/keys/virtualkey/")
+    row = admin.page.locator("#result_list tbody tr").first
+    assert row.locator("td[data-label=State]").count() == 1
+    assert all(cell.bounding_box()["x"] < PHONE["width"] for cell in row.locator("td").all())  # type: ignore[index]

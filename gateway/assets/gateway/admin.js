@@ -1,4 +1,5 @@
-// Copy buttons, menus, times in the viewer's zone, shown and entered, and a page with a secret that a reload leaves.
+// Copy buttons, menus, the search, lists on a phone, times in the viewer's zone, shown and entered, and a page with a
+// secret that a reload leaves.
 'use strict';
 {
     function select(element) {
@@ -90,6 +91,35 @@
         });
     }
 
+    // On a phone a list's rows are cards, in which each value stands under its column's heading.
+    function nameCells(list) {
+        const headings = [...list.tHead.rows[0].cells].map(cell => cell.querySelector('.text')?.textContent.trim() ?? '');
+        for (const row of list.tBodies[0].rows) {
+            for (const cell of row.querySelectorAll(':scope > td:not(.action-checkbox)')) {
+                cell.dataset.label = headings[cell.cellIndex];
+            }
+        }
+        list.classList.add('as-cards');
+    }
+
+    // As on other sites: a slash leads to the search, unless somebody is writing.
+    function searchOnSlash(search) {
+        document.addEventListener('keydown', event => {
+            const writing = event.target.closest('input, textarea, select, [contenteditable]');
+            if (event.key === '/' && !writing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+                event.preventDefault();
+                search.focus();
+                search.select();
+            }
+        });
+    }
+
+    for (const list of document.querySelectorAll('#result_list')) {
+        nameCells(list);
+    }
+    for (const search of document.querySelectorAll('#searchbar')) {
+        searchOnSlash(search);
+    }
     for (const input of document.querySelectorAll('input[data-utc]')) {
         enterLocally(input);
     }
