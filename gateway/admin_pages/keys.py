@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 from gateway.admin_pages.killing import KillingAdmin
 from gateway.admin_pages.known_models import CHAT, EMBEDDING, KnowsRelay, current_view, known_models, mode_of
 from gateway.admin_pages.party_traffic import party_traffic
+from gateway.admin_pages.playground_keys import PlaygroundFilter
 from gateway.admin_pages.snippets import Call, Snippet, for_chat, for_embeddings, for_keys, for_models
 from gateway.admin_pages.traffic import calls_and_tokens, figures, logs_url_with
 from gateway.admin_pages.usage import NOTHING, last_day
@@ -39,6 +40,7 @@ class KeyTrafficAdmin(KnowsRelay, KillingAdmin, VirtualKeyAdmin):
     """Keys, and what they were used for."""
 
     list_display = (*VirtualKeyAdmin.list_display, "calls")
+    list_filter = (*VirtualKeyAdmin.list_filter, PlaygroundFilter)  # type: ignore[assignment]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return KeyUsageChangeList

@@ -1,17 +1,21 @@
 """Keys for the playground: an ordinary virtual key of whoever tries a model, for a quarter of an hour and little else.
 
-It is shown to the page that asked, which keeps it in its memory alone. It is in the list of keys, in the history and,
-with its calls, in the request log; team limits hold for it as for any other key.
+It is shown to the page that asked, which keeps it in its memory alone. It is in the history, with its calls in the
+request log and, for who asks for it, in the list of keys; team limits hold for it as for any other key.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.contrib import admin
 from django.contrib.admin.models import ADDITION, DELETION, LogEntry
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils import timezone
 
 from keys.identity import INFERENCE
@@ -27,7 +31,33 @@ LIMITS: dict[str, Any] = {
     "endpoint_classes": [INFERENCE],
     "metadata": {"tags": ["playground"]},
 }
-_MARK = "playground of "
+MARK = "playground of "
+"""How the names of these keys begin."""
+
+
+def usual(keys: QuerySet[VirtualKey]) -> QuerySet[VirtualKey]:
+    """Without those of the playground."""
+    return keys.exclude(name__startswith=MARK)
+
+
+class PlaygroundFilter(admin.SimpleListFilter):
+    """Keys that nobody issued: they come and go with whoever tries a model, so they are left out unless asked for."""
+
+    title = "playground"
+    parameter_name = "playground"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("with", "Shown too"), ("only", "Only these")]
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        first, *others = super().choices(changelist)
+        yield {**first, "display": "Left out"}
+        yield from others
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[VirtualKey]) -> QuerySet[VirtualKey]:
+        if self.value() == "with":
+            return queryset
+        return queryset.filter(name__startswith=MARK) if self.value() == "only" else usual(queryset)
 
 
 class PlaygroundRefused(Exception):
@@ -37,7 +67,7 @@ class PlaygroundRefused(Exception):
 def issue(user: Any, team_id: str) -> tuple[VirtualKey, str]:
     """A key of the person's, in a team or in none (""). Raises PlaygroundRefused with a sentence."""
     _check_team(user, team_id)
-    prefix = f"{_MARK}{user.get_username()[:150]} "
+    prefix = f"{MARK}{user.get_username()[:150]} "
     mine = VirtualKey.objects.filter(name__startswith=prefix, created_by=user.get_username())
     _clear(user, mine)
     if mine.count() >= MOST_AT_ONCE:

@@ -129,3 +129,17 @@ def test_a_key_is_not_made_by_a_link_or_another_site() -> None:
     strict.cookies = client.cookies
     assert strict.post(KEY_URL).status_code == 403
     assert not VirtualKey.objects.exists()
+
+
+def test_its_keys_are_in_the_list_of_keys_for_who_asks_for_them() -> None:
+    client = signed_in()
+    client.post(KEY_URL)
+    VirtualKey.objects.issue(name="docs bot")
+
+    def listed(**query: str) -> list[str]:
+        found = client.get("/admin/keys/virtualkey/", query).context["cl"].result_list
+        return sorted(key.name.partition(" ")[0] for key in found)
+
+    assert listed() == ["docs"]
+    assert listed(playground="with") == ["docs", "playground"]
+    assert listed(playground="only") == ["playground"]
