@@ -56,7 +56,7 @@ def report(plane: RelayPlane, now: float) -> dict[str, Any]:
         "upstreams": upstreams,
         "journal": journal,
         "open_calls": len(plane.open_calls),
-        "unknown_keys": plane.unknown_keys,
+        "unknown_keys": plane.unlisted.unknown_keys,
     }
 
 

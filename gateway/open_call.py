@@ -36,7 +36,8 @@ class OpenCall:
     """One admitted call. Its attributes are what the entry will say (`gateway.account.entry`), filled in as they get
     known.
 
-    Times are unix seconds. `on_end` is called once with the finished call.
+    Times are unix seconds, but for `opened_at`, which is `received_at` as the monotonic clock has it; now, where it is
+    not given. `on_end` is called once with the finished call.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class OpenCall:
         received_at: float,
         method: str,
         on_end: Callable[[OpenCall], None],
+        opened_at: float | None = None,
     ) -> None:
         self.call_id = call_id
         self.request_id = request_id
@@ -99,7 +101,7 @@ class OpenCall:
         self.queue_ms: float | None = None
         self.seen_progress = 0
         self.progress_at = time.monotonic()
-        self.opened_at = self.progress_at
+        self.opened_at = self.progress_at if opened_at is None else opened_at
         self._greenlet: Any = gevent.getcurrent()
         self._watch: Any = None
         self._shielded = False

@@ -35,7 +35,6 @@ from gateway.openai import model_paths, surface
 from gateway.plane import RelayPlane
 from gateway.serving.server import ClientConnection
 from keys.authentication import check_usable, presenting_header, recognise
-from keys.errors import KeyUnknown
 from keys.identity import ANONYMOUS, MASTER, Identity
 from upstreams.errors import CredentialUnreadable, NoUpstream, UpstreamError, UpstreamTimeout
 from upstreams.health import Mark
@@ -68,7 +67,7 @@ class PassThrough:
         self._call: OpenCall | None = None
         self._capturing: Capturing | None = None
         self._unread = announced_length(environ) != 0
-        self._began = time.monotonic()
+        self._began, self._received_at, self._call_id = time.monotonic(), time.time(), new_call_id()
         self._looked = False
 
     def answer(self) -> HttpResponseBase:
@@ -137,12 +136,7 @@ class PassThrough:
     # --- Who
 
     def _identify(self) -> Identity:
-        plane = self._plane
-        try:
-            return recognise(self._environ, plane.keys, self._look)
-        except KeyUnknown:
-            plane.unknown_keys += 1
-            raise
+        return recognise(self._environ, self._plane.keys, self._look)
 
     def _look(self) -> None:
         self._looked = True
@@ -151,9 +145,10 @@ class PassThrough:
     def _open_call(self, identity: Identity, match: routes.Match) -> OpenCall:
         environ, plane = self._environ, self._plane
         call = OpenCall(
-            call_id=new_call_id(),
+            call_id=self._call_id,
             request_id=self._request_id,
-            received_at=time.time(),
+            received_at=self._received_at,
+            opened_at=self._began,
             method=self._method,
             on_end=plane.ended,
         )
@@ -230,6 +225,8 @@ class PassThrough:
         if self._call is not None:
             self._call.status = error.status_code
             self._call.fail(_outcome_of(error, unexpected), error)
+        else:
+            self._plane.unlisted.add(error, self._environ)
         return self._error_response(error)
 
     def _error_response(self, error: GatewayError) -> HttpResponseBase:

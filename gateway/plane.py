@@ -20,6 +20,7 @@ from gevent.threadpool import ThreadPool
 from gateway.account.entry import Outcome, clean
 from gateway.account.journal import Journal
 from gateway.account.recent import RecentTraffic
+from gateway.account.unlisted import Unlisted
 from gateway.capture.captures import FLUSH_SECONDS as CAPTURE_SECONDS
 from gateway.capture.captures import Captures
 from gateway.charging import cost_of, settled, settled_for
@@ -77,13 +78,15 @@ class RelayPlane:
         self.revocation = Revocation(self.keys, self.open_calls)
         self.refresher = Refresher(self.refresh, run=self.run_in_store, then=self.revocation.cut)
         self.recent = RecentTraffic()
+        self.unlisted = Unlisted()
         # In a thread of its own: the refresher must not wait while a report waits for SQLite's one writer.
-        self.reporter = Reporter(self.open_calls, self.revocation, self.recent, run=_runner(), more=self._of_worker)
+        self.reporter = Reporter(
+            self.open_calls, self.revocation, self.recent, self.unlisted, run=_runner(), more=self._of_worker
+        )
         self.fingerprints: dict[int | None, str] = {}  # by upstream: vLLM's system_fingerprint
         self.upstream_health: Mapping[str, int] = {}  # how many upstreams are healthy, unhealthy, unknown
         self._health_due = 0.0
         self.draining = False
-        self.unknown_keys = 0
         self._flushing = False
         self._worker: Any = None
         self._greenlets: list[Any] = []
@@ -109,6 +112,7 @@ class RelayPlane:
         self.refresher.stop()
         self.counters.flush()  # or else what the last calls held would stay taken for the life of a lease
         self.captures.flush()
+        self.reporter.last_report()
         gevent.killall(self._greenlets, block=False)
         self.journal.close()
 

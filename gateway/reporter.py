@@ -1,7 +1,7 @@
 """Publishes once a second what only this relay worker knows (`gateway.account.relay_report`).
 
 It costs a call nothing: open calls are looked over once a second. While the database is away nothing is said, and
-nothing is kept to be said later.
+nothing is kept to be said later but how many calls have no row in the log.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from django.db import Error, InterfaceError, OperationalError
 from gateway.account.entry import MAX_LENGTHS, clean_text
 from gateway.account.recent import RecentTraffic
 from gateway.account.relay_report import MOST_CALLS, RelayReport
+from gateway.account.unlisted import Unlisted
+from gateway.account.unlisted_calls import Counts, UnlistedCalls
 from gateway.open_call import OpenCall, OpenCalls
 from gateway.revocation import Revocation
 
@@ -35,6 +37,7 @@ class Reporter:
         calls: OpenCalls,
         revocation: Revocation,
         recent: RecentTraffic,
+        unlisted: Unlisted,
         *,
         run: Callable[[Callable[[], None]], None],
         more: Callable[[], dict[str, Any]] = dict,
@@ -43,6 +46,7 @@ class Reporter:
         self._calls = calls
         self._revocation = revocation
         self._recent = recent
+        self._unlisted = unlisted
         self._run = run
         self._more = more
         self._written = 0
@@ -53,17 +57,27 @@ class Reporter:
         version = self._revocation.version
         if version < 0:
             return  # nothing is known of the keys yet, so no call is taken
-        facts = self.facts()
+        facts, counts = self.facts(), self._unlisted.take()
         try:
-            self._run(lambda: self._write(version, facts))
+            self._run(lambda: self._write(version, facts, counts))
         except (OperationalError, InterfaceError):
-            pass  # the database is away: the refresher says so
+            self._unlisted.give_back(counts)  # the database is away: the refresher says so
         except Error:
+            self._unlisted.give_back(counts)
             if not self._failed:
                 logger.exception("What this worker does cannot be published; pages will not show it.")
             self._failed = True
         else:
             self._failed = False
+
+    def last_report(self) -> None:
+        """At the end of the process: what it has counted and not stored yet. Raises nothing that a database raises."""
+        counts = self._unlisted.take()
+        try:
+            if counts:
+                self._run(lambda: UnlistedCalls.objects.add(counts))
+        except Error:
+            logger.warning("%d calls that were refused without a known key are not in its sums.", sum(counts.values()))
 
     def facts(self) -> dict[str, Any]:
         """What the worker says now."""
@@ -78,15 +92,17 @@ class Reporter:
             "calls": [_told(call) for call in calls[:MOST_CALLS]],
             "minute": self._recent.minute(),
             "five_minutes": self._recent.five_minutes(),
+            "unlisted": self._unlisted.callers(),
         }
 
-    def _write(self, version: int, facts: dict[str, Any]) -> None:
+    def _write(self, version: int, facts: dict[str, Any], counts: Counts) -> None:
         reports = RelayReport.objects
         # Asked for here: whoever forks the worker is another process.
         reports.replace(node=platform.node(), worker=str(os.getpid()), keys_version=version, facts=facts)
         self._written += 1
         if self._written % _REMOVE_EVERY == 1:
             reports.remove_gone()
+        UnlistedCalls.objects.add(counts)  # last: if all before it failed, they are not stored, and told again
 
 
 def _counts(values: Iterable[object]) -> dict[str, int]:

@@ -70,7 +70,8 @@ class Decisions:
 
 
 def told_of(call: OpenCall) -> dict[str, Any]:
-    """What the row keeps. Moments in microseconds from receiving the call, which is after its key was found."""
+    """What the row keeps. Moments in microseconds from receiving the call, which is when its head was there. (In older
+    rows it was when its key had been found, so they have `began` below 0.)"""
     noted, zero = call.decisions, call.opened_at
     told: dict[str, Any] = {}
     if noted.key:

@@ -9,17 +9,17 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway.account.entry import Outcome
+from gateway.account.endings import Ending, ending_of
 from gateway.account.histogram import TTFT_BOUNDS_MS, bucket_of
 
-CALLS, REFUSED, FAILED, PROMPT_TOKENS, COMPLETION_TOKENS = "calls", "refused", "failed", "prompt", "completion"
+CALLS, PROMPT_TOKENS, COMPLETION_TOKENS = "calls", "prompt", "completion"
+REFUSED, FAILED, CUT = Ending.REFUSED.value, Ending.FAILED.value, Ending.CUT.value
 TTFT = tuple(f"ttft{number}" for number in range(len(TTFT_BOUNDS_MS) + 1))
 """How many streams had their first token in each bucket of `gateway.account.histogram`."""
 
 SLOT_SECONDS = 5.0
 MINUTE_SLOTS, FIVE_MINUTES_SLOTS = 12, 60
 MOST_TEAMS = 500
-_FINE = frozenset({Outcome.COMPLETED, Outcome.CLIENT_DISCONNECTED})
 
 Figures = dict[str, int]
 _Slot = dict[tuple[str, str], int]
@@ -41,10 +41,9 @@ class RecentTraffic:
             self._turn()
         slot, team = self._slot, call.team_id or ""
         slot[team, CALLS] = slot.get((team, CALLS), 0) + 1
-        if call.outcome is Outcome.REFUSED:
-            slot[team, REFUSED] = slot.get((team, REFUSED), 0) + 1
-        elif (call.status or 0) >= 400 or call.outcome not in _FINE:
-            slot[team, FAILED] = slot.get((team, FAILED), 0) + 1
+        ending = ending_of(call.outcome, call.status)
+        if ending is not Ending.ANSWERED:
+            slot[team, ending.value] = slot.get((team, ending.value), 0) + 1
         if call.prompt_tokens:
             slot[team, PROMPT_TOKENS] = slot.get((team, PROMPT_TOKENS), 0) + call.prompt_tokens
         if call.completion_tokens:

@@ -1,5 +1,5 @@
 """Removes old rows of the request log, a bounded number at a time, and stored responses, windows of budgets and
-captured payloads that are past their time. The roll-ups keep what was used.
+captured payloads and sums of unlisted calls that are past their time. The roll-ups keep what was used.
 
 Knows nothing of journals.
 """
@@ -16,8 +16,9 @@ from django.conf import settings
 from django.db import router, transaction
 
 from gateway.account import call_ids
+from gateway.account.unlisted_calls import KEPT_FOR as UNLISTED_KEPT
 from gateway.capture.models import CapturedPayload
-from gateway.models import RequestFacet, RequestLog, StoredResponse
+from gateway.models import RequestFacet, RequestLog, StoredResponse, UnlistedCalls
 from keys.models import SpendWindow
 
 BATCH = 5_000
@@ -84,6 +85,12 @@ def prune_payloads(now: datetime, batch: int = RESPONSES_BATCH) -> int:
     return CapturedPayload.objects.filter(pk__in=list(old[:batch])).delete()[0]
 
 
+def prune_unlisted(now: datetime, batch: int = RESPONSES_BATCH) -> int:
+    """Deletes old sums of calls that have no rows, at most `batch`; returns how many. Raises likewise."""
+    old = UnlistedCalls.objects.filter(slot__lt=now - UNLISTED_KEPT).order_by("slot").values_list("pk", flat=True)
+    return UnlistedCalls.objects.filter(pk__in=list(old[:batch])).delete()[0]
+
+
 class Pruner:
     """Prunes once an hour, one batch at each turn, so that whoever gives it turns is never held up for long."""
 
@@ -103,6 +110,7 @@ class Pruner:
         responses = prune_responses(today, min(self._batch, RESPONSES_BATCH))
         windows = prune_windows(today, min(self._batch, RESPONSES_BATCH))
         payloads = prune_payloads(today, min(self._batch, RESPONSES_BATCH))
-        if deleted < self._batch and max(responses, windows, payloads) < min(self._batch, RESPONSES_BATCH):
+        unlisted = prune_unlisted(today, min(self._batch, RESPONSES_BATCH))
+        if deleted < self._batch and max(responses, windows, payloads, unlisted) < min(self._batch, RESPONSES_BATCH):
             self._due_at = now + HOUR_SECONDS
-        return deleted + responses + windows + payloads
+        return deleted + responses + windows + payloads + unlisted

@@ -15,7 +15,7 @@ from django.db.models import Q
 
 from gateway.account import histogram
 from gateway.account.bulk_insert import BulkInsert
-from gateway.account.entry import Outcome
+from gateway.account.endings import Ending, ending_of
 from gateway.models import Usage, UsageDay, UsageHour, UsageHourModel, UsageHourTag, UsageHourTotal
 
 OTHER = "other"
@@ -24,16 +24,14 @@ _HOURS_REMEMBERED = 48
 _ROWS_AT_ONCE = 400  # of about 50 parameters each; SQLite takes 32,766 in one statement
 
 _SUMMED = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
-_MEASURES = ("calls", "errors", "refused", *_SUMMED)
+_MEASURES = ("calls", "errors", "refused", "cut", *_SUMMED)
 _BUCKETS = (*histogram.TTFT_COLUMNS, *histogram.DURATION_COLUMNS)
 _DURATION_START = len(histogram.TTFT_COLUMNS)
 _NAMES = ("key_name", "upstream_name")
-_FINE = frozenset({Outcome.COMPLETED, Outcome.CLIENT_DISCONNECTED})
 
 
-def is_error(entry: Mapping[str, Any]) -> bool:
-    """Whether the call counts as an error: a status of 400 or more, or neither completed nor left by the client."""
-    return (entry.get("status") or 0) >= 400 or entry.get("outcome") not in _FINE
+def _ending(entry: Mapping[str, Any]) -> Ending:
+    return ending_of(entry.get("outcome"), entry.get("status"))
 
 
 class Cap:
@@ -76,13 +74,14 @@ class Sums:
         self.cost: Decimal | None = None
         self.label = ""
 
-    def add(self, entry: Mapping[str, Any], *, failed: bool) -> None:
+    def add(self, entry: Mapping[str, Any], ending: Ending) -> None:
         """Adds one call's counts."""
         measures = self.measures
         measures[0] += 1
-        measures[1] += failed
-        measures[2] += entry.get("outcome") == Outcome.REFUSED
-        for place, name in enumerate(_SUMMED, 3):
+        measures[1] += ending is not Ending.ANSWERED
+        measures[2] += ending is Ending.REFUSED
+        measures[3] += ending is Ending.CUT
+        for place, name in enumerate(_SUMMED, 4):
             measures[place] += entry.get(name) or 0
         cost = entry.get("cost")
         if cost is not None:
@@ -130,17 +129,17 @@ def add_usage(entries: Iterable[Mapping[str, Any]], cap: Cap) -> None:
     tags: dict[tuple[Any, ...], Sums] = {}
     totals: dict[tuple[Any, ...], Sums] = {}
     for entry in entries:
-        failed = is_error(entry)
+        ending = _ending(entry)
         hour = _hour(entry["received_at"])
         sums = _of(hours, _dimensions(entry, hour, cap), HourSums)
-        sums.add(entry, failed=failed)
+        sums.add(entry, ending)
         sums.add_times(entry)
         sums.names = [entry.get(name) or "" for name in _NAMES]
-        _of(totals, (hour,)).add(entry, failed=failed)
+        _of(totals, (hour,)).add(entry, ending)
         for tag in entry.get("tags") or ():
             tag = cap.of(UsageHourTag, "tag", hour, tag)
-            _of(tags, (hour, tag)).add(entry, failed=failed)
-            _of(days, ("tag", hour.date(), entry.get("team_id") or "", tag)).add(entry, failed=failed)
+            _of(tags, (hour, tag)).add(entry, ending)
+            _of(days, ("tag", hour.date(), entry.get("team_id") or "", tag)).add(entry, ending)
     for dimensions, sums in hours.items():
         hour, _, team_id, _, _, model, _ = dimensions
         _of(models, (hour, team_id, model)).plus(sums)

@@ -14,6 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from common.admin import BAD, DASH, GOOD, QUIET, WARNING, badge, duration, figure, moment
+from gateway.account.endings import Ending, ending_of
 from gateway.account.entry import Outcome
 from gateway.admin_pages.causes import in_short
 from gateway.models import RequestLog
@@ -22,13 +23,7 @@ from keys.limit_words import limit_word
 COOKIE_SECONDS = 365 * 86_400
 _SEPARATOR = "."
 
-OUTCOME_KINDS = {
-    Outcome.COMPLETED: GOOD,
-    Outcome.CLIENT_DISCONNECTED: QUIET,
-    Outcome.REFUSED: WARNING,
-    Outcome.REVOKED: WARNING,
-    Outcome.DRAINED: WARNING,
-}
+_KINDS = {Ending.ANSWERED: GOOD, Ending.FAILED: BAD, Ending.REFUSED: WARNING, Ending.CUT: WARNING}
 
 Cell = Callable[[RequestLog], SafeString | str]
 
@@ -43,17 +38,11 @@ class Column(NamedTuple):
 
 
 def result_badge(call: RequestLog) -> SafeString:
-    """Status and outcome in one label."""
-    words = "completed" if call.outcome == Outcome.COMPLETED else call.outcome.replace("_", " ")
-    text = f"{call.status} {words}" if call.status else words
-    return badge(_kind(call), text)
-
-
-def _kind(call: RequestLog) -> str:
-    status = call.status or 0
-    if call.outcome == Outcome.COMPLETED and status >= 400:
-        return BAD if status >= 500 else WARNING
-    return OUTCOME_KINDS.get(Outcome(call.outcome), BAD) if call.outcome in set(Outcome) else BAD
+    """Status, and how the call counts, in one label; the cause says more. A client that left got no whole answer."""
+    ending = ending_of(call.outcome, call.status)
+    has_left = ending is Ending.ANSWERED and call.outcome == Outcome.CLIENT_DISCONNECTED
+    words = "client left" if has_left else ending.value
+    return badge(QUIET if has_left else _KINDS[ending], f"{call.status} {words}" if call.status else words)
 
 
 def _result(call: RequestLog) -> SafeString:

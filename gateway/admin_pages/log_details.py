@@ -55,7 +55,7 @@ def details_of(request: HttpRequest, call: RequestLog) -> dict[str, Any]:
         "shadowed": [limit_word(name) for name in call.shadowed],
         "bars": [(bar, fine(bar.length_ms), fine(bar.start_ms)) for bar in _bars(call, facts)],
         "bar_width": WIDTH,
-        "took": DASH if call.duration_ms is None else fine(call.duration_ms),
+        "took": _took(call, facts),
         "endpoint_class": (call.endpoint_class or DASH).replace("_", " "),
         "attempts": figure(call.attempts, "upstream" if call.attempts == 1 else "upstreams"),
         "waited": "" if call.queue_ms is None else duration(call.queue_ms),
@@ -93,6 +93,11 @@ def _exists(upstream_id: int | None) -> bool:
 def _bars(call: RequestLog, facts: Facts) -> list[Bar]:
     moments = [(moment.name, moment.offset_ms) for moment in call.timeline]
     return drawn(stretches_of(moments, facts.at, facts.tried, call.queue_ms))
+
+
+def _took(call: RequestLog, facts: Facts) -> str:
+    """The length of the timeline. Older rows count from when the key had been found; their timelines begin before."""
+    return DASH if call.duration_ms is None else fine(call.duration_ms - min(0.0, facts.at.get("began", 0.0)))
 
 
 def fine(milliseconds: float) -> str:

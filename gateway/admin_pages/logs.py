@@ -18,6 +18,7 @@ from gateway.admin_pages.log_details import details_of
 from gateway.admin_pages.log_export import FORMS, exported
 from gateway.admin_pages.log_filters import LogFilterForm
 from gateway.admin_pages.log_search import known_facets, known_values, page_of
+from gateway.admin_pages.unlisted import unlisted
 from gateway.models import TAG, RequestLog, RequestLogQuerySet
 from keys.scope import scoped, visible_teams
 from keys.shared_use import without_amounts
@@ -59,6 +60,7 @@ class LogChangeList(ChangeList):
         shown = log_columns.chosen_by(request)
         self.columns = [(column.name, column.words, column.name in shown) for column in log_columns.COLUMNS.values()]
         self.query = self._link(request, {})
+        self.unlisted = unlisted(request.user)
         self.show_full_result_count = self.can_show_all = self.multi_page = False
         self.full_result_count = None
         self.show_admin_actions = False

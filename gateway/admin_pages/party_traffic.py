@@ -1,4 +1,5 @@
-"""The traffic of a key, a team, an owner or an end user on its page: two weeks in charts, its last calls and errors.
+"""The traffic of a key, a team, an owner or an end user on its page: two weeks in charts, its last calls, and
+the last of them that were not answered.
 
 Figures come from the roll-ups; of the log only a few rows are read, by an index. Everything is cut to the teams that
 the viewer may see.
@@ -15,13 +16,17 @@ from django.db.models import Q, QuerySet, Sum
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
 from common.admin import figure
 from common.money import units
+from gateway.account.endings import failed_share
 from gateway.admin_pages.causes import cause_of
+from gateway.admin_pages.home.chart import COLOURS
+from gateway.admin_pages.log_columns import result_badge
 from gateway.models import RequestLog, UsageHour
 from gateway.spend_api.sums import Sums, by_day
-from gateway.spend_api.wanted import FAILED
+from gateway.spend_api.wanted import NOT_ANSWERED
 from keys.limit_words import dollars
 from keys.scope import scoped
 
@@ -33,10 +38,11 @@ HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class LastError:
-    """A call that failed, in words."""
+    """A call that was not answered, in words."""
 
     call: RequestLog
     url: str
+    result: SafeString
     sentence: str
     who: str
 
@@ -48,7 +54,7 @@ class PartyTraffic:
     figures: list[tuple[str, str]]
     calls_chart: dict[str, Any]
     tokens_chart: dict[str, Any]
-    last_calls: list[tuple[RequestLog, str]]
+    last_calls: list[tuple[RequestLog, str, SafeString]]
     last_errors: list[LastError]
     may_see_calls: bool
 
@@ -68,7 +74,9 @@ def party_traffic(request: HttpRequest, column: str, value: str | int) -> PartyT
         _figures(days.values()),
         _calls_chart(days),
         _tokens_chart(days),
-        [(call, _page(call)) for call in calls.newest_first()[:MOST_CALLS]] if may_see_calls else [],
+        [(call, _page(call), result_badge(call)) for call in calls.newest_first()[:MOST_CALLS]]
+        if may_see_calls
+        else [],
         list(_last_errors(hours, calls)) if may_see_calls else [],
         may_see_calls,
     )
@@ -86,39 +94,49 @@ def _figures(days: Any) -> list[tuple[str, str]]:
     whole = Sums()
     for sums in days:
         whole = whole.plus(sums)
-    errors = f"{figure(whole.errors)} ({whole.errors / whole.calls:.1%})" if whole.calls else figure(0)
+    share = failed_share(answered=whole.answered, failed=whole.failed)
+    failed = figure(whole.failed) + (f" ({share:.1%})".replace("%", " %") if share is not None else "")
     cost = "—" if whole.cost is None else dollars(units(whole.cost))
-    return [("Calls", figure(whole.calls)), ("Errors", errors), ("Tokens", figure(whole.tokens)), ("Spend", cost)]
+    return [
+        ("Calls", figure(whole.calls)),
+        ("Failed", failed),
+        ("Refused", figure(whole.refused)),
+        *([("Cut", figure(whole.cut))] if whole.cut else []),
+        ("Tokens", figure(whole.tokens)),
+        ("Spend", cost),
+    ]
 
 
-def _chart(days: dict[datetime, Sums], series: Sequence[tuple[str, str, list[int]]]) -> dict[str, Any]:
+def _chart(days: dict[datetime, Sums], unit: str, series: Sequence[tuple[str, list[int], int]]) -> dict[str, Any]:
     return {
         "x": [int(day.timestamp()) for day in days],
-        "series": [{"name": name, "unit": unit, "values": values} for name, unit, values in series],
+        "series": [{"name": name, "unit": unit, "values": values, "colour": colour} for name, values, colour in series],
         "stacked": True,
         "kind": "bars",
     }
 
 
 def _calls_chart(days: dict[datetime, Sums]) -> dict[str, Any]:
-    answered = [sums.calls - sums.errors for sums in days.values()]
-    return _chart(days, [("answered", "calls", answered), ("errors", "calls", [one.errors for one in days.values()])])
+    found = [(name, [getattr(one, name) for one in days.values()], colour) for name, colour in COLOURS.items()]
+    return _chart(
+        days, "calls", [(name, values, colour) for name, values, colour in found if name != "cut" or any(values)]
+    )
 
 
 def _tokens_chart(days: dict[datetime, Sums]) -> dict[str, Any]:
     prompt, completion = (
         [getattr(one, f"{kind}_tokens") for one in days.values()] for kind in ("prompt", "completion")
     )
-    return _chart(days, [("prompt", "tokens", prompt), ("completion", "tokens", completion)])
+    return _chart(days, "tokens", [("prompt", prompt, 1), ("completion", completion, 2)])
 
 
 def _last_errors(hours: QuerySet[Any], calls: Any) -> Iterator[LastError]:
-    """The newest ones of the last days. Only hours that had errors are read: there may be millions of calls."""
+    """The newest ones of the last days. Only hours that had such are read: there may be millions of calls."""
     since = timezone.now() - timedelta(days=DAYS)
     failed = hours.filter(errors__gt=0, hour__gte=since).order_by("-hour").values_list("hour")
     left = MOST_ERRORS
     for hour, _ in failed.annotate(failed=Sum("errors"))[:MOST_ERRORS]:
-        for call in calls.filter(Q(FAILED)).between(hour, hour + HOUR).newest_first()[:left]:
+        for call in calls.filter(Q(NOT_ANSWERED)).between(hour, hour + HOUR).newest_first()[:left]:
             left -= 1
             yield _error(call)
         if not left:
@@ -128,7 +146,7 @@ def _last_errors(hours: QuerySet[Any], calls: Any) -> Iterator[LastError]:
 def _error(call: RequestLog) -> LastError:
     cause = cause_of(call.outcome, call.status, call.error_type, call.error_text)
     sentence = cause.sentence if cause else call.error_text or "The call failed, and nobody said why."
-    return LastError(call, _page(call), sentence, cause.who if cause else "")
+    return LastError(call, _page(call), result_badge(call), sentence, cause.who if cause else "")
 
 
 def _page(call: RequestLog) -> str:

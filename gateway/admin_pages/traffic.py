@@ -11,6 +11,7 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from common.admin import figure
+from gateway.account.endings import failed_of
 
 
 def number(count: int) -> SafeString:
@@ -28,7 +29,8 @@ def figures(usage: Mapping[str, int]) -> list[tuple[str, str]]:
     """The traffic of a day, for a row's page."""
     return [
         ("Calls, 24 h", figure(usage["calls"])),
-        ("Errors, 24 h", figure(usage["errors"])),
+        ("Failed, 24 h", figure(failed_of(usage["errors"], usage["refused"], usage["cut"]))),
+        ("Refused, 24 h", figure(usage["refused"])),
         ("Prompt tokens, 24 h", figure(usage["prompt_tokens"])),
         ("Completion tokens, 24 h", figure(usage["completion_tokens"])),
     ]

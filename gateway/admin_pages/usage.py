@@ -11,7 +11,7 @@ from django.utils import timezone
 from gateway.models import UsageHour, UsageHourQuerySet
 
 DAY = timedelta(hours=24)
-NOTHING = {"calls": 0, "errors": 0, "prompt_tokens": 0, "completion_tokens": 0}
+NOTHING = {"calls": 0, "errors": 0, "refused": 0, "cut": 0, "prompt_tokens": 0, "completion_tokens": 0}
 
 
 def last_day() -> UsageHourQuerySet:
@@ -27,7 +27,8 @@ def calls_per_upstream(ids: Sequence[int]) -> dict[int, int]:
 
 
 def of_each(column: str, values: Collection[str]) -> dict[str, dict[str, int]]:
-    """Calls, errors and tokens of the last 24 hours by team (`team_id`), owner (`user_id`) or end user (`end_user`)."""
+    """Calls, those of them that were not answered, and tokens of the last 24 hours by team (`team_id`), owner
+    (`user_id`) or end user (`end_user`)."""
     sums = {f"sum_{name}": Sum(name) for name in NOTHING}
     rows = last_day().filter(**{f"{column}__in": values}).order_by().values(column).annotate(**sums)
     return {value: dict(zip(NOTHING, found, strict=True)) for value, *found in rows.values_list(column, *sums)}

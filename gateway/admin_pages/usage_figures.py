@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db.models import F, Max, QuerySet, Sum
 
+from gateway.account.endings import failed_of, failed_share
 from gateway.models import UsageDay
 from keys.models import EndUser, Owner, Team, VirtualKey
 from upstreams.models import Upstream
@@ -23,21 +24,27 @@ DIMENSIONS = {
     "upstream": "Upstream",
     "tag": "Tag",
 }
-MEASURES = {"tokens": "Tokens", "cost": "Cost", "calls": "Calls", "errors": "Errors"}
+MEASURES = {"tokens": "Tokens", "cost": "Cost", "calls": "Calls", "failed": "Failed", "refused": "Refused"}
 STEPS = {"day": "Day", "week": "Week", "month": "Month"}
 MOST_ROWS = 100
 MOST_SERIES = 7
 OTHERS = "All others"
 
-_COLUMNS = ("calls", "errors", "prompt_tokens", "completion_tokens", "cached_tokens", "cost")
+_COLUMNS = ("calls", "errors", "refused", "cut", "prompt_tokens", "completion_tokens", "cached_tokens", "cost")
 _SUMS = {f"sum_{name}": Sum(name) for name in _COLUMNS}
 _ORDER = {
     "tokens": (F("sum_prompt_tokens") + F("sum_completion_tokens")).desc(),
     "cost": F("sum_cost").desc(nulls_last=True),
     "calls": F("sum_calls").desc(),
-    "errors": F("sum_errors").desc(),
+    "failed": (F("sum_errors") - F("sum_refused") - F("sum_cut")).desc(),
+    "refused": F("sum_refused").desc(),
 }
-_UNITS = {"tokens": "tokens", "cost": "USD", "calls": "calls", "errors": "errors"}
+_PARTS = {
+    "tokens": {"prompt_tokens": 1, "completion_tokens": 1},
+    "failed": {"errors": 1, "refused": -1, "cut": -1},
+}
+"""What a measure that is no column of its own adds up, and takes away."""
+_UNITS = {"tokens": "tokens", "cost": "USD", "calls": "calls", "failed": "calls", "refused": "calls"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +61,15 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One value and what its calls came to. `cost` in US dollars, None where nothing had a price."""
+    """One value and what its calls came to. `cost` in US dollars, None where nothing had a price. `errors` are all
+    that were not answered (`gateway.account.endings`)."""
 
     value: str
     name: str
     calls: int = 0
     errors: int = 0
+    refused: int = 0
+    cut: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
@@ -71,9 +81,15 @@ class Line:
         return self.prompt_tokens + self.completion_tokens
 
     @property
-    def error_share(self) -> float:
-        """Per cent of the calls."""
-        return 100 * self.errors / self.calls if self.calls else 0.0
+    def failed(self) -> int:
+        """Calls."""
+        return failed_of(self.errors, self.refused, self.cut)
+
+    @property
+    def failed_per_cent(self) -> float | None:
+        """Of the calls that were let through and not cut."""
+        share = failed_share(answered=self.calls - self.errors, failed=self.failed)
+        return None if share is None else 100 * share
 
 
 def rows_of(asked: Asked, dimension: str | None = None) -> QuerySet[UsageDay]:
@@ -141,14 +157,16 @@ def _starts(asked: Asked) -> Iterable[date]:
 
 def _by_step(asked: Asked, rows: QuerySet[UsageDay], *, is_total: bool = False) -> dict[tuple[str, date], float]:
     columns = ("day",) if is_total else ("value", "day")
-    names = ("prompt_tokens", "completion_tokens") if asked.measure == "tokens" else (asked.measure,)
-    sums = [f"sum_{name}" for name in names]
+    parts = _PARTS.get(asked.measure, {asked.measure: 1})
+    sums = [f"sum_{name}" for name in parts]
     found: dict[tuple[str, date], float] = {}
     grouped = rows.order_by().values(*columns).annotate(**{name: _SUMS[name] for name in sums})
     for row in grouped.values_list(*columns, *sums):
         value = "" if is_total else row[0]
         key = value, start_of(row[len(columns) - 1], asked.step)
-        found[key] = found.get(key, 0.0) + sum(float(part or 0) for part in row[len(columns) :])
+        found[key] = found.get(key, 0.0) + sum(
+            sign * float(part or 0) for sign, part in zip(parts.values(), row[len(columns) :], strict=True)
+        )
     return found
 
 

@@ -18,7 +18,7 @@ from keys.models import Team
 from keys.scope import scoped, visible_teams
 
 PERMISSION = "gateway.view_usagehour"
-_HEAD = ("calls", "errors", "prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd")
+_COUNTS = ("calls", "failed", "refused", "cut", "prompt_tokens", "cached_tokens", "completion_tokens")
 
 
 def usage_view(request: HttpRequest) -> HttpResponse:
@@ -88,8 +88,8 @@ def _share(value: float, largest: float) -> float:
 
 
 def _csv(asked: Asked) -> Iterator[str]:
-    yield lines_of_csv([[asked.by, "name", *_HEAD]])
+    yield lines_of_csv([[asked.by, "name", *_COUNTS, "cost_usd"]])
     for line in lines(asked, most=None)[0]:
         cost = "" if line.cost is None else f"{line.cost.normalize():f}"
-        counts = (line.calls, line.errors, line.prompt_tokens, line.cached_tokens, line.completion_tokens)
+        counts = [getattr(line, name) for name in _COUNTS]
         yield lines_of_csv([[line.value, line.name, *counts, cost]])

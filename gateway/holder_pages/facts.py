@@ -13,6 +13,7 @@ from keys.limit_words import KIND_WORDS, each, limit_word
 
 MOST_SERIES = 8
 _NEARLY = 80.0
+_CALLS = ("calls", "failed", "refused", "cut")
 
 
 def page_of(visit: Visit) -> dict[str, Any]:
@@ -71,10 +72,10 @@ def _by_model(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
         one = found.setdefault(
-            row["model"], {"model": row["model"], "calls": 0, "errors": 0, "tokens": 0, "spend": None}
+            row["model"], {"model": row["model"], **dict.fromkeys(_CALLS, 0), "tokens": 0, "spend": None}
         )
-        one["calls"] += row["calls"]
-        one["errors"] += row["errors"]
+        for name in _CALLS:
+            one[name] += row[name]
         one["tokens"] += _tokens(row)
         if row["spend"] is not None:
             one["spend"] = (one["spend"] or 0.0) + row["spend"]

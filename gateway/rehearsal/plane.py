@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from gateway.account import relay_report
 from gateway.account.relay_report import RelayReport
+from gateway.account.unlisted import Unlisted
 from gateway.capture.captures import Captures
 from gateway.open_call import OpenCall, OpenCalls
 from gateway.places import Places
@@ -89,7 +90,7 @@ class RehearsalPlane(RelayPlane):
         self.captures = Captures(lambda act: act())  # it never reads any
         self.fingerprints = {}
         self.upstream_health = Counter()
-        self.unknown_keys = 0
+        self.unlisted = Unlisted()
 
     def check_serving(self) -> None:
         """Whether a relay takes calls is not for this process to know."""

@@ -19,7 +19,7 @@ from gateway.models import RequestLog, UsageHour
 from gateway.spend_api.pages import HOUR
 from gateway.spend_api.sums import DAYS, grouped, thirty_days_ago, total
 from gateway.spend_api.views import SpendView
-from gateway.spend_api.wanted import FAILED
+from gateway.spend_api.wanted import NOT_ANSWERED
 from keys import limit_values
 from keys.errors import KeyMissing
 from keys.identity import MASTER, Identity, Party
@@ -190,6 +190,9 @@ def _figures(sums: Any) -> dict[str, Any]:
     return {
         "calls": sums.calls,
         "errors": sums.errors,
+        "failed": sums.failed,
+        "refused": sums.refused,
+        "cut": sums.cut,
         "prompt_tokens": sums.prompt_tokens,
         "completion_tokens": sums.completion_tokens,
         "cached_tokens": sums.cached_tokens,
@@ -205,7 +208,7 @@ def _errors(key_id: int) -> list[dict[str, Any]]:
     hours = UsageHour.objects.filter(key_id=key_id, errors__gt=0).order_by("-hour").values_list("hour")
     found: list[RequestLog] = []
     for hour, _ in hours.annotate(calls=Sum("errors"))[:MOST_ERRORS]:
-        rows = RequestLog.objects.filter(Q(key_id=key_id) & FAILED).between(hour, hour + HOUR)
+        rows = RequestLog.objects.filter(Q(key_id=key_id) & NOT_ANSWERED).between(hour, hour + HOUR)
         found += rows.newest_first()[: MOST_ERRORS - len(found)]
         if len(found) >= MOST_ERRORS:
             break

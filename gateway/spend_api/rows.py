@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from gateway.account.rollups import is_error
+from gateway.account.endings import Ending, ending_of
 from gateway.models import RequestLog
 from keys.identity import MANAGEMENT, MASTER, Identity
 from keys.models import Secret
@@ -33,8 +33,7 @@ def digests_of(key_ids: Iterable[int], viewer: Identity) -> dict[int, str]:
 
 
 def _described(row: RequestLog, digest: str) -> dict[str, Any]:
-    failed = is_error({"status": row.status, "outcome": row.outcome})
-    status = "failure" if failed else "success"
+    status = "success" if ending_of(row.outcome, row.status) is Ending.ANSWERED else "failure"
     return {
         "request_id": row.request_id,
         "litellm_call_id": row.call_id.hex,

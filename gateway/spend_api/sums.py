@@ -11,16 +11,21 @@ from django.db.models import F, QuerySet, Sum
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
+from gateway.account.endings import failed_of
+
 DAYS = 30
-MEASURES = ("calls", "errors", "prompt_tokens", "completion_tokens", "cached_tokens", "cost")
+MEASURES = ("calls", "errors", "refused", "cut", "prompt_tokens", "completion_tokens", "cached_tokens", "cost")
 _SUMS = {f"sum_{name}": Sum(name) for name in MEASURES}
 
 
 class Sums(NamedTuple):
-    """What some calls used together; `cost` in US dollars, to which calls without a price add nothing."""
+    """What some calls used together; `cost` in US dollars, to which calls without a price add nothing. `errors` are
+    those that were not answered (`gateway.account.endings`)."""
 
     calls: int = 0
     errors: int = 0
+    refused: int = 0
+    cut: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
@@ -30,6 +35,16 @@ class Sums(NamedTuple):
     def spend(self) -> float:
         """US dollars."""
         return float(self.cost or 0)
+
+    @property
+    def answered(self) -> int:
+        """Calls."""
+        return self.calls - self.errors
+
+    @property
+    def failed(self) -> int:
+        """Calls."""
+        return failed_of(self.errors, self.refused, self.cut)
 
     @property
     def tokens(self) -> int:
@@ -42,6 +57,8 @@ class Sums(NamedTuple):
         return Sums(
             self.calls + other.calls,
             self.errors + other.errors,
+            self.refused + other.refused,
+            self.cut + other.cut,
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
             self.cached_tokens + other.cached_tokens,
@@ -116,5 +133,5 @@ def _groups(rows: QuerySet[Any], columns: Sequence[str]) -> list[Group]:
 
 def _sums(values: Iterable[Any]) -> Sums:
     *counts, cost = values
-    calls, errors, prompt, completion, cached = (count or 0 for count in counts)
-    return Sums(calls, errors, prompt, completion, cached, None if cost is None else Decimal(cost))
+    named = dict(zip(MEASURES, (count or 0 for count in counts), strict=False))
+    return Sums(**named, cost=None if cost is None else Decimal(cost))

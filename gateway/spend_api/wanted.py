@@ -13,15 +13,14 @@ from django.db import connections, router
 from django.db.models import BooleanField, Q
 from django.db.models.expressions import RawSQL
 
-from gateway.account.entry import Outcome
+from gateway.account.endings import FINE, FIRST_BAD_STATUS
 from gateway.models import RequestLog, RequestLogQuerySet
 from gateway.spend_api.queries import FAILURE, SUCCESS
 from keys.models import VirtualKey
 
-FINE = (Outcome.COMPLETED, Outcome.CLIENT_DISCONNECTED)
-FAILED = Q(status__gte=400) | ~Q(outcome__in=FINE)
-SUCCEEDED = Q(outcome__in=FINE) & (Q(status__lt=400) | Q(status=None))
-"""As the roll-ups count errors."""
+NOT_ANSWERED = Q(status__gte=FIRST_BAD_STATUS) | ~Q(outcome__in=FINE)
+ANSWERED = Q(outcome__in=FINE) & (Q(status__lt=FIRST_BAD_STATUS) | Q(status=None))
+"""As the roll-ups count errors (`gateway.account.endings`)."""
 
 NO_KEY_AT_ALL = -1
 _COLUMNS = ("user_id", "team_id", "end_user", "model")
@@ -47,7 +46,7 @@ class Wanted:
         """The rows of the request log, of any time."""
         found = RequestLog.objects.filter(self.others, **self.columns)
         if self.failed is not None:
-            found = found.filter(FAILED if self.failed else SUCCEEDED)
+            found = found.filter(NOT_ANSWERED if self.failed else ANSWERED)
         return found if self.tag is None else found.filter(_tagged(self.tag))
 
 

@@ -67,7 +67,7 @@ def detail(client: Client, row: RequestLog):
 def test_it_works(admin: Client) -> None:
     call(key_name="docs bot")
     told = text(admin.get(LIST))
-    for words in ("200 completed", "docs bot", "qwen", "gpu-1", "/v1/chat/completions", "3 → 5", "200 ms", "1.00 s"):
+    for words in ("200 answered", "docs bot", "qwen", "gpu-1", "/v1/chat/completions", "3 → 5", "200 ms", "1.00 s"):
         assert words in told
 
 

@@ -101,7 +101,26 @@ def test_an_unsafe_path_is_nobody_s_call(plane: RelayPlane) -> None:
 
 def test_an_unknown_key_is_only_counted(plane: RelayPlane) -> None:
     assert _answer(plane, "sk-nobody-knows-this-one").status_code == 401
-    assert (plane.unknown_keys, plane.journal.lines) == (1, [])  # type: ignore[attr-defined]
+    assert (plane.unlisted.unknown_keys, plane.journal.lines) == (1, [])  # type: ignore[attr-defined]
+
+
+def test_what_has_no_row_is_counted_by_its_reason(plane: RelayPlane) -> None:
+    _answer(plane, "sk-nobody-knows-this-one")
+    _answer(plane, "a password")
+    _answer(plane, "", "/vllm/../x")
+    plane.draining = True
+    _answer(plane, _key())
+    told = [(one["reason"], one["address"]) for one in plane.unlisted.callers()]
+    assert [reason for reason, _ in told] == ["not_serving", "unsafe_path", "malformed", "unknown"]
+    assert {address for _, address in told} == {"192.0.2.1"}
+    assert plane.journal.lines == []  # type: ignore[attr-defined]
+
+
+def test_a_call_begins_when_its_head_is_there(plane: RelayPlane) -> None:
+    _answer(plane, _key(models=["other"]), body={"model": "alias"})
+    entry = _entry(plane)
+    assert entry["decisions"]["at"]["began"] == 0
+    assert entry["decisions"]["at"]["checked"] / 1e6 <= entry["ended_at"] - entry["received_at"] + 0.002
 
 
 def test_a_refusal_of_a_known_key_is_accounted(plane: RelayPlane) -> None:

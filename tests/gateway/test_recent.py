@@ -48,13 +48,14 @@ def test_it_counts_by_team(recent: RecentTraffic, clock: Clock) -> None:
     assert recent.minute() == {"red": {"calls": 2, "prompt": 11, "completion": 5}, "": {"calls": 1}}
 
 
-def test_what_is_refused_is_not_a_failure(recent: RecentTraffic, clock: Clock) -> None:
+def test_what_is_refused_or_cut_is_not_a_failure(recent: RecentTraffic, clock: Clock) -> None:
     recent.add(call(outcome=Outcome.REFUSED, status=429))
     recent.add(call(outcome=Outcome.UPSTREAM_FAILED, status=502))
     recent.add(call(status=400))
     recent.add(call(outcome=Outcome.CLIENT_DISCONNECTED, status=None))
+    recent.add(call(outcome=Outcome.REVOKED, status=200))
     clock.now = 5
-    assert recent.minute()[""] == {"calls": 4, "refused": 1, "failed": 2}
+    assert recent.minute()[""] == {"calls": 5, "refused": 1, "failed": 2, "cut": 1}
 
 
 def test_the_slot_that_still_runs_is_not_told(recent: RecentTraffic, clock: Clock) -> None:

@@ -14,11 +14,15 @@ from gateway.account import relay_report
 from gateway.account.entry import Outcome
 from gateway.account.recent import RecentTraffic
 from gateway.account.relay_report import GONE_AFTER, KEPT_FOR, MOST_CALLS, RelayReport
+from gateway.account.unlisted import Unlisted
+from gateway.models import UnlistedCalls
 from gateway.open_call import OpenCall, OpenCalls
 from gateway.reporter import Reporter
 from gateway.revocation import Revocation
+from keys.errors import KeyMissing
 from keys.models import KeysVersion, VirtualKey
 from keys.registry import KeyRegistry
+from tests.support.entries import NOON
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +35,8 @@ class Worker:
         self.calls = OpenCalls()
         self.keys = KeyRegistry()
         self.revocation = Revocation(self.keys, self.calls, clock=lambda: self.now)
-        self.reporter = Reporter(self.calls, self.revocation, RecentTraffic(), run=lambda act: act())
+        self.unlisted = Unlisted(lambda: NOON)
+        self.reporter = Reporter(self.calls, self.revocation, RecentTraffic(), self.unlisted, run=lambda act: act())
 
     def refresh(self) -> None:
         self.revocation.refresh()
@@ -164,6 +169,35 @@ def test_nothing_is_said_nor_logged_while_the_database_is_away(caplog: pytest.Lo
     def away(act: Any) -> None:
         raise OperationalError("no connection")
 
-    reporter = Reporter(worker.calls, worker.revocation, RecentTraffic(), run=away)
+    reporter = Reporter(worker.calls, worker.revocation, RecentTraffic(), worker.unlisted, run=away)
     reporter.report()
     assert caplog.text == ""
+
+
+# --- Calls without rows ---------------------------------------------------------------------------
+
+
+def refuse(worker: Worker) -> None:
+    worker.unlisted.add(KeyMissing(), {"REMOTE_ADDR": "192.0.2.7"})
+
+
+def test_calls_without_rows_are_added_up_and_their_last_callers_told(worker: Worker) -> None:
+    for _ in range(2):
+        refuse(worker)
+        facts = worker.report().facts
+    assert [(one["address"], one["reason"], one["calls"]) for one in facts["unlisted"]] == [
+        ("192.0.2.7", "no_key", 2),
+    ]
+    assert UnlistedCalls.objects.all().by_reason() == {"no_key": 2}
+
+
+def test_they_are_told_once_the_database_is_back_and_at_the_end(worker: Worker) -> None:
+    def away(act: Any) -> None:
+        raise OperationalError("no connection")
+
+    refuse(worker)
+    Reporter(worker.calls, worker.revocation, RecentTraffic(), worker.unlisted, run=away).report()
+    worker.reporter.report()
+    refuse(worker)
+    worker.reporter.last_report()
+    assert UnlistedCalls.objects.all().by_reason() == {"no_key": 2}

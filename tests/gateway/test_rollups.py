@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 
 from gateway.account.log_store import LogStore
-from gateway.account.rollups import OTHER, Cap, is_error
+from gateway.account.rollups import OTHER, Cap
 from gateway.models import UsageDay, UsageHour, UsageHourModel, UsageHourTag, UsageHourTotal
 from tests.support.entries import NOON, an_entry
 
@@ -28,12 +28,13 @@ def test_it_works() -> None:
     assert str(row) == "2026-05-04 12:00 dev"
 
 
-def test_refused_calls_are_told_apart_from_failed_ones() -> None:
-    store(an_entry(), an_entry(status=429, outcome="refused"), an_entry(status=502, outcome="upstream_failed"))
-    for table in (UsageHour, UsageHourTotal, UsageHourModel, UsageDay):
+def test_refused_calls_and_cut_ones_are_told_apart_from_failed_ones() -> None:
+    ends = [("completed", 200), ("refused", 429), ("upstream_failed", 502), ("revoked", 200), ("drained", 503)]
+    store(*(an_entry(outcome=outcome, status=status, tags=["t"]) for outcome, status in ends))
+    for table in (UsageHour, UsageHourTotal, UsageHourModel, UsageHourTag, UsageDay):
         row = table._default_manager.first()
         assert row is not None
-        assert (row.calls, row.errors, row.refused) == (3, 2, 1)
+        assert (row.calls, row.errors, row.refused, row.cut) == (5, 4, 1, 2)
 
 
 def test_each_hour_is_told_by_team_and_model() -> None:
@@ -122,29 +123,13 @@ def test_the_cap_forgets_the_hours_of_long_ago() -> None:
     assert len(cap._seen) < 150
 
 
-@pytest.mark.parametrize(
-    ("status", "outcome", "error"),
-    [
-        (200, "completed", False),
-        (None, "client_disconnected", False),
-        (200, "client_disconnected", False),
-        (404, "completed", True),
-        (403, "refused", True),
-        (200, "upstream_failed", True),
-        (None, "lost", True),
-    ],
-)
-def test_what_counts_as_an_error(status: int | None, outcome: str, error: bool) -> None:
-    assert is_error({"status": status, "outcome": outcome}) is error
-
-
 def test_usage_per_key_in_a_range_of_hours() -> None:
     store(an_entry(), an_entry(key_id=8, status=400), an_entry(key_id=9), an_entry(at=NOON - 7200))
     moment = datetime.fromtimestamp(NOON, tz=UTC)
     rows = UsageHour.objects.between(moment, moment + timedelta(hours=1)).per_key([7, 8])
     assert rows == {
-        7: {"calls": 1, "errors": 0, "prompt_tokens": 3, "completion_tokens": 5},
-        8: {"calls": 1, "errors": 1, "prompt_tokens": 3, "completion_tokens": 5},
+        7: {"calls": 1, "errors": 0, "refused": 0, "cut": 0, "prompt_tokens": 3, "completion_tokens": 5},
+        8: {"calls": 1, "errors": 1, "refused": 0, "cut": 0, "prompt_tokens": 3, "completion_tokens": 5},
     }
 
 

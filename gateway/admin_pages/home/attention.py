@@ -18,11 +18,15 @@ from gateway.account import relay_report
 from gateway.account.journal import JournalStatus, journal_status
 from gateway.admin_pages.home import budgets
 from gateway.admin_pages.home.notices import Notice, admin_url, several
+from gateway.admin_pages.playground_keys import usual
+from gateway.admin_pages.unlisted import unlisted
+from gateway.admin_pages.unlisted import url as unlisted_url
 from gateway.loose_settings import loose_settings
 from gateway.models import UsageHourTotal
 from keys.models import VirtualKey
 from keys.scope import scoped, visible_teams
 from upstreams import posture
+from upstreams.admin_control import PERMISSION as CONTROL
 from upstreams.model_list import every_model
 from upstreams.models import ACTIVE, UNHEALTHY, Upstream
 
@@ -31,6 +35,8 @@ SOON = timedelta(days=7)
 KEPT_SECONDS = 20.0
 MOST_NAMES = 50
 MOST_DOWN = 2
+MANY_UNKNOWN, MANY_NOT_TAKEN = 100, 20
+"""Calls in an hour without rows; fewer are told beside the figures only."""
 _WEIGHT = {BAD: 0, WARNING: 1, QUIET: 2}
 
 
@@ -39,15 +45,15 @@ def attention(user: Any) -> list[Notice]:
     may = user.has_perm
     found: list[Notice] = []
     if may("gateway.view_requestlog") and visible_teams(user) is None:
-        found += [*_of_relays(), *_of_journal()]
+        found += [*_of_relays(), *_of_journal(), *_of_unlisted(user)]
     if may("upstreams.view_upstream"):
-        found += _of_upstreams(list(Upstream.objects.all()))
+        found += _of_upstreams(list(Upstream.objects.all()), user)
     if may("keys.view_virtualkey"):
         found += _of_expiry(user)
     found += _slow.of(user, _of_budgets)
     if may("gateway.view_settings_in_force"):
         found += _of_settings()
-    return sorted(found, key=lambda notice: _WEIGHT.get(notice.kind, 3))
+    return [notice.for_user(user) for notice in sorted(found, key=lambda notice: _WEIGHT.get(notice.kind, 3))]
 
 
 # --- The gateway itself
@@ -86,6 +92,27 @@ def _age(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.0f} hours"
 
 
+def _of_unlisted(user: Any) -> Iterator[Notice]:
+    """Many calls of the last hour that no list of calls shows, since it was never known whose they were."""
+    found = unlisted(user)
+    if found is None:
+        return
+    of_gateway = found.in_hour - found.of_key
+    if found.of_key >= MANY_UNKNOWN:
+        text = (
+            f"{figure(found.of_key)} calls of the last hour came without a key that is known. A program still uses a "
+            "key that was deleted or mistyped, or somebody tries keys out: see from where, and hand out a valid key or "
+            "keep the address out."
+        )
+        yield Notice(WARNING, "Unknown keys", text, unlisted_url(), "See who calls")
+    if of_gateway >= MANY_NOT_TAKEN:
+        text = (
+            f"{figure(of_gateway)} calls of the last hour were refused before their key was looked at: the gateway was "
+            "starting or stopping, the database was away, or their path was not acceptable."
+        )
+        yield Notice(WARNING, "Not taken", text, unlisted_url(), "See why")
+
+
 def _of_settings() -> Iterator[Notice]:
     """What the doctor says of the settings: one line of a kind, since the page of settings has them one by one."""
     found = loose_settings()
@@ -100,13 +127,18 @@ def _of_settings() -> Iterator[Notice]:
 # --- Upstreams
 
 
-def _of_upstreams(upstreams: list[Upstream]) -> Iterator[Notice]:
+def _of_upstreams(upstreams: list[Upstream], user: Any) -> Iterator[Notice]:
     if not upstreams and UsageHourTotal.objects.exists():  # before the first call, the first steps say so
         text = f"No upstream: calls go to {settings.UPSTREAM_BASE_FALLBACK}."
-        yield Notice(WARNING, "Routing", text, reverse("admin:upstreams_upstream_add"), "Add one")
+        if user.has_perm("upstreams.add_upstream"):
+            yield Notice(WARNING, "Routing", text, reverse("admin:upstreams_upstream_add"), "Add one")
+        else:
+            url = admin_url("upstreams_upstream")
+            yield Notice(WARNING, "Routing", text, url, "Add one", needs="upstreams.add_upstream")
     if upstreams and not any(upstream.is_default for upstream in upstreams):
         text = "No upstream is the default: calls whose model is nobody's alias are refused."
-        yield Notice(WARNING, "Routing", text, admin_url("upstreams_upstream"), "Choose one")
+        url = admin_url("upstreams_upstream")
+        yield Notice(WARNING, "Routing", text, url, "Choose one", needs="upstreams.change_upstream")
     active = [upstream for upstream in upstreams if upstream.state == ACTIVE]
     down = [upstream for upstream in active if upstream.health == UNHEALTHY]
     if len(down) > MOST_DOWN:
@@ -119,7 +151,8 @@ def _of_upstreams(upstreams: list[Upstream]) -> Iterator[Notice]:
     for upstream in active:
         if upstream.posture.get("asleep"):
             text = f"{upstream} sleeps: calls that go there wait until it is woken up."
-            yield Notice(WARNING, "Asleep", text, admin_url("upstreams_upstream", upstream.pk), "Wake it up")
+            url = admin_url("upstreams_upstream", upstream.pk)
+            yield Notice(WARNING, "Asleep", text, url, "Wake it up", needs=CONTROL)
     yield from _of_weak([(upstream, aspects) for upstream in active if (aspects := _weak_aspects(upstream))])
 
 
@@ -145,14 +178,16 @@ def _of_weak(weak: list[tuple[Upstream, list[str]]]) -> Iterator[Notice]:
 
 def _of_expiry(user: Any) -> Iterator[Notice]:
     now = timezone.now()
-    keys = scoped(VirtualKey.objects.filter(blocked=False, expires_at__gt=now, expires_at__lte=now + SOON), user)
+    expiring = VirtualKey.objects.filter(blocked=False, expires_at__gt=now, expires_at__lte=now + SOON)
+    keys = scoped(usual(expiring), user)
     soon = list(keys.order_by("expires_at")[: MOST_NAMES + 1])
     if not soon:
         return
     first = soon[0]
     if len(soon) == 1:
         url = admin_url("keys_virtualkey", first.pk)
-        yield Notice(WARNING, "Expires", f"{first} expires {_in(first.expires_at, now)}.", url, "Extend it")
+        text = f"{first} expires {_in(first.expires_at, now)}."
+        yield Notice(WARNING, "Expires", text, url, "Extend it", needs="keys.change_virtualkey")
         return
     count = f"{len(soon)}" if len(soon) <= MOST_NAMES else f"More than {MOST_NAMES}"
     text = f"{count} keys expire within 7 days, {first} {_in(first.expires_at, now)}: {several(list(map(str, soon)))}."

@@ -10,6 +10,7 @@ from django.db.models import Q, QuerySet
 
 from common.admin import BAD, QUIET, WARNING
 from gateway.admin_pages.home.notices import Notice, admin_url, several
+from gateway.admin_pages.playground_keys import usual
 from keys.admin_budgets import NEARLY, Use, spends_of
 from keys.identity import Identity
 from keys.limit_values import SOFT_BUDGET
@@ -42,7 +43,7 @@ def unpriced(user: Any, models: list[Model]) -> Iterator[Notice]:
     if not user.has_perm("keys.view_virtualkey") or not any(model.places for model in models):
         return
     priced = [model.name for model in models if model.places and model.is_priced]
-    keys = _of_teams(VirtualKey.objects.filter(_IN_DOLLARS, blocked=False), user).order_by("-pk")[:MOST_ROWS]
+    keys = _of_teams(usual(VirtualKey.objects.filter(_IN_DOLLARS, blocked=False)), user).order_by("-pk")[:MOST_ROWS]
     blind = [key for key in keys if not any(_may_use(key, name) for name in priced)]
     if not blind:
         return
@@ -50,7 +51,15 @@ def unpriced(user: Any, models: list[Model]) -> Iterator[Notice]:
         f"{several([_name(key) for key in blind])}: a budget in dollars, but no model that may be called has a price, "
         "so nothing is ever counted against it."
     )
-    yield Notice(WARNING, "No price", text, admin_url("upstreams_modelalias"), "Set prices")
+    yield Notice(
+        WARNING,
+        "No price",
+        text,
+        admin_url("upstreams_modelalias"),
+        "Set prices",
+        needs="upstreams.change_modelalias",
+        views="upstreams.view_modelalias",
+    )
 
 
 def _may_use(key: VirtualKey, model: str) -> bool:
@@ -61,7 +70,7 @@ def _rows(user: Any) -> Iterator[list[Row]]:
     """Those whose budgets are looked at: the keys that spent last, and all teams and people with a budget, within
     reason."""
     if user.has_perm("keys.view_virtualkey"):
-        keys = VirtualKey.objects.filter(_ANY, pk__in=_last_spending(), blocked=False)
+        keys = usual(VirtualKey.objects.filter(_ANY, pk__in=_last_spending(), blocked=False))
         yield list(_of_teams(keys, user)[:MOST_ROWS])
     if user.has_perm("keys.view_team"):
         yield list(_of_teams(Team.objects.filter(_ANY, blocked=False), user)[:MOST_ROWS])
@@ -102,7 +111,7 @@ def _notice(use: Use, row: Row) -> Notice:
         return Notice(WARNING, "Soft budget", text, link, "Look at it")
     if use.is_over:
         text = f"The {use.name.lower()} of {kind} {_name(row)} is spent: {use.told}. Its calls are refused."
-        return Notice(BAD, "Budget spent", text, link, "Raise it")
+        return Notice(BAD, "Budget spent", text, link, "Raise it", needs=f"keys.change_{row._meta.model_name}")
     text = f"The {use.name.lower()} of {kind} {_name(row)} is used to {share}: {use.told}."
     if not use.refuses:
         return Notice(QUIET, "In shadow", f"{text} It refuses nothing.", link, "Look at it")

@@ -1,33 +1,38 @@
-"""The chart of the last 24 hours: calls, errors or tokens, in all, by model or by key. Pure."""
+"""The chart of the last 24 hours: calls, failed or refused ones, or tokens, in all, by model or by key. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from gateway.admin_pages.home.day import CALLS, COMPLETION, ERRORS, PROMPT, REFUSED, Hours, Part, Sums, added
+from gateway.account.endings import failed_of
+from gateway.admin_pages.home.day import CALLS, COMPLETION, CUT, ERRORS, PROMPT, REFUSED, Hours, Part, Sums, added
 
-FIGURES = {"calls": "Calls", "errors": "Errors", "tokens": "Tokens"}
+FIGURES = {"calls": "Calls", "failed": "Failed", "refused": "Refused", "tokens": "Tokens"}
 PARTS = {"all": "In all", "model": "By model", "key": "By key"}
 MOST_SERIES = 7  # and one for the others: the stylesheet has eight colours
 OTHERS = "others"
 
 Measure = Callable[[Sums], int]
 Names = Callable[[list[Any]], dict[Any, str]]
-_UNITS = {"calls": "calls", "errors": "calls", "tokens": "tokens"}
+_UNITS = {"calls": "calls", "failed": "calls", "refused": "calls", "tokens": "tokens"}
 _MEASURES: dict[str, Measure] = {
     "calls": lambda sums: sums[CALLS],
-    "errors": lambda sums: sums[ERRORS] - sums[REFUSED],
+    "failed": lambda sums: failed_of(sums[ERRORS], sums[REFUSED], sums[CUT]),
+    "refused": lambda sums: sums[REFUSED],
     "tokens": lambda sums: sums[PROMPT] + sums[COMPLETION],
 }
-_COLOURS = {"answered": 1, "failed": 6, "refused": 5}  # of the stylesheet's eight
+COLOURS = {"answered": 1, "failed": 6, "refused": 5, "cut": 7}
+"""How calls ended, and the one of the stylesheet's eight colours in which that is drawn everywhere."""
 _IN_ALL: dict[str, dict[str, Measure]] = {
     "calls": {
         "answered": lambda sums: sums[CALLS] - sums[ERRORS],
-        "failed": _MEASURES["errors"],
-        "refused": lambda sums: sums[REFUSED],
+        "failed": _MEASURES["failed"],
+        "refused": _MEASURES["refused"],
+        "cut": lambda sums: sums[CUT],
     },
-    "errors": {"failed": _MEASURES["errors"], "refused": lambda sums: sums[REFUSED]},
+    "failed": {"failed": _MEASURES["failed"]},
+    "refused": {"refused": _MEASURES["refused"]},
     "tokens": {"prompt": lambda sums: sums[PROMPT], "completion": lambda sums: sums[COMPLETION]},
 }
 
@@ -52,7 +57,8 @@ def data(totals: Hours, figure: str, parts: Hours | None = None, names: Names = 
 def _in_all(totals: Hours, figure: str) -> list[dict[str, Any]]:
     sums = [total(part) for _, part in totals]
     series = [_series(name, figure, list(map(measure, sums))) for name, measure in _IN_ALL[figure].items()]
-    return [{**one, "colour": _COLOURS[one["name"]]} if one["name"] in _COLOURS else one for one in series]
+    told = [one for one in series if one["name"] != "cut" or any(one["values"])]  # as few calls ever are
+    return [{**one, "colour": COLOURS[one["name"]]} if one["name"] in COLOURS else one for one in told]
 
 
 def _divided(totals: Hours, figure: str, parts: Hours, names: Names) -> list[dict[str, Any]]:

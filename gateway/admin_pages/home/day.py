@@ -13,13 +13,14 @@ from typing import Any
 from django.db.models import F, QuerySet, Sum
 from django.utils import timezone
 
+from gateway.admin_pages.playground_keys import MARK
 from gateway.models import UsageDay, UsageHour, UsageHourModel
 from keys.scope import scoped
 
 HOURS = 24
 MOST_KEYS = 30  # whose hours are read
-MEASURES = ("calls", "errors", "refused", "prompt_tokens", "completion_tokens")
-CALLS, ERRORS, REFUSED, PROMPT, COMPLETION = range(len(MEASURES))
+MEASURES = ("calls", "errors", "refused", "cut", "prompt_tokens", "completion_tokens")
+CALLS, ERRORS, REFUSED, CUT, PROMPT, COMPLETION = range(len(MEASURES))
 
 Sums = list[int]
 Part = dict[Any, Sums]
@@ -27,7 +28,8 @@ Hours = list[tuple[datetime, Part]]
 
 _WEIGHTS: dict[str, Any] = {
     "calls": F("calls"),
-    "errors": F("errors") - F("refused"),
+    "failed": F("errors") - F("refused") - F("cut"),
+    "refused": F("refused"),
     "tokens": F("prompt_tokens") + F("completion_tokens"),
 }
 
@@ -44,9 +46,9 @@ def by_key(user: Any, key_ids: Collection[int]) -> Hours:
 
 
 def busiest_keys(user: Any, measure: str) -> list[int]:
-    """The keys that may have most calls, errors or tokens: those with the highest sums of a day, of today and the day
-    before. One look along an index, without a sum for every key."""
-    days = UsageDay.objects.filter(dimension="key", day__gte=_first().date())
+    """The keys that may have most of a figure: those with the highest sums of a day, of today and the day
+    before, but for those of the playground. One look along an index, without a sum for every key."""
+    days = UsageDay.objects.filter(dimension="key", day__gte=_first().date()).exclude(label__startswith=MARK)
     heaviest = scoped(days, user).annotate(weight=_WEIGHTS[measure]).order_by("-weight", "value")
     values = heaviest.values_list("value", flat=True)[:MOST_KEYS]
     return sorted({int(value) if value.isdecimal() else 0 for value in values})

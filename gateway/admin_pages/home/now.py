@@ -15,6 +15,7 @@ from django.utils.http import urlencode
 
 from common.admin import DASH
 from gateway.account import recent, relay_report
+from gateway.account.endings import failed_share
 from gateway.account.histogram import TTFT_BOUNDS_MS, percentile
 from gateway.account.relay_report import RelayReport
 from gateway.models import UsageDay
@@ -44,7 +45,7 @@ def tiles(user: Any) -> list[Tile]:
     is_known = bool(reports)
     return [
         _calls(minute, is_known=is_known),
-        _errors(five, is_known=is_known),
+        _failed(five, is_known=is_known),
         _tokens(minute, is_known=is_known),
         _ttft(five, is_known=is_known),
         _in_flight(reports, teams),
@@ -75,20 +76,18 @@ def _calls(minute: recent.Figures, *, is_known: bool) -> Tile:
     return Tile("Calls", _number(calls) if is_known else DASH, "/min", more, logs_url())
 
 
-def _errors(five: recent.Figures, *, is_known: bool) -> Tile:
-    calls, failed, refused = (five.get(name, 0) for name in (recent.CALLS, recent.FAILED, recent.REFUSED))
+def _failed(five: recent.Figures, *, is_known: bool) -> Tile:
+    names = (recent.CALLS, recent.FAILED, recent.REFUSED, recent.CUT)
+    calls, failed, refused, cut = (five.get(name, 0) for name in names)
     url = logs_url(ended="trouble", period="15m")
     if not is_known:
-        return Tile("Error rate", DASH, "", SILENT, url)
+        return Tile("Failed", DASH, "", SILENT, url)
     if not calls:
-        return Tile("Error rate", DASH, "", "no call in 5 min", url)
-    # A refusal is the gateway doing its work: it is told, and is no error.
-    served = calls - refused
-    rate = f"{failed / served:.1%}".removesuffix("%") if served else DASH
-    more = f"{failed:,} failed, {refused:,} refused"
-    return Tile(
-        "Error rate", rate, "%" if served else "", more, url, "bad" if served and failed / served > 0.05 else ""
-    )
+        return Tile("Failed", DASH, "", "no call in 5 min", url)
+    share = failed_share(answered=calls - failed - refused - cut, failed=failed)
+    rate = DASH if share is None else f"{share:.1%}".removesuffix("%")
+    more = f"{failed:,} failed, {refused:,} refused" + (f", {cut:,} cut" if cut else "")
+    return Tile("Failed", rate, "" if share is None else "%", more, url, "bad" if (share or 0) > 0.05 else "")
 
 
 def _tokens(minute: recent.Figures, *, is_known: bool) -> Tile:

@@ -9,7 +9,19 @@ from typing import Any
 from django.db.models import Max
 from django.urls import reverse
 
-from gateway.admin_pages.home.day import CALLS, COMPLETION, ERRORS, PROMPT, REFUSED, Hours, added, busiest_keys, by_key
+from gateway.account.endings import failed_of
+from gateway.admin_pages.home.day import (
+    CALLS,
+    COMPLETION,
+    CUT,
+    ERRORS,
+    PROMPT,
+    REFUSED,
+    Hours,
+    added,
+    busiest_keys,
+    by_key,
+)
 from gateway.admin_pages.home.now import logs_url
 from gateway.admin_pages.usage import last_day as last_day_of_rollups
 from keys.models import VirtualKey
@@ -86,7 +98,7 @@ def _lines(
             url=url(value),
             calls=sums[value][CALLS],
             tokens=weight(value)[0],
-            failed=sums[value][ERRORS] - sums[value][REFUSED],
+            failed=failed_of(sums[value][ERRORS], sums[value][REFUSED], sums[value][CUT]),
             refused=sums[value][REFUSED],
             bar=round(weight(value)[place] / top[place] * BAR) if top[place] else 0,
         )

@@ -18,6 +18,8 @@ from gateway.admin_pages.home.now import tiles
 from gateway.admin_pages.home.servers import servers
 from gateway.admin_pages.home.steps import steps
 from gateway.admin_pages.page import View
+from gateway.admin_pages.unlisted import unlisted
+from gateway.admin_pages.unlisted import url as unlisted_url
 
 MOST_NOTICES = 5
 TRAFFIC, UPSTREAMS = "gateway.view_requestlog", "upstreams.view_upstream"
@@ -28,7 +30,7 @@ def home(request: HttpRequest) -> dict[str, Any]:
     user = request.user
     context: dict[str, Any] = {"steps": steps(user), **_attention(user)}
     if user.has_perm(TRAFFIC):
-        context |= {"figures": tiles(user), **_chart(request), **_tops(user)}
+        context |= {**_figures(user), **_chart(request), **_tops(user)}
     if user.has_perm(UPSTREAMS):
         context |= _upstreams(user)
     context["is_bare"] = not user.has_perm(TRAFFIC) and not user.has_perm(UPSTREAMS)
@@ -39,7 +41,7 @@ def urls(wrap: Callable[[View], View]) -> list[URLPattern]:
     """The addresses of the parts. `wrap` is AdminSite.admin_view."""
     parts: dict[str, View] = {
         "attention": _part("attention", _attention),
-        "figures": _part("figures", lambda user: {"figures": tiles(user)}, TRAFFIC),
+        "figures": _part("figures", _figures, TRAFFIC),
         "upstreams": _part("upstreams", _upstreams, UPSTREAMS),
         "tops": _part("tops", _tops, TRAFFIC),
         "chart": _chart_data,
@@ -60,6 +62,10 @@ def _attention(user: Any) -> dict[str, Any]:
     notices = attention(user)
     is_well = all(notice.kind == QUIET for notice in notices)
     return {"notices": notices[:MOST_NOTICES], "more_notices": notices[MOST_NOTICES:], "is_well": is_well}
+
+
+def _figures(user: Any) -> dict[str, Any]:
+    return {"figures": tiles(user), "unlisted": unlisted(user), "unlisted_url": unlisted_url()}
 
 
 def _upstreams(user: Any) -> dict[str, Any]:

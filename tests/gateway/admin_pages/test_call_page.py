@@ -202,6 +202,15 @@ def test_the_timeline_of_a_refused_call_ends_where_it_was_refused() -> None:
     assert [(one.kind, one.end) for one in found] == [("auth", 0.1), ("body", 0.2), ("end", 0.3)]
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize(("began", "took"), [(0, "1.00 s"), (-200_000, "1.20 s")])
+def test_what_a_call_took_is_as_long_as_its_timeline(began: int, took: str) -> None:
+    response = page(row(decisions={**DECISIONS, "at": {**DECISIONS["at"], "began": began}}))
+    assert response.context["took"] == took
+    bars = [bar for bar, *_ in response.context["bars"]]
+    assert f"{(bars[-1].start_ms + bars[-1].length_ms) / 1000:.2f} s" == took
+
+
 # --- Cost -----------------------------------------------------------------------------------------
 
 

@@ -20,10 +20,10 @@ from gateway.account.journal import JournalStatus
 from gateway.account.log_store import LogStore
 from gateway.account.relay_report import RelayReport
 from gateway.admin_pages.home import attention as attention_page
-from gateway.admin_pages.home.attention import journal_notices
+from gateway.admin_pages.home.attention import MANY_NOT_TAKEN, MANY_UNKNOWN, journal_notices
 from gateway.admin_pages.home.day import HOURS
 from gateway.admin_pages.home.now import NOT_AVAILABLE
-from gateway.models import RequestLog
+from gateway.models import RequestLog, UnlistedCalls
 from keys.models import Team, VirtualKey
 from keys.spending import start_with
 from tests.support.entries import an_entry
@@ -226,34 +226,89 @@ def test_what_is_wrong_with_the_journal_is_named(status: JournalStatus, words: l
     assert [notice.word for notice in journal_notices(status, now=NOW)] == words
 
 
+def test_many_calls_without_a_known_key_need_attention(admin: Client) -> None:
+    now = int(time.time())
+    UnlistedCalls.objects.add({(now, "unknown"): MANY_UNKNOWN - 1, (now, "not_serving"): MANY_NOT_TAKEN - 1})
+    assert "known" not in part(admin, "attention")
+    UnlistedCalls.objects.add({(now, "no_key"): 1, (now, "database_away"): 1})
+    told = part(admin, "attention")
+    assert f"{MANY_UNKNOWN} calls of the last hour came without a key that is known." in told
+    assert f"{MANY_NOT_TAKEN} calls of the last hour were refused before their key was looked at" in told
+    manager = signed_in("gateway.view_requestlog", name="eve", teams=["red"])
+    assert "known" not in part(manager, "attention") + part(manager, "figures")
+
+
+def test_keys_of_the_playground_need_no_attention(admin: Client) -> None:
+    Deployment(upstream=an_upstream(), alias="qwen").save()
+    soon = timezone.now() + timedelta(minutes=15)
+    key, _ = VirtualKey.objects.issue(name="playground of ada 12345678", max_budget=1, expires_at=soon)
+    start_with(key, units(1))
+    assert "playground" not in part(admin, "attention")
+
+
+AUDITOR = ("keys.view_virtualkey", "upstreams.view_upstream")
+
+
+def test_a_remedy_is_offered_to_who_may_do_it_alone() -> None:
+    VirtualKey.objects.issue(name="old", expires_at=timezone.now() + timedelta(days=3, minutes=5))
+    key, _ = VirtualKey.objects.issue(name="docs", max_budget=5)
+    start_with(key, units(5))
+    Deployment(upstream=an_upstream(), alias="qwen").save()
+    Upstream.objects.update_quietly(
+        posture={"dev_mode": False, "models": False, "invocations": False, "asleep": True}, is_default=False
+    )
+    page = signed_in(*AUDITOR).get("/admin/home/attention/").content
+    told = text(page)
+    assert "old expires in 3 days. Who can extend it: an Owner, an Operator or a Key manager. Look at it" in told
+    assert "refused. Who can raise it: an Owner, an Operator or a Key manager. Look at it" in told
+    assert "Who can set prices: an Owner or an Operator. " in told
+    assert "Who can choose one: an Owner or an Operator. Look at it" in told
+    assert "Who can wake it up: an Owner or an Operator. Look at it" in told
+    assert "/admin/upstreams/modelalias/" not in page.decode()  # which they may not even see
+
+
+def test_who_may_add_no_upstream_reads_who_can() -> None:
+    calls({})
+    told = part(signed_in(*AUDITOR), "attention")
+    assert "No upstream: calls go to" in told
+    assert "Who can add one: an Owner or an Operator. Look at it" in told
+
+
 # --- Figures --------------------------------------------------------------------------------------
 
 
 def test_the_figures_are_the_relays(admin: Client) -> None:
     report(
         minute={"red": {"calls": 30, "prompt": 3000, "completion": 600}, "": {"calls": 12}},
-        five_minutes={"red": {"calls": 100, "failed": 3, "refused": 40, "ttft3": 100}},
+        five_minutes={"red": {"calls": 100, "failed": 3, "refused": 38, "cut": 2, "ttft3": 100}},
         open_by_team={"red": 4, "": 1},
     )
     told = part(admin, "figures")
     assert "Calls 42 /min" in told
-    assert "Error rate 5.0 % 3 failed, 40 refused" in told  # of the 60 that were not refused
+    assert "Failed 5.0 % 3 failed, 38 refused, 2 cut" in told  # of the 60 that were let through and not cut
     assert "Tokens 60 /s 50 in, 10 out" in told
     assert "TTFT p50 60 ms p95 78 ms" in told
     assert "In flight 5 calls 1 relay worker" in told
 
 
+def test_calls_that_are_in_no_figure_are_told_beside_them(admin: Client) -> None:
+    assert "in no figure" not in part(admin, "figures")
+    UnlistedCalls.objects.add({(int(time.time()), "unknown"): 12})
+    for told in (part(admin, "figures"), home(admin)):
+        assert "12 calls in the last hour, 12 today (UTC), came without a key" in told
+
+
 def test_without_a_relay_no_figure_is_made_up(admin: Client) -> None:
     told = part(admin, "figures")
     assert "Calls — /min No relay reports." in told
-    assert "Error rate — No relay reports." in told
+    assert "Failed — No relay reports." in told
 
 
 def test_without_calls_no_rate_is_made_up(admin: Client) -> None:
     report()
     told = part(admin, "figures")
     assert "Calls 0 /min" in told
-    assert "Error rate — no call in 5 min" in told
+    assert "Failed — no call in 5 min" in told
     assert "TTFT p50 — no stream in 5 min" in told
 
 
@@ -280,7 +335,9 @@ THREE = (
 def test_the_chart_tells_refused_calls_from_failed_ones(admin: Client) -> None:
     calls(*THREE)
     assert chart(admin) == {"answered": 1, "failed": 1, "refused": 1}
-    assert chart(admin, figure="errors") == {"failed": 1, "refused": 1}
+    assert (chart(admin, figure="failed"), chart(admin, figure="refused")) == ({"failed": 1}, {"refused": 1})
+    calls({"outcome": "revoked"})
+    assert chart(admin) == {"answered": 1, "failed": 1, "refused": 1, "cut": 1}
 
 
 def test_the_chart_can_be_divided(admin: Client) -> None:
@@ -289,7 +346,8 @@ def test_the_chart_can_be_divided(admin: Client) -> None:
     assert chart(admin, by="model") == {"qwen": 2, "phi": 1}
     assert chart(admin, by="key") == {"docs": 3}
     assert chart(admin, figure="tokens", by="model") == {"qwen": 16, "phi": 8}
-    assert chart(admin, figure="errors", by="model") == {"qwen": 1}
+    assert chart(admin, figure="failed", by="model") == {"qwen": 1}
+    assert chart(admin, figure="refused", by="model") == {"phi": 1}
 
 
 def test_the_chart_has_every_hour_and_nothing_older(admin: Client) -> None:

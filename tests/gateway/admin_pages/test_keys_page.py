@@ -104,9 +104,9 @@ def test_two_weeks_are_drawn_by_day(admin: Client) -> None:
     calls({"key_id": key.pk, "status": 500}, {"key_id": key.pk}, {"key_id": key.pk, "at": now - 3 * DAY})
     calls({"key_id": key.pk, "at": now - 20 * DAY}, {"key_id": key.pk + 1})
     traffic = page(admin, key).context["traffic_of"]
-    answered, errors = (series["values"] for series in traffic.calls_chart["series"])
+    answered, failed, refused = (series["values"] for series in traffic.calls_chart["series"])
     assert (len(answered), answered[-1], answered[-4], sum(answered)) == (14, 1, 1, 2)
-    assert (errors[-1], sum(errors)) == (1, 1)
+    assert (failed[-1], sum(failed), sum(refused)) == (1, 1, 0)
     assert dict(traffic.figures)["Calls"] == "3"
 
 

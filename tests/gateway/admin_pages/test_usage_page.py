@@ -45,9 +45,21 @@ def asked(by: str = "team", days: int = 30, **more: Any) -> Asked:
 def test_lines_come_with_most_of_the_measure_first() -> None:
     calls(at(NOW, model="a", cost="1"), at(NOW, model="b", cost="3"), at(NOW, model="b", status=500))
     assert [(line.value, line.cost) for line in lines(asked("model", measure="cost"))[0]] == [("b", 3), ("a", 1)]
-    assert [line.value for line in lines(asked("model", measure="errors"))[0]] == ["b", "a"]
+    assert [line.value for line in lines(asked("model", measure="failed"))[0]] == ["b", "a"]
     every = total(asked("model"))
     assert (every.calls, every.errors, every.tokens, every.cost) == (3, 1, 24, Decimal(4))
+
+
+def test_what_was_not_answered_failed_or_was_refused_or_cut() -> None:
+    ends = [("completed", 400), ("upstream_failed", 502), ("refused", 429), ("revoked", 200), ("completed", 200)]
+    calls(*(at(NOW, model="a", outcome=outcome, status=status) for outcome, status in ends))
+    [line] = lines(asked("model", measure="failed"))[0]
+    assert (line.calls, line.failed, line.refused, line.cut) == (5, 2, 1, 1)
+    assert round(line.failed_per_cent or 0) == 67  # of the three that were let through and not cut
+    drawn = {
+        name: chart(asked("model", measure=name), [line])["series"][0]["values"][-1] for name in ("failed", "refused")
+    }
+    assert drawn == {"failed": 2, "refused": 1}
 
 
 @pytest.mark.parametrize(
@@ -133,9 +145,12 @@ def test_csv_has_every_line_and_no_formulas() -> None:
     calls(*[call(model=f"m{number}") for number in range(120)], call(model="=1+1", cost="0.25"))
     response = signed_in().get(f"{URL}csv/", {"by": "model", "measure": "cost"})
     rows = list(csv.reader(b"".join(response.streaming_content).decode().splitlines()))  # type: ignore[arg-type]
-    assert ",".join(rows[0]) == "model,name,calls,errors,prompt_tokens,cached_tokens,completion_tokens,cost_usd"
+    assert (
+        ",".join(rows[0])
+        == "model,name,calls,failed,refused,cut,prompt_tokens,cached_tokens,completion_tokens,cost_usd"
+    )
     assert len(rows) == 122
-    assert rows[1] == ["'=1+1", "'=1+1", "1", "0", "3", "1", "5", "0.25"]
+    assert rows[1] == ["'=1+1", "'=1+1", "1", "0", "0", "0", "3", "1", "5", "0.25"]
     assert "attachment" in response["Content-Disposition"]
 
 

@@ -88,10 +88,10 @@ def test_usage_is_told_by_model_and_day(api: API, ann: tuple[VirtualKey, str]) -
         at(31, key_id=mine),
     )
     usage = api.get("/me", key=ann[1])["usage"]
-    figures = {"prompt_tokens": 3, "completion_tokens": 5, "cached_tokens": 1}
+    figures = {"refused": 0, "cut": 0, "prompt_tokens": 3, "completion_tokens": 5, "cached_tokens": 1}
     assert usage["by_model_and_day"] == [
-        {"date": "2026-05-20", "model": "qwen", "calls": 1, "errors": 0, **figures, "spend": 0.5},
-        {"date": "2026-05-19", "model": "two", "calls": 1, "errors": 1, **figures, "spend": None},
+        {"date": "2026-05-20", "model": "qwen", "calls": 1, "errors": 0, "failed": 0, **figures, "spend": 0.5},
+        {"date": "2026-05-19", "model": "two", "calls": 1, "errors": 1, "failed": 1, **figures, "spend": None},
     ]
     assert (usage["days"], usage["total"]["calls"], usage["total"]["spend"]) == (30, 2, 0.5)
 
