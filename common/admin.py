@@ -48,10 +48,15 @@ def figure(number: float | None, unit: str = "") -> str:
     return f"{number:,.0f} {unit}".strip()
 
 
-def duration(milliseconds: float | None) -> str:
-    """A length of time in the unit that suits it."""
+def duration(milliseconds: float | None, *, fine: bool = False) -> str:
+    """A length of time, by the one rule of all pages: below a second in ms, below two minutes in s, else in minutes.
+
+    `fine` keeps two decimals below 10 ms, for what the gateway itself does.
+    """
     if milliseconds is None:
         return DASH
+    if fine and 0 < milliseconds < 10:
+        return f"{milliseconds:.2f} ms"
     if milliseconds < 1000:
         return f"{milliseconds:.0f} ms"
     if milliseconds < 120_000:

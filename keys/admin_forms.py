@@ -172,11 +172,19 @@ class IssueForm(KeyForm):
 
 
 def key_fieldsets(key: VirtualKey | None, end: str) -> list[Fieldset]:
-    """The groups of a key's fields, what all need first; `end` is the one that says until when it works."""
+    """The groups of a key's fields, what all need first; `end` is the one that says until when it works.
+
+    On the page of a key its models and what is left of its limits stand above, so these groups are folded away there.
+    """
+    limits, *more = limit_fieldsets(key)
+    told_above: list[Fieldset] = [("What it may call", {"fields": ("models",)}), limits]
     return [
         (None, {"fields": ("name", "user_id", "team_id", end)}),
-        ("What it may call", {"fields": ("models",)}),
-        *limit_fieldsets(key),
+        *(
+            (heading, options if key is None else {**options, "classes": ("collapse",)})
+            for heading, options in told_above
+        ),
+        *more,
         folded("Kind of key, endpoints and names of its own", ("key_type", "endpoint_classes", "aliases"), key),
         folded("Routes, networks, upstreams and priority", REACH, key),
         folded("Metadata", ("metadata",), key),

@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from common.admin import BAD, DASH, GOOD, WARNING, moment
 from keys.admin_budgets import BAR, NEARLY, Row, Spend
 from keys.limit_values import COLUMNS, Limits, limits_of
-from keys.limit_words import limit_word
+from keys.limit_words import limit_word, so_many
 from keys.models import Counter
 from keys.spending import party_named
 
@@ -87,13 +87,15 @@ def _places(ceiling: int, open_calls: int | None, in_shadow: bool) -> Line:  # n
     under = "in shadow" if in_shadow else ""
     name = limit_word("max_parallel_requests")
     if open_calls is None:
-        return Line(name, under, f"{ceiling:,} calls at most", DASH, DASH)
+        return Line(name, under, f"{so_many(ceiling, 'calls')} at most", DASH, DASH)
     return _measured(name, under, open_calls, ceiling, "calls", "when one ends")
 
 
 def _rate(name: str, under: str, ceiling: int, unit: str, standings: Standings | None, counter: str) -> Line:
     if standings is None:
-        return Line(name, under, f"{ceiling:,} {unit} at most", "told in each answer", "a minute after the first call")
+        return Line(
+            name, under, f"{so_many(ceiling, unit)} at most", "told in each answer", "a minute after the first call"
+        )
     standing = standings.get(counter)
     used = 0 if standing is None else standing.used
     resets = DASH if standing is None else moment(standing.ends_at)
@@ -105,12 +107,14 @@ def _measured(name: str, under: str, used: int, ceiling: int, unit: str, resets:
     kind = BAD if share >= 1 else WARNING if share >= NEARLY else GOOD
     left = max(0, ceiling - used)
     return Line(
-        name, under, f"{used:,} of {ceiling:,} {unit}", _amount(left, unit), resets, kind, min(BAR, round(share * BAR))
+        name,
+        under,
+        f"{used:,} of {so_many(ceiling, unit)}",
+        so_many(left, unit),
+        resets,
+        kind,
+        min(BAR, round(share * BAR)),
     )
-
-
-def _amount(number: int, unit: str) -> str:
-    return f"{number:,} {unit.removesuffix('s') if number == 1 else unit}"
 
 
 def _standings(counters: Sequence[str]) -> Standings | None:

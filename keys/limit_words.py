@@ -68,14 +68,19 @@ def dollars(units: int) -> str:
     return f"${cut.normalize():f}" if amount < 1 and cut != whole else f"${whole:,.2f}"
 
 
+def so_many(number: int, nouns: str) -> str:
+    """A number with its noun, which is given in the plural: `1 call`, `1,200 tokens`."""
+    return f"{number:,} {nouns.removesuffix('s') if number == 1 else nouns}"
+
+
 def amount(number: int, unit: Unit) -> str:
     """Money or tokens."""
-    return dollars(number) if unit == "usd" else f"{number:,} tokens"
+    return dollars(number) if unit == "usd" else so_many(number, "tokens")
 
 
 def used_of(used: int, ceiling: int, unit: Unit) -> str:
     """`$1.20 of $5.00`, `1,200 of 5,000 tokens`."""
-    return f"{dollars(used)} of {dollars(ceiling)}" if unit == "usd" else f"{used:,} of {ceiling:,} tokens"
+    return f"{dollars(used)} of {dollars(ceiling)}" if unit == "usd" else f"{used:,} of {so_many(ceiling, 'tokens')}"
 
 
 def until(ends_at: datetime, now: datetime) -> str:
@@ -103,5 +108,5 @@ def in_short(row: Any) -> str:
 
 def _rates(row: Any) -> str:
     rates: Sequence[tuple[int | None, str]] = ((row.rpm_limit, "calls"), (row.tpm_limit, "tokens"))
-    told = [f"{most:,} {what}" for most, what in rates if most is not None]
+    told = [so_many(most, what) for most, what in rates if most is not None]
     return f"{', '.join(told)} a minute" if told else ""

@@ -190,7 +190,7 @@ _SENTENCES = (_key, _access, _body, _model, _limits, _place, _upstream, _answer)
 
 def _short(milliseconds: float) -> str:
     """Times within the gateway, of which most are under a millisecond."""
-    return f"{milliseconds:.2f} ms" if milliseconds < 10 else duration(milliseconds)
+    return duration(milliseconds, fine=True)
 
 
 def stopped(steps: Sequence[Step]) -> Step | None:

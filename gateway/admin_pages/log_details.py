@@ -53,14 +53,16 @@ def details_of(request: HttpRequest, call: RequestLog) -> dict[str, Any]:
         "remedy": None if cause is None else remedy_of(request, call, cause, parties),
         "parties": list(parties.values()),
         "shadowed": [limit_word(name) for name in call.shadowed],
-        "bars": [(bar, fine(bar.length_ms), fine(bar.start_ms)) for bar in _bars(call, facts)],
+        "bars": [
+            (bar, duration(bar.length_ms, fine=True), duration(bar.start_ms, fine=True)) for bar in _bars(call, facts)
+        ],
         "bar_width": WIDTH,
         "took": _took(call, facts),
         "endpoint_class": (call.endpoint_class or DASH).replace("_", " "),
         "attempts": figure(call.attempts, "upstream" if call.attempts == 1 else "upstreams"),
         "waited": "" if call.queue_ms is None else duration(call.queue_ms),
         "ttft": duration(call.ttft_ms),
-        "inter_token": DASH if call.inter_token_ms is None else f"{call.inter_token_ms:.1f} ms",
+        "inter_token": duration(call.inter_token_ms, fine=True),
         "token_figures": _token_figures(call),
         "source": SOURCE_WORDS.get(call.usage_source, call.usage_source),
         "cost": cost_words(call.cost),
@@ -97,12 +99,11 @@ def _bars(call: RequestLog, facts: Facts) -> list[Bar]:
 
 def _took(call: RequestLog, facts: Facts) -> str:
     """The length of the timeline. Older rows count from when the key had been found; their timelines begin before."""
-    return DASH if call.duration_ms is None else fine(call.duration_ms - min(0.0, facts.at.get("began", 0.0)))
-
-
-def fine(milliseconds: float) -> str:
-    """A length of time; what the gateway itself does takes less than a millisecond."""
-    return f"{milliseconds:.2f} ms" if 0 < milliseconds < 1 else duration(milliseconds)
+    return (
+        DASH
+        if call.duration_ms is None
+        else duration(call.duration_ms - min(0.0, facts.at.get("began", 0.0)), fine=True)
+    )
 
 
 def _cost_lines(call: RequestLog, facts: Facts) -> list[tuple[CostLine, str]]:

@@ -42,6 +42,12 @@ def figure(number: float | None, unit: str = "", decimals: int = 0) -> SafeStrin
 
 
 @register.simple_tag
+def lasted(milliseconds: float | None) -> str:
+    """A length of time, in the unit that suits it; a dash when it is not known."""
+    return parts.duration(milliseconds)
+
+
+@register.simple_tag
 def sparkline(values: Sequence[float | None], label: str) -> SafeString:
     """A line without axes, drawn by the server. `label` is what it says to who cannot see it; None is a gap."""
     known = [value for value in values if value is not None]

@@ -32,3 +32,11 @@ def test_a_figure_has_its_unit() -> None:
 )
 def test_durations_are_in_the_unit_that_suits_them(milliseconds: float | None, text: str) -> None:
     assert duration(milliseconds) == text
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [(None, "—"), (0, "0 ms"), (0.3, "0.30 ms"), (3, "3.00 ms"), (12.4, "12 ms"), (1500, "1.50 s")],
+)
+def test_short_ones_keep_two_decimals_where_they_matter(milliseconds: float | None, text: str) -> None:
+    assert duration(milliseconds, fine=True) == text

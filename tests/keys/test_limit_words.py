@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from common.money import USD
-from keys.limit_words import amount, dollars, each, in_short, limit_word, until, used_of
+from keys.limit_words import amount, dollars, each, in_short, limit_word, so_many, until, used_of
 from keys.models import Team
 
 SATURDAY = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
@@ -66,3 +66,8 @@ def test_limits_are_told_on_one_line() -> None:
 
 def test_a_limit_of_a_later_version_is_its_own_word() -> None:
     assert (limit_word("rpm_limit"), limit_word("new_limit")) == ("Calls a minute", "new_limit")
+
+
+@pytest.mark.parametrize(("number", "told"), [(0, "0 calls"), (1, "1 call"), (1_200, "1,200 calls")])
+def test_one_of_something_has_no_plural(number: int, told: str) -> None:
+    assert so_many(number, "calls") == told

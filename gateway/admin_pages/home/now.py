@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 
-from common.admin import DASH
+from common.admin import DASH, duration
 from gateway.account import recent, relay_report
 from gateway.account.endings import failed_share
 from gateway.account.histogram import TTFT_BOUNDS_MS, percentile
@@ -145,4 +145,5 @@ def _rate(tokens: int) -> str:
 
 
 def _time(milliseconds: float) -> tuple[str, str]:
-    return (f"{milliseconds:.0f}", "ms") if milliseconds < 1000 else (f"{milliseconds / 1000:.1f}", "s")
+    number, unit = duration(milliseconds).split(" ")
+    return number, unit

@@ -18,7 +18,9 @@
         part('state').textContent = words;
     }
 
-    const ms = time => time < 1000 ? `${Math.round(time)} ms` : `${(time / 1000).toFixed(2)} s`;
+    // As the pages of the server tell a length of time (common.admin.duration).
+    const ms = time => time < 1000 ? `${Math.round(time)} ms`
+        : time < 120_000 ? `${(time / 1000).toFixed(2)} s` : `${(time / 60_000).toFixed(1)} min`;
 
     // --- The key
 

@@ -93,6 +93,10 @@ def test_a_chart_without_figures_says_so() -> None:
     assert "No figures yet." in shown("{% chart 'load' data %}", data={**DATA, "x": []})
 
 
+def test_lengths_of_time_have_one_rule() -> None:
+    assert [shown("{% lasted ms %}", ms=ms) for ms in (None, 834, 10_477)] == ["—", "834 ms", "10.48 s"]
+
+
 def test_amounts_have_the_decimals_that_make_sense() -> None:
     assert [amount(number) for number in (None, 3.0, 1234.5, 0.012)] == ["—", "3", "1,234", "0.012"]
 
