@@ -27,7 +27,7 @@ from upstreams.admin_forms import UpstreamForm
 from upstreams.admin_history import HEALTH_BADGES, health_history, load_history
 from upstreams.admin_states import StateActions, buttons
 from upstreams.control import COMMANDS
-from upstreams.models import ACTIVE, DISABLED, DRAINING, ENVIRONMENT, HEALTHY, Upstream
+from upstreams.models import ACTIVE, DISABLED, DRAINING, ENVIRONMENT, HEALTHY, UNHEALTHY, Upstream
 from upstreams.sources import API, CONFIG
 
 if TYPE_CHECKING:
@@ -103,10 +103,10 @@ class UpstreamAdmin(StateActions, CheckViews, ControlViews, FiltersOnly, _Upstre
         return f"{shown} and {more} more" if more > 0 else shown or None
 
     @admin.display(description="running, waiting")
-    def load(self, upstream: Upstream) -> SafeString | None:
+    def load(self, upstream: Upstream) -> SafeString | str:
         """vLLM's own figures; of a server that is away, since when there are none."""
         if upstream.load_at is None:
-            return None
+            return DASH
         if not upstream.has_load(timezone.now()):
             return format_html('{} <span class="under">no figures since {}</span>', DASH, moment(upstream.load_at))
         use = "" if upstream.kv_cache_use is None else f"KV cache {upstream.kv_cache_use:.0%}"
@@ -224,6 +224,7 @@ class UpstreamAdmin(StateActions, CheckViews, ControlViews, FiltersOnly, _Upstre
             "checked": self.checked(upstream),
             "load": self.load(upstream),
             "asleep": bool(upstream.posture.get("asleep")),
+            "is_away": upstream.health == UNHEALTHY,
         }
 
     def get_urls(self) -> list[URLPattern]:

@@ -21,6 +21,7 @@ SAME_ADDRESS = (
     "{names} {has} this address already. A second upstream there has a ceiling and a count of calls of its own, and "
     "each call goes to one of them. If that is meant, tick “{label}”."
 )
+MOST_NAMES = 3
 ONCE_MORE = "Save it with this address once more"
 
 
@@ -86,16 +87,6 @@ class UpstreamForm(forms.ModelForm[Upstream]):
         entered.check()
         return entered or self.instance.credential
 
-    def clean_url(self) -> str:
-        """Refuses what another upstream has, until somebody says that it is meant."""
-        url = str(self.cleaned_data["url"])
-        if "url" in self.changed_data and not self.data.get(self.add_prefix("same_address")):
-            names = [twin.name for twin in Upstream.objects.at(url) if twin.pk != self.instance.pk]
-            if names:
-                has = "has" if len(names) == 1 else "have"
-                raise ValidationError(SAME_ADDRESS.format(names=", ".join(names), has=has, label=ONCE_MORE))
-        return url
-
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         if cleaned.get("clear_credential"):
@@ -103,6 +94,20 @@ class UpstreamForm(forms.ModelForm[Upstream]):
                 raise ValidationError("Either enter a new credential or clear the stored one.")
             cleaned["credential"] = Credential()
         return cleaned
+
+    def _post_clean(self) -> None:
+        super()._post_clean()
+        if "url" in self.changed_data and not self.cleaned_data.get("same_address") and "url" not in self.errors:
+            self._ask_about_twins()
+
+    def _ask_about_twins(self) -> None:
+        """Refuses the address of another upstream, until somebody says that it is meant."""
+        names = [twin.name for twin in Upstream.objects.at(self.instance.url) if twin.pk != self.instance.pk]
+        if names:
+            more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+            has = "has" if len(names) == 1 else "have"
+            told = SAME_ADDRESS.format(names=", ".join(names[:MOST_NAMES]) + more, has=has, label=ONCE_MORE)
+            self.add_error("url", ValidationError(told))
 
     @property
     def changed_columns(self) -> set[str]:

@@ -26,9 +26,10 @@ def record(upstream: Upstream, result: Check, at: datetime | None = None) -> Non
     """
     now = at or timezone.now()
     _note_change(upstream, result, now)
-    _same_server(upstream).update_quietly(
-        health_text=result.text, checked_at=now, latency_ms=result.latency_ms, vllm_version=result.version
-    )
+    seen = {"health_text": result.text, "checked_at": now, "latency_ms": result.latency_ms}
+    if result.version:  # what is away keeps its version, and the advisories that concern it
+        seen["vllm_version"] = result.version
+    _same_server(upstream).update_quietly(**seen)
     if result.healthy:
         note_models(upstream, result.details)
 

@@ -11,6 +11,8 @@ WIDTH = 1000
 THINNEST = 3.0
 MOST_STEPS = 288
 SHORTEST_STEP = 30
+AWAITED = 60
+"""Seconds."""
 
 Change = tuple[datetime, str]
 Sample = tuple[datetime, int, int, float | None]
@@ -53,7 +55,8 @@ def share(found: Iterable[Stretch], health: str, *, of: Iterable[str]) -> float 
 def load_chart(samples: Iterable[Sample], start: datetime, end: datetime) -> dict[str, Any]:
     """A chart (as `{% chart %}` takes it) of the calls that run and wait, and of the KV cache in per cent.
 
-    Steps are even, so a time without a sample is a gap; of several samples in a step the highest counts.
+    Steps are even, so a time without a sample is a gap, also one that lasts until now; of several samples in a step the
+    highest counts.
     """
     first, last = int(start.timestamp()), int(end.timestamp())
     step = max(SHORTEST_STEP, -(-(last - first) // MOST_STEPS))
@@ -64,7 +67,8 @@ def load_chart(samples: Iterable[Sample], start: datetime, end: datetime) -> dic
         for place, value in enumerate(told):
             if value is not None:
                 known[place] = max(value, known[place] or 0)
-    steps = range(min(highest), max(highest) + 1) if highest else range(0)
+    current = (last - first - AWAITED) // step  # the sample of this moment may still come
+    steps = range(min(highest), max(current, *highest) + 1) if highest else range(0)
     none: list[float | None] = [None, None, None]
     named = (("running", "calls"), ("waiting", "calls"), ("KV-cache use", "%"))
     return {

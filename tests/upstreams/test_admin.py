@@ -350,10 +350,16 @@ def test_a_second_upstream_at_the_same_address_has_to_be_meant(admin: Client, ur
     an_upstream(url="http://gpu-1")
     fields = {"name": "gpu-2", "url": url, "state": "active", **INLINE}
     response = admin.post(ADD, fields)
-    assert "gpu-1 has this address already" in response.context["adminform"].form.errors["url"][0]
+    (told,) = response.context["adminform"].form.errors["url"]
+    assert told.startswith("gpu-1 has this address already.")
     assert 'name="same_address"' in response.content.decode()
     admin.post(ADD, {**fields, "same_address": "on"})
     assert Upstream.objects.count() == 2
+
+
+def test_an_empty_address_is_one_mistake(admin: Client) -> None:
+    response = admin.post(ADD, {"name": "gpu-2", "url": "", "state": "active", **INLINE})
+    assert response.context["adminform"].form.errors["url"] == ["This field is required."]
 
 
 @pytest.mark.parametrize("url", ["http://gpu-1:81", "https://gpu-1", "http://gpu-1/two"])

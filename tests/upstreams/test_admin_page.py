@@ -133,6 +133,30 @@ def test_its_load_is_drawn_for_the_time_that_is_chosen(admin: Client) -> None:
     assert max(filter(None, week.chart["series"][0]["values"])) == 60
 
 
+@pytest.mark.sockets
+def test_one_that_has_died_is_told_as_it_is_and_as_it_was(admin: Client, server: Server) -> None:
+    upstream = an_upstream(url=server.url)
+    admin.post(page_of(upstream, "check"))
+    LoadSample.objects.create(upstream=upstream, at=timezone.now() - timedelta(minutes=10), running=1, waiting=0)
+    server.stop()
+    admin.post(page_of(upstream, "check"))
+    html = html_of(admin, upstream)
+    for words in (
+        "The connection is refused",
+        "vLLM version, when last healthy</dt><dd>0.32.0",
+        "Serves, when last healthy",
+        "it is away now, and this is how it was then",
+        "there will hardly be an answer",
+        "no command will reach the server",
+    ):
+        assert words in html, words
+    drawn = admin.get(page_of(upstream)).context["load_history"].chart["series"][0]["values"]
+    assert (drawn[0], drawn[-1]) == (1, None)
+    tried = admin.post(page_of(upstream, "try"), {"model": "tiny-chat"}, headers=FRAGMENT).content.decode()
+    assert "No answer" in tried
+    assert "The connection is refused" in tried
+
+
 def test_a_new_one_says_what_will_come(admin: Client) -> None:
     html = html_of(admin, an_upstream())
     assert "Each change of health will have a line here" in html

@@ -170,6 +170,8 @@ class Upstream(VersionedModel):
         self._remember(fields)
 
     def clean(self) -> None:
+        if not self.url:
+            return  # whoever asks for it says so
         try:
             self.url = base_url.normalised(self.url)
         except ValidationError as error:
