@@ -117,7 +117,9 @@ def test_an_unknown_key_costs_one_look_and_is_refused():
     assert directory.looks == 1
 
 
-@pytest.mark.parametrize("secret", [SECRET[:-1], SECRET + "0", "sk-vgw-", "sk-short"])
+@pytest.mark.parametrize(
+    "secret", [SECRET[:-1], SECRET + "0", "sk-vgw-", "sk-short"], ids=["cut", "longer", "prefix", "short"]
+)
 def test_a_typo_is_refused_without_any_look_up_and_reads_like_an_unknown_key(secret):
     directory = Directory()
     with pytest.raises(KeyUnknown) as refusal:
@@ -165,7 +167,7 @@ def keyless(settings):
 
 
 @pytest.mark.usefixtures("keyless")
-@pytest.mark.parametrize("secret", [None, "anything", "sk-short", SECRET])
+@pytest.mark.parametrize("secret", [None, "anything", "sk-short", SECRET], ids=["none", "anything", "short", "whole"])
 def test_keyless_callers_without_a_known_key_are_anonymous(secret):
     assert ask(secret, Directory()) is ANONYMOUS
 

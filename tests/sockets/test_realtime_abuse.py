@@ -104,6 +104,7 @@ def flooding(sock: socket.socket, data: bytes) -> Callable[[], None]:
         written(TextMessage(data="{}")),
         written(TextMessage(data="x")),  # each is answered with an error
     ],
+    ids=["fragments", "pings", "objects", "errors"],
 )
 def test_a_flood_of_small_frames_delays_nobody(gateway: Gateway, upstream: Upstream, frames: bytes) -> None:
     with connect(gateway) as client:
