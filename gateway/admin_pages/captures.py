@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -9,16 +10,17 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from common.admin import QUIET, WARNING, FiltersOnly, badge, changeable, figure, log_changes, moment
 from gateway.admin_pages.key_named import key_named
-from gateway.capture.models import LONGEST, MOST_CALLS, CapturedPayload, PayloadCapture
+from gateway.capture.models import LONGEST, MOST_CALLS, CapturedPayload, PayloadCapture, PayloadCaptureQuerySet
 from gateway.models import RequestLog
 from keys.models import VirtualKey
 from keys.scope import scoped, visible_teams
@@ -36,7 +38,7 @@ TIMES = ((15, "15 minutes"), (60, "1 hour"), (240, "4 hours"), (720, "12 hours")
 assert timedelta(minutes=TIMES[-1][0]) <= LONGEST  # noqa: S101 - of two constants
 
 
-def visible_captures(user: Any) -> QuerySet[PayloadCapture]:
+def visible_captures(user: Any) -> PayloadCaptureQuerySet:
     """Those that the person may know of: of keys that they see, and of models for who sees every team."""
     rows = PayloadCapture.objects.all()
     if visible_teams(user) is None:
@@ -65,7 +67,8 @@ class StartForm(_CaptureForm):
         min_value=1,
         max_value=MOST_CALLS_AT_ALL,
         initial=MOST_CALLS,
-        help_text="Calls, after which it stops by itself.",
+        help_text="Calls, after which it stops by itself; those that are refused before any upstream has them do not "
+        "count, and of these as many again are kept.",
     )
     reason = forms.CharField(
         max_length=500,
@@ -127,7 +130,7 @@ class PayloadCaptureAdmin(FiltersOnly, _CaptureAdmin):
     add_form_template = "admin/gateway/payloadcapture/add_form.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PayloadCapture]:
-        return visible_captures(request.user).annotate(captured=Count("payloads"))
+        return visible_captures(request.user).counted()
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002
         if obj is not None:
@@ -144,6 +147,9 @@ class PayloadCaptureAdmin(FiltersOnly, _CaptureAdmin):
 
     # --- The list ---------------------------------------------------------------------------------
 
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Payload captures", **(extra_context or {})})
+
     @admin.display(description="of")
     def what(self, row: PayloadCapture) -> str:
         return str(row)
@@ -153,12 +159,16 @@ class PayloadCaptureAdmin(FiltersOnly, _CaptureAdmin):
         return state_badge(row)
 
     @admin.display(description="until")
-    def until(self, row: PayloadCapture) -> SafeString | str:
-        return moment(row.stopped_at or row.ends_at)
+    def until(self, row: Any) -> SafeString | str:
+        left = time_left(row)
+        until = moment(row.stopped_at or row.ends_at)
+        return format_html('{}<span class="under">{}</span>', until, left) if left else until
 
     @admin.display(description="calls")
     def calls(self, row: Any) -> str:
-        return f"{figure(row.captured)} of {figure(row.most_calls)}"
+        return f"{figure(row.captured)} of {figure(row.most_calls)}" + (
+            f", {figure(row.unsent)} not sent" if row.unsent else ""
+        )
 
     @admin.display(description="reason")
     def reason_text(self, row: PayloadCapture) -> str:
@@ -169,6 +179,15 @@ class PayloadCaptureAdmin(FiltersOnly, _CaptureAdmin):
     def save_model(self, request: HttpRequest, obj: PayloadCapture, form: Any, change: bool) -> None:  # noqa: FBT001
         obj.started_by = request.user.get_username()
         obj.save(force_insert=True)
+
+    def response_add(
+        self, request: HttpRequest, obj: PayloadCapture, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """To its own page, where the first call appears."""
+        if not self.has_view_permission(request, obj):
+            return super().response_add(request, obj, post_url_continue)
+        messages.success(request, "The capture has started. Relay workers know of it within a second.")
+        return redirect("admin:gateway_payloadcapture_change", obj.pk)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         names = scoped(VirtualKey.objects.all(), request.user).order_by("-pk").values_list("pk", "name")[:MOST_LISTED]
@@ -192,6 +211,7 @@ class PayloadCaptureAdmin(FiltersOnly, _CaptureAdmin):
             "subtitle": None,
             "state": state_badge(row),
             "is_active": row.is_active(timezone.now()),
+            "time_left": time_left(row),
             "payloads": list(rows[:MOST_SHOWN]),
             "may_read": may_read,
             "retention_days": settings.CAPTURE_RETENTION_DAYS,
@@ -207,6 +227,15 @@ class PayloadCaptureAdmin(FiltersOnly, _CaptureAdmin):
             else:
                 messages.info(request, "This capture was over already.")
         return redirect("admin:gateway_payloadcapture_change", row.pk)
+
+
+def time_left(row: Any) -> str:
+    """How long an active one goes on, as its page says it; empty for one that is over or full."""
+    seconds = (row.ends_at - timezone.now()).total_seconds()
+    if row.stopped_at is not None or seconds <= 0 or row.captured >= row.most_calls:
+        return ""
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes} min left" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min left"
 
 
 def state_badge(row: Any) -> SafeString:

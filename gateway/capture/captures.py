@@ -17,7 +17,6 @@ from typing import Any
 import gevent
 from django.conf import settings
 from django.db import Error
-from django.db.models import Count
 from django.utils import timezone
 
 from gateway.capture.models import CapturedPayload, PayloadCapture
@@ -30,12 +29,13 @@ FLUSH_SECONDS = 0.25
 MOST_HELD_BYTES = 64_000_000
 """Of all payloads that this process holds at once: beyond it bodies are cut."""
 AT_ONCE = 16
-_COLUMNS = ("pk", "key_id", "model", "ends_at", "most_calls", "captured")
+_COLUMNS = ("pk", "key_id", "model", "ends_at", "most_calls", "captured", "unsent")
 
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """One capture: of a key, or of the calls that ask for a model. Times are unix seconds."""
+    """One capture: of a key, or of the calls that ask for a model. Times are unix seconds; `unsent` are the captured
+    calls that no upstream had, which `captured` does not count."""
 
     id: int
     key_id: int | None
@@ -43,6 +43,7 @@ class Active:
     ends_at: float
     most_calls: int
     captured: int
+    unsent: int
 
 
 @dataclass(slots=True)
@@ -56,6 +57,7 @@ class Payload:
     model: str
     status: int | None
     at: float
+    unsent: bool
     request_type: str
     request: bytes
     request_bytes: int
@@ -77,15 +79,16 @@ class Captures:
         self.active: Sequence[Active] = ()
         self._run = run
         self._begun: Counter[int] = Counter()
+        self._unsent: Counter[int] = Counter()
         self._held = 0
         self._waiting: deque[Payload] = deque()
 
     def refresh(self) -> None:
         """Reads which captures are active. Raises django.db.Error; the old ones then stay until their end."""
-        rows = PayloadCapture.objects.active(timezone.now()).annotate(captured=Count("payloads")).order_by("pk")
+        rows = PayloadCapture.objects.active(timezone.now()).counted().order_by("pk")
         self.active = tuple(
-            Active(pk, key_id, model, ends_at.timestamp(), most_calls, captured)
-            for pk, key_id, model, ends_at, most_calls, captured in rows.values_list(*_COLUMNS)
+            Active(pk, key_id, model, ends_at.timestamp(), *counts)
+            for pk, key_id, model, ends_at, *counts in rows.values_list(*_COLUMNS)
         )
 
     def match(self, key_id: int | None, models: Iterable[str]) -> Active | None:
@@ -98,6 +101,19 @@ class Captures:
         if found is not None:
             self._begun[found.id] += 1
         return found
+
+    def keeps_unsent(self, capture_id: int) -> bool:
+        """Whether a call that `match` has counted is kept although it was refused before any upstream had it.
+
+        It does not count as one of the capture's calls: a program that goes on against a limit would use them all up
+        within seconds. Of these as many again are kept.
+        """
+        self._begun[capture_id] -= 1
+        one = next((one for one in self.active if one.id == capture_id), None)
+        if one is None or max(one.unsent, self._unsent[capture_id]) >= one.most_calls:
+            return False
+        self._unsent[capture_id] += 1
+        return True
 
     def _is_full(self, one: Active) -> bool:
         return max(one.captured, self._begun[one.id]) >= one.most_calls
@@ -152,6 +168,7 @@ def _row(payload: Payload) -> CapturedPayload:
         key_name=payload.key_name,
         model=payload.model,
         status=payload.status,
+        unsent=payload.unsent,
         request_type=payload.request_type[:200],
         request_body=crypto.encrypt_bytes(redact(payload.request, payload.secrets, is_cut=request_cut)),
         request_bytes=payload.request_bytes,

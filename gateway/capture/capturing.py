@@ -13,6 +13,7 @@ from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 
 from common.errors import GatewayError
 from gateway import named_model
+from gateway.account.entry import Outcome
 from gateway.capture.captures import Captures, Payload, most_bytes
 from gateway.exchange import Exchange
 from gateway.realtime import handshake
@@ -64,6 +65,9 @@ class Capturing:
     def attach(self, response: HttpResponseBase) -> HttpResponseBase:
         """The same answer, which tells the caller that it is captured. Never raises."""
         try:
+            if self._is_unsent and not self._captures.keeps_unsent(self._capture_id):
+                self.drop()
+                return response
             response.headers[HEADER] = "on"
             if isinstance(response, StreamingHttpResponse):
                 response.streaming_content = CapturedBody(self, response)
@@ -74,6 +78,12 @@ class Capturing:
         except Exception:
             logger.exception("An answer could not be captured.")
         return response
+
+    @property
+    def _is_unsent(self) -> bool:
+        """Whether the call has ended, refused or failed, before any upstream had it."""
+        call = self._exchange.call
+        return call.outcome not in (None, Outcome.COMPLETED) and not call.attempts
 
     def _also_when_abandoned(self, response: HttpResponseBase) -> None:
         """A server closes only a body that it received (`gateway.wsgi`)."""
@@ -111,6 +121,7 @@ class Capturing:
             key_name=call.key_name,
             model=self._model,
             status=response.status_code,
+            unsent=self._is_unsent,
             at=time.time(),
             request_type=str(exchange.environ.get("CONTENT_TYPE", "")),
             request=self._request,

@@ -30,6 +30,13 @@ class PayloadCaptureQuerySet(models.QuerySet["PayloadCapture"]):
         """Those that capture at this moment."""
         return self.filter(stopped_at=None, starts_at__lte=now, ends_at__gt=now)
 
+    def counted(self) -> Self:
+        """With `captured`, how many calls were, and apart from them `unsent`, those that no upstream had."""
+        return self.annotate(
+            captured=models.Count("payloads", filter=Q(payloads__unsent=False)),
+            unsent=models.Count("payloads", filter=Q(payloads__unsent=True)),
+        )
+
 
 class PayloadCapture(models.Model):
     """One decision to look at what a key, or the callers of a model, send and get. It ends by itself."""
@@ -89,6 +96,9 @@ class CapturedPayload(models.Model):
     key_name = models.CharField("virtual key", max_length=MAX_LENGTHS["key_name"], blank=True, default="")
     model = models.CharField(max_length=MAX_LENGTHS["model"], blank=True, default="")
     status = models.SmallIntegerField(null=True)
+    unsent = models.BooleanField(
+        default=False, db_default=False, help_text="The call was refused before any upstream had it."
+    )
     request_type = models.CharField(max_length=200, blank=True, default="")
     request_body = models.TextField(editable=False)
     request_bytes = models.BigIntegerField(help_text="Of the whole body.")

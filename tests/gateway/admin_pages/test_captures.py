@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,6 +11,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.utils import timezone
 
+from gateway.admin_pages.captures import time_left
 from gateway.capture.models import CapturedPayload, PayloadCapture
 from gateway.models import RequestLog
 from keys.models import Team, VirtualKey
@@ -58,9 +60,12 @@ def test_an_empty_list_says_what_to_do_next() -> None:
 
 @pytest.mark.parametrize("by", ["name", "id"])
 def test_a_capture_of_a_key_is_started(key: VirtualKey, by: str) -> None:
-    response = start(signed_in(*STARTER), key="dev" if by == "name" else key.pk)
-    assert response.status_code == 302
+    client = signed_in(*STARTER)
+    response = start(client, key="dev" if by == "name" else key.pk)
     row = PayloadCapture.objects.get()
+    assert (response.status_code, response.headers["Location"]) == (302, f"{LIST}{row.pk}/change/")
+    page = client.get(response.headers["Location"]).content.decode()
+    assert all(words in page for words in ("The capture has started.", "Broken tool calls.", "60 min left"))
     assert (row.key_id, row.key_name, row.started_by, row.most_calls) == (key.pk, "dev", "ada", 10)
     assert timedelta(minutes=59) < row.ends_at - timezone.now() <= timedelta(minutes=60)
     assert row.is_active(timezone.now())
@@ -88,6 +93,12 @@ def test_nonsense_gets_a_sentence(key: VirtualKey, said: Any, sentence: str) -> 
     assert not PayloadCapture.objects.exists()
 
 
+def test_who_may_only_start_one_is_led_somewhere_they_may_be(key: VirtualKey) -> None:
+    client = signed_in("gateway.add_payloadcapture")
+    assert client.get(start(client, key="dev").headers["Location"]).status_code == 200
+    assert PayloadCapture.objects.exists()
+
+
 def test_starting_needs_its_own_permission(key: VirtualKey) -> None:
     assert start(signed_in("gateway.view_payloadcapture"), key="dev").status_code == 403
 
@@ -95,7 +106,7 @@ def test_starting_needs_its_own_permission(key: VirtualKey) -> None:
 def test_stopping_ends_it_and_is_in_the_history(key: VirtualKey) -> None:
     row = capture_of(key)
     client = signed_in("gateway.view_payloadcapture", "gateway.change_payloadcapture")
-    assert b"Stop</button>" in client.get(f"{LIST}{row.pk}/change/").content
+    assert b"Stop now</button>" in client.get(f"{LIST}{row.pk}/change/").content
     client.post(f"{LIST}{row.pk}/stop/")
     row.refresh_from_db()
     assert (row.is_active(timezone.now()), row.stopped_by) == (False, "ada")
@@ -107,7 +118,7 @@ def test_stopping_ends_it_and_is_in_the_history(key: VirtualKey) -> None:
 def test_stopping_needs_its_own_permission(key: VirtualKey) -> None:
     row = capture_of(key)
     client = signed_in("gateway.view_payloadcapture")
-    assert b"Stop</button>" not in client.get(f"{LIST}{row.pk}/change/").content
+    assert b"Stop now</button>" not in client.get(f"{LIST}{row.pk}/change/").content
     assert client.post(f"{LIST}{row.pk}/stop/").status_code == 403
     assert row.is_active(timezone.now())
 
@@ -115,6 +126,42 @@ def test_stopping_needs_its_own_permission(key: VirtualKey) -> None:
 def test_nothing_of_a_capture_can_be_changed(key: VirtualKey) -> None:
     row = capture_of(key)
     assert signed_in().post(f"{LIST}{row.pk}/change/", {"reason": "another"}).status_code == 403
+
+
+def test_each_call_of_a_capture_can_be_read_and_looked_up(key: VirtualKey) -> None:
+    row = capture_of(key)
+    payload = captured(row)
+    CapturedPayload.objects.filter(pk=captured(row).pk).update(unsent=True, status=429)
+    page = signed_in().get(f"{LIST}{row.pk}/change/").content.decode()
+    assert page.count(">Read<") == 2
+    assert f"/admin/gateway/capturedpayload/{payload.pk}/change/" in page
+    assert f"/admin/gateway/requestlog/{payload.pk}/change/" in page
+    assert "1 of at most 1,000, and 1 that were refused" in re.sub(r"<[^>]+>", "", page)
+    assert page.count("not sent") == 1
+
+
+def test_the_tab_of_each_page_says_what_it_is(key: VirtualKey) -> None:
+    payload = captured(capture_of(key))
+    client = signed_in()
+    for path, title in (
+        (LIST, "Payload captures"),
+        (f"{LIST}add/", "Start a capture"),
+        (f"{LIST}{payload.capture_id}/change/", "Payload capture: key dev"),
+        (f"/admin/gateway/capturedpayload/{payload.pk}/change/", f"Payload of call {payload.call_id.hex}"),
+    ):
+        assert f"<title>{title} | " in client.get(path).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [(timedelta(seconds=20), "1 min left"), (timedelta(hours=23, minutes=1), "23 h 1 min left"), (timedelta(0), "")],
+)
+def test_the_time_that_is_left_is_told(left: timedelta, words: str) -> None:
+    row = capture_of(model="alias")
+    row.ends_at, row.captured = timezone.now() + left, 0  # type: ignore[attr-defined]
+    assert time_left(row) == words
+    row.captured = row.most_calls  # type: ignore[attr-defined]
+    assert time_left(row) == ""
 
 
 def test_reading_shows_the_bodies_and_is_in_the_history(key: VirtualKey) -> None:

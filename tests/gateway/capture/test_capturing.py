@@ -199,6 +199,29 @@ def test_it_ends_after_so_many_calls(plane: RelayPlane, key: Any) -> None:
     assert told == [True, True, False]
 
 
+def test_refused_calls_are_captured_and_take_no_other_call_s_place(plane: RelayPlane, key: Any) -> None:
+    row = capture(key_id=key[0].pk, most_calls=2)
+    asked = ["nobody-has-it", "nobody-has-it", "nobody-has-it", "alias", "nobody-has-it", "alias", "alias"]
+    UpstreamRow.objects.update(is_default=False)
+    told = ["x-gateway-capture" in call(plane, key[1], model=model).headers for model in asked]
+    assert told == [True, True, False, True, False, True, False]
+    counts = PayloadCapture.objects.counted().values_list("captured", "unsent").get(pk=row.pk)
+    assert counts == (2, 2)
+    assert plane.captures._held == 0
+
+
+def test_another_process_s_refused_calls_count_too(plane: RelayPlane, key: Any) -> None:
+    capture(key_id=key[0].pk, most_calls=1)
+    UpstreamRow.objects.update(is_default=False)
+    other = RelayPlane(plane.keys, plane.pool)
+    try:
+        assert "x-gateway-capture" in call(other, key[1], model="nobody-has-it").headers
+        assert "x-gateway-capture" not in call(plane, key[1], model="nobody-has-it").headers
+        assert "x-gateway-capture" in call(plane, key[1], model="alias").headers
+    finally:
+        other.stop()
+
+
 def test_a_refused_call_is_captured_with_its_error(plane: RelayPlane) -> None:
     key, secret = VirtualKey.objects.issue(name="dev", models=["other"])
     capture(key_id=key.pk)
