@@ -16,7 +16,8 @@ from django.db.models import Q
 from gateway.account import histogram
 from gateway.account.bulk_insert import BulkInsert
 from gateway.account.endings import Ending, ending_of
-from gateway.models import Usage, UsageDay, UsageHour, UsageHourModel, UsageHourTag, UsageHourTotal
+from gateway.account.rollups_of_all import of_day, of_hour
+from gateway.models import Usage, UsageDay, UsageHour, UsageHourModel, UsageHourTag, UsageHourTotal, UsageOfAll
 
 OTHER = "other"
 MOST_VALUES_AN_HOUR = 1_000
@@ -128,6 +129,7 @@ def add_usage(entries: Iterable[Mapping[str, Any]], cap: Cap) -> None:
     models: dict[tuple[Any, ...], Sums] = {}
     tags: dict[tuple[Any, ...], Sums] = {}
     totals: dict[tuple[Any, ...], Sums] = {}
+    of_all: dict[tuple[Any, ...], Sums] = {}
     for entry in entries:
         ending = _ending(entry)
         hour = _hour(entry["received_at"])
@@ -141,17 +143,26 @@ def add_usage(entries: Iterable[Mapping[str, Any]], cap: Cap) -> None:
             _of(tags, (hour, tag)).add(entry, ending)
             _of(days, ("tag", hour.date(), entry.get("team_id") or "", tag)).add(entry, ending)
     for dimensions, sums in hours.items():
-        hour, _, team_id, _, _, model, _ = dimensions
+        hour, _, team_id, _, _, model, upstream_id = dimensions
         _of(models, (hour, team_id, model)).plus(sums)
         for day, label in _days_of(dimensions, sums.names):
-            of_day = _of(days, day)
-            of_day.plus(sums)
-            of_day.label = label
+            sums_of_day = _of(days, day)
+            sums_of_day.plus(sums)
+            sums_of_day.label = label
+        for key in of_hour(hour, model, upstream_id):
+            _of(of_all, key).plus(sums)
+    for (dimension, date_of, _, value), sums_of_day in days.items():
+        for key in of_day(dimension, date_of, value):
+            every = _of(of_all, key)
+            every.plus(sums_of_day)
+            every.label = sums_of_day.label
     _execute(_ADD_HOURS, [[*key, *s.measures, *s.buckets, s.cost, *s.names] for key, s in _sorted(hours)])
     _execute(_ADD_MODELS, [[*key, *s.measures, s.cost] for key, s in _sorted(models)])
     _execute(_ADD_TAGS, [[*key, *s.measures, s.cost] for key, s in _sorted(tags)])
     _execute(_ADD_DAYS, [[*key, *s.measures, s.cost, s.label] for key, s in _sorted(days)])
-    # Last, since all recorders write the same row of this one, and wait for each other.
+    # Last, since all recorders write the same rows of these, and wait for each other: those of months, which are many,
+    # before those of hours and days.
+    _execute(_ADD_OF_ALL, [[*key, *s.measures, s.cost, s.label] for key, s in reversed(_sorted(of_all))])
     _execute(_ADD_TOTALS, [[*key, *s.measures, s.cost] for key, s in _sorted(totals)])
 
 
@@ -200,7 +211,14 @@ def _dimensions(entry: Mapping[str, Any], hour: datetime, cap: Cap) -> tuple[Any
     )
 
 
-_Rollup = type[UsageHour] | type[UsageHourTag] | type[UsageHourTotal] | type[UsageHourModel] | type[UsageDay]
+_Rollup = (
+    type[UsageHour]
+    | type[UsageHourTag]
+    | type[UsageHourTotal]
+    | type[UsageHourModel]
+    | type[UsageDay]
+    | type[UsageOfAll]
+)
 
 
 def _adding(table: _Rollup, summed: Iterable[str], replaced: Iterable[str]) -> BulkInsert:
@@ -222,4 +240,5 @@ _ADD_HOURS = _adding(UsageHour, (*_MEASURES, *_BUCKETS), _NAMES)
 _ADD_DAYS = _adding(UsageDay, _MEASURES, ("label",))
 _ADD_MODELS = _adding(UsageHourModel, _MEASURES, ())
 _ADD_TAGS = _adding(UsageHourTag, _MEASURES, ())
+_ADD_OF_ALL = _adding(UsageOfAll, _MEASURES, ("label",))
 _ADD_TOTALS = _adding(UsageHourTotal, _MEASURES, ())

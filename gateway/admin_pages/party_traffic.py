@@ -24,7 +24,7 @@ from gateway.account.endings import failed_share
 from gateway.admin_pages.causes import cause_of
 from gateway.admin_pages.home.chart import COLOURS
 from gateway.admin_pages.log_columns import result_badge
-from gateway.models import RequestLog, UsageHour
+from gateway.models import RequestLog, UsageDay, UsageHour, UsageHourModel
 from gateway.spend_api.sums import Sums, by_day
 from gateway.spend_api.wanted import NOT_ANSWERED
 from keys.limit_words import dollars
@@ -34,6 +34,7 @@ DAYS = 14
 MOST_CALLS = 8
 MOST_ERRORS = 5
 HOUR = timedelta(hours=1)
+_DIMENSIONS = {"key_id": "key", "team_id": "team", "user_id": "owner", "end_user": "end_user"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,8 @@ class PartyTraffic:
 
 def party_traffic(request: HttpRequest, column: str, value: str | int) -> PartyTraffic:
     """The traffic of one. `column` names it in the request log: `key_id`, `team_id`, `user_id` or `end_user`."""
-    hours = scoped(UsageHour.objects.filter(**{column: value}), request.user)
-    days = _days(hours)
+    days = _days(scoped(UsageDay.objects.filter(dimension=_DIMENSIONS[column], value=str(value)), request.user))
+    hours = scoped(_last_hours(column).filter(**{column: value}), request.user)
     may_see_calls = request.user.has_perm("gateway.view_requestlog")
     calls: Any = scoped(RequestLog.objects.filter(**{column: value}), request.user)
     return PartyTraffic(
@@ -82,11 +83,21 @@ def party_traffic(request: HttpRequest, column: str, value: str | int) -> PartyT
     )
 
 
-def _days(hours: QuerySet[Any]) -> dict[datetime, Sums]:
+def _last_hours(column: str) -> QuerySet[Any]:
+    """The sums by hour of the last days in which those of a column are found by an index: of teams each hour is a place
+    of one, the others have their own."""
+    now = timezone.now()
+    if column != "team_id":
+        return UsageHour.objects.filter(hour__gte=now - timedelta(days=DAYS))
+    last = now.replace(minute=0, second=0, microsecond=0)
+    return UsageHourModel.objects.filter(hour__in=[last - hour * HOUR for hour in range(DAYS * 24)])
+
+
+def _days(sums_by_day: QuerySet[Any]) -> dict[datetime, Sums]:
     """The sums of each of the last days, today's last; days of UTC, as budgets have them."""
     today = timezone.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     dates = [today - timedelta(days=ago) for ago in reversed(range(DAYS))]
-    found = {values[0]: sums for values, sums in by_day(hours.filter(hour__gte=dates[0]))}
+    found = {values[0]: sums for values, sums in by_day(sums_by_day.filter(day__gte=dates[0].date()))}
     return {date: found.get(date.date(), Sums()) for date in dates}
 
 
@@ -132,8 +143,7 @@ def _tokens_chart(days: dict[datetime, Sums]) -> dict[str, Any]:
 
 def _last_errors(hours: QuerySet[Any], calls: Any) -> Iterator[LastError]:
     """The newest ones of the last days. Only hours that had such are read: there may be millions of calls."""
-    since = timezone.now() - timedelta(days=DAYS)
-    failed = hours.filter(errors__gt=0, hour__gte=since).order_by("-hour").values_list("hour")
+    failed = hours.filter(errors__gt=0).order_by("-hour").values_list("hour")
     left = MOST_ERRORS
     for hour, _ in failed.annotate(failed=Sum("errors"))[:MOST_ERRORS]:
         for call in calls.filter(Q(NOT_ANSWERED)).between(hour, hour + HOUR).newest_first()[:left]:

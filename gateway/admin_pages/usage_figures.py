@@ -9,9 +9,13 @@ from decimal import Decimal
 from typing import Any
 
 from django.db.models import F, Max, QuerySet, Sum
+from django.db.models.functions import TruncDate
 
 from gateway.account.endings import failed_of, failed_share
-from gateway.models import UsageDay
+from gateway.account.rollups_of_all import DAY, EVERY, OF_DAYS, OF_MONTHS
+from gateway.account.rollups_of_all import start_of as midnight_of
+from gateway.admin_pages.usage_ranking import largest
+from gateway.models import UsageDay, UsageOfAll
 from keys.models import EndUser, Owner, Team, VirtualKey
 from upstreams.models import Upstream
 
@@ -29,6 +33,8 @@ STEPS = {"day": "Day", "week": "Week", "month": "Month"}
 MOST_ROWS = 100
 MOST_SERIES = 7
 OTHERS = "All others"
+MOST_PLACES = 5_000
+"""Of an index, that are looked up one by one for days and teams; where there are more, all between are read."""
 
 _COLUMNS = ("calls", "errors", "refused", "cut", "prompt_tokens", "completion_tokens", "cached_tokens", "cost")
 _SUMS = {f"sum_{name}": Sum(name) for name in _COLUMNS}
@@ -92,25 +98,70 @@ class Line:
         return None if share is None else 100 * share
 
 
-def rows_of(asked: Asked, dimension: str | None = None) -> QuerySet[UsageDay]:
-    """The roll-ups that are asked about, of this dimension or the asked one."""
-    rows = UsageDay.objects.filter(dimension=dimension or asked.by, day__range=(asked.first, asked.last))
-    return rows if asked.teams is None else rows.filter(team_id__in=asked.teams)
+def rows_of(asked: Asked) -> QuerySet[Any]:
+    """The roll-ups by day that are asked about."""
+    if asked.teams is None and asked.by in OF_DAYS:
+        return _of_all(asked, asked.by)
+    return _of_teams(asked, asked.by)
+
+
+def _of_teams(asked: Asked, dimension: str) -> QuerySet[Any]:
+    rows = UsageDay.objects.filter(dimension=dimension)
+    if asked.teams is None:
+        return rows.filter(day__range=(asked.first, asked.last))
+    days = [asked.first + timedelta(days=number) for number in range((asked.last - asked.first).days + 1)]
+    if len(days) * len(asked.teams) > MOST_PLACES:
+        return rows.filter(team_id__in=asked.teams, day__range=(asked.first, asked.last))
+    return rows.filter(team_id__in=asked.teams, day__in=days)  # as many places of the index, not all teams between
+
+
+def _of_all(asked: Asked, dimension: str) -> QuerySet[Any]:
+    bounds = midnight_of(asked.first), midnight_of(asked.last)
+    rows: QuerySet[Any] = UsageOfAll.objects.filter(span=DAY, dimension=dimension, start__range=bounds)
+    return rows.annotate(day=TruncDate("start", tzinfo=UTC))
+
+
+def _every(asked: Asked) -> QuerySet[Any]:
+    """All calls, each once: every call has one team, or none."""
+    return _of_all(asked, EVERY) if asked.teams is None else _of_teams(asked, "team")
 
 
 def lines(asked: Asked, most: int | None = MOST_ROWS) -> tuple[list[Line], bool]:
     """The values with the most of the measure, and whether there are more than `most`."""
-    rows = rows_of(asked).order_by().values("value").annotate(named=Max("label"), **_SUMS)
-    ordered = rows.order_by(_ORDER[asked.measure], "value").values_list("value", "named", *_SUMS)
-    found = list(ordered if most is None else ordered[: most + 1])
+    found = None if most is None else _found_by_month(asked, most + 1)
+    if found is None:
+        ordered = _sums_of(asked, rows_of(asked))
+        found = list(ordered if most is None else ordered[: most + 1])
     names = names_of(asked.by, [value for value, *_ in found])
     made = [Line(value, _name(asked.by, value, label, names), *_figures(sums)) for value, label, *sums in found]
     return made[:most], most is not None and len(found) > most
 
 
+def _sums_of(asked: Asked, rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Value, label and sums of each value, those with most of the measure first."""
+    grouped = rows.order_by().values("value").annotate(named=Max("label"), **_SUMS)
+    return grouped.order_by(_ORDER[asked.measure], "value").values_list("value", "named", *_SUMS)
+
+
+def _found_by_month(asked: Asked, count: int) -> list[Any] | None:
+    """The `count` largest, where the sums of months tell which these may be; None where they do not, or need not."""
+    if asked.teams is not None or asked.by not in OF_MONTHS:
+        return None
+    return largest(
+        *(asked.by, asked.first, asked.last, asked.measure, count),
+        sums_of=lambda values: list(_sums_of(asked, rows_of(asked).filter(value__in=values))),
+        weight_of=lambda row: _weight(asked, dict(zip(_COLUMNS, row[2:], strict=True))),
+    )
+
+
+def _weight(asked: Asked, sums: Mapping[str, Any]) -> Any:
+    parts = _PARTS.get(asked.measure, {asked.measure: 1})
+    return sum(sign * (sums[name] or 0) for name, sign in parts.items())
+
+
 def total(asked: Asked) -> Line:
-    """All calls, each once: every call has one team, or none."""
-    sums = rows_of(asked, "team").aggregate(**_SUMS)
+    """Of all calls, each once."""
+    sums = _every(asked).aggregate(**_SUMS)
     return Line("", "Total", *_figures([sums[name] for name in _SUMS]))
 
 
@@ -129,7 +180,7 @@ def chart(asked: Asked, top: list[Line]) -> dict[str, Any]:
     of_each = _by_step(asked, rows_of(asked).filter(value__in=[line.value for line in shown]))
     series = [(line.name, [of_each.get((line.value, start), 0) for start in starts]) for line in shown]
     if asked.by != "tag" and len(top) > len(shown):  # a call may have several tags, and none
-        every = _by_step(asked, rows_of(asked, "team"), is_total=True)
+        every = _by_step(asked, _every(asked), is_total=True)
         rest = [every.get(("", start), 0) - sum(values[at] for _, values in series) for at, start in enumerate(starts)]
         series.append((OTHERS, [max(0, value) for value in rest]))
     return {
@@ -155,7 +206,7 @@ def _starts(asked: Asked) -> Iterable[date]:
     return dict.fromkeys(start_of(day, asked.step) for day in days)
 
 
-def _by_step(asked: Asked, rows: QuerySet[UsageDay], *, is_total: bool = False) -> dict[tuple[str, date], float]:
+def _by_step(asked: Asked, rows: QuerySet[Any], *, is_total: bool = False) -> dict[tuple[str, date], float]:
     columns = ("day",) if is_total else ("value", "day")
     parts = _PARTS.get(asked.measure, {asked.measure: 1})
     sums = [f"sum_{name}" for name in parts]

@@ -23,6 +23,8 @@ from upstreams.models import PricePeriod
 
 MOST_CALLS = 200_000
 """Of how many calls a page splits the hours while somebody waits; `manage.py chargeback` does it for any number."""
+MOST_STATEMENTS = 30
+"""On one page, each with its team's keys and models. Of more teams one is chosen."""
 MONTHS = 13
 _MOST_KEYS = 200
 
@@ -77,10 +79,13 @@ def _statements(wanted: Month, visible: frozenset[str] | None, only: str | None)
     last = (wanted.end - timedelta(microseconds=1)).astimezone(UTC).date()
     of_all = Asked("team", wanted.start.date(), last, "cost", "month", visible)
     teams, _ = lines(of_all, most=None)
+    teams = [team for team in teams if only is None or team.value == only]
+    context = {"month": wanted, "first": of_all.first, "last": last, "total": total(of_all)}
+    if len(teams) > MOST_STATEMENTS:
+        return {**context, "choice": teams}
     shares, note = _hours(wanted, sees_all=visible is None)
-    found = [_statement(of_all, team, shares) for team in teams if only is None or team.value == only]
-    return {"month": wanted, "first": of_all.first, "last": last, "statements": found, "note": note,
-            "total": total(of_all), "has_hours": bool(shares)}  # fmt: skip
+    found = [_statement(of_all, team, shares) for team in teams]
+    return {**context, "statements": found, "note": note, "has_hours": bool(shares)}
 
 
 def _statement(of_all: Asked, team: Line, shares: Mapping[str, Hours]) -> Statement:

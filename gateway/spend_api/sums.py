@@ -12,6 +12,7 @@ from django.db.models.functions import TruncDate
 from django.utils import timezone
 
 from gateway.account.endings import failed_of
+from gateway.models import UsageDay
 
 DAYS = 30
 MEASURES = ("calls", "errors", "refused", "cut", "prompt_tokens", "completion_tokens", "cached_tokens", "cost")
@@ -120,7 +121,7 @@ def costliest(found: Mapping[Any, Sums], most: int) -> list[Any]:
 
 
 def _rows(hours: QuerySet[Any], columns: Sequence[str]) -> QuerySet[Any]:
-    if "day" in columns:
+    if "day" in columns and hours.model is not UsageDay:
         hours = hours.annotate(day=TruncDate("hour", tzinfo=UTC))
     rows: QuerySet[Any] = hours.order_by().values(*columns).annotate(**_SUMS)
     return rows

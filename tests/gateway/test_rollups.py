@@ -8,7 +8,7 @@ from django.db import connection
 
 from gateway.account.log_store import LogStore
 from gateway.account.rollups import OTHER, Cap
-from gateway.models import UsageDay, UsageHour, UsageHourModel, UsageHourTag, UsageHourTotal
+from gateway.models import UsageDay, UsageHour, UsageHourModel, UsageHourTag, UsageHourTotal, UsageOfAll
 from tests.support.entries import NOON, an_entry
 
 pytestmark = pytest.mark.django_db
@@ -170,3 +170,44 @@ def test_days_are_made_of_the_hours_that_were_there_before() -> None:
     import_module("gateway.migrations.0011_usage_days").add_up(None, SimpleNamespace(connection=connection))
     assert set(UsageDay.objects.exclude(dimension="tag").values_list(*every)) == before
     assert {row.calls for row in UsageDay.objects.filter(dimension="tag")} == {2, 1}
+
+
+def test_all_teams_are_summed_together_by_hour_day_and_month() -> None:
+    store(
+        an_entry(team_id="a", tags=["x"]),
+        an_entry(team_id="b", at=NOON + 3600, tags=[]),
+        an_entry(team_id="b", at=NOON + 86_400, tags=[]),
+    )
+    sums = {(row.span, row.dimension, row.start.isoformat()[:13], row.value): row for row in UsageOfAll.objects.all()}
+    told = {key: row.calls for key, row in sums.items() if key[1] in ("all", "model", "team", "tag")}
+    assert told == {
+        ("hour", "model", "2026-05-04T12", "qwen"): 1,
+        ("hour", "model", "2026-05-04T13", "qwen"): 1,
+        ("hour", "model", "2026-05-05T12", "qwen"): 1,
+        ("day", "all", "2026-05-04T00", ""): 2,
+        ("day", "all", "2026-05-05T00", ""): 1,
+        ("day", "model", "2026-05-04T00", "qwen"): 2,
+        ("day", "model", "2026-05-05T00", "qwen"): 1,
+        ("day", "tag", "2026-05-04T00", "x"): 1,
+        ("month", "team", "2026-05-01T00", "a"): 1,
+        ("month", "team", "2026-05-01T00", "b"): 2,
+    }
+    assert {dimension for span, dimension, *_ in sums if span == "month"} == {"team", "key", "owner", "end_user"}
+    assert sums["day", "upstream", "2026-05-04T00", "2"].label == "gpu-1"
+    assert str(sums["month", "key", "2026-05-01T00", "7"]) == "month 2026-05-01 00:00 key dev"
+
+
+def test_sums_of_all_teams_are_made_of_those_that_were_there_before() -> None:
+    now = datetime.now(tz=UTC).timestamp()
+    store(
+        an_entry(at=now, team_id="a", cost="1"),
+        an_entry(at=now, upstream_id=None),
+        an_entry(at=now - 86_400, tags=["x"]),
+    )
+    every = [field.name for field in UsageOfAll._meta.fields if field.name != "id"]
+    before = set(UsageOfAll.objects.values_list(*every))
+    UsageOfAll.objects.all().delete()
+    with connection.cursor() as cursor:
+        editor = SimpleNamespace(connection=connection, execute=cursor.execute)
+        import_module("gateway.migrations.0019_usage_of_all").add_up(None, editor)
+    assert set(UsageOfAll.objects.values_list(*every)) == before

@@ -1,6 +1,6 @@
 """The last 24 hours out of the roll-ups, for the chart and the lists of what was used most.
 
-Cheap however many keys there are: models by the hour have a small table of their own; of the keys, the likeliest are
+Cheap however many keys there are: models by the hour have small sums of their own; of the keys, the likeliest are
 found among the daily sums, and only their hours are read.
 """
 
@@ -13,9 +13,10 @@ from typing import Any
 from django.db.models import F, QuerySet, Sum
 from django.utils import timezone
 
+from gateway.account.rollups_of_all import HOUR
 from gateway.admin_pages.playground_keys import MARK
-from gateway.models import UsageDay, UsageHour, UsageHourModel
-from keys.scope import scoped
+from gateway.models import UsageDay, UsageHour, UsageHourModel, UsageOfAll
+from keys.scope import scoped, visible_teams
 
 HOURS = 24
 MOST_KEYS = 30  # whose hours are read
@@ -36,7 +37,11 @@ _WEIGHTS: dict[str, Any] = {
 
 def by_model(user: Any) -> Hours:
     """The last 24 hours by model, the oldest first; the one that runs is the last."""
-    return _hours(scoped(UsageHourModel.objects.filter(hour__gte=_first()), user), "model")
+    if visible_teams(user) is None:
+        rows = UsageOfAll.objects.filter(span=HOUR, dimension="model", start__gte=_first())
+        return _hours(rows.annotate(hour=F("start"), model=F("value")), "model")
+    # Each hour is a place of the index, in which the teams then are; all hours together would be read whole.
+    return _hours(scoped(UsageHourModel.objects.filter(hour__in=_each_hour()), user), "model")
 
 
 def by_key(user: Any, key_ids: Collection[int]) -> Hours:
@@ -69,9 +74,12 @@ def _first() -> datetime:
     return timezone.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=HOURS - 1)
 
 
+def _each_hour() -> list[datetime]:
+    return [_first() + timedelta(hours=hour) for hour in range(HOURS)]
+
+
 def _hours(rows: QuerySet[Any], column: str) -> Hours:
-    first = _first()
-    found: dict[datetime, Part] = {first + timedelta(hours=hour): {} for hour in range(HOURS)}
+    found: dict[datetime, Part] = {hour: {} for hour in _each_hour()}
     sums = {f"sum_{name}": Sum(name) for name in MEASURES}
     told = rows.order_by().values("hour", column).annotate(**sums).values_list("hour", column, *sums)
     for hour, value, *counts in told:

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import pytest
@@ -75,6 +76,28 @@ def test_names_are_those_of_now_or_the_last_known(by: str, names: list[str]) -> 
     gone = {"key_id": 999, "key_name": "gone", "team_id": None, "upstream_id": 999, "upstream_name": "gpu-gone"}
     calls(at(NOW, **here), at(NOW, **here), at(NOW, **gone))
     assert [line.name for line in lines(asked(by, measure="calls"))[0]] == names
+
+
+@pytest.mark.parametrize("measure", ["tokens", "cost", "calls", "failed", "refused"])
+@pytest.mark.parametrize("by", ["key", "end_user"])
+def test_the_largest_are_the_same_whether_looked_for_by_month_or_by_day(
+    by: str, measure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance, ends = Random(measure), [("completed", 200), ("upstream_failed", 502), ("refused", 429)]
+    made = []
+    for _ in range(120):
+        number, (outcome, status) = int(chance.paretovariate(1)) % 12, chance.choice(ends)
+        who = {"key_id": number, "end_user": f"user-{number}", "cost": chance.choice([None, "0.5", str(number)])}
+        moment = NOW - timedelta(days=chance.randrange(80))
+        made.append(at(moment, outcome=outcome, status=status, completion_tokens=chance.randrange(99), **who))
+    calls(*made)
+    every, _ = lines(asked(by, measure=measure), most=None)
+    for looked_at in ((1,), (3, 6), (50,)):
+        monkeypatch.setattr("gateway.admin_pages.usage_ranking.LOOKED_AT", looked_at)
+        found, more = lines(asked(by, measure=measure), most=4)
+        assert [getattr(line, measure) or 0 for line in found] == [getattr(line, measure) or 0 for line in every[:4]]
+        assert more
+        assert all(line in every for line in found)
 
 
 def test_only_the_days_asked_for_are_summed() -> None:
@@ -217,6 +240,18 @@ def test_a_statement_has_a_page_for_each_team() -> None:
     page = statement(signed_in())
     assert page.count('<article class="card statement"') == 2
     assert all(text in page for text in ("Research", "notebooks", "llama", "1.50", "1 May to", "no GPU hours to split"))
+
+
+def test_of_many_teams_one_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.admin_pages.usage_statement.MOST_STATEMENTS", 1)
+    calls(at(NOW, team_id="a & b", key_name="notebooks"), at(NOW, team_id="b"))
+    client, one = signed_in(), "?month=2026-05&amp;team=a%20%26%20b"
+    page = statement(client)
+    assert one in page
+    assert '<article class="card statement"' not in page
+    chosen = client.get(f"{STATEMENT}{one.replace('amp;', '')}").content.decode()
+    assert chosen.count('<article class="card statement"') == 1
+    assert "notebooks" in chosen
 
 
 def test_gpu_hours_are_split_where_a_server_has_a_price() -> None:
