@@ -45,11 +45,12 @@ def test_a_question_and_a_capture_are_sound(visitor: Visitor, gateway: Gateway) 
     deadline = time.monotonic() + 5
     while call(gateway) != "on" and time.monotonic() < deadline:
         time.sleep(0.2)
-    page.get_by_role("link", name=f"model {MODEL}").first.click()
-    while not page.locator(".capture-calls a").count() and time.monotonic() < deadline:
+    page.get_by_text("The capture has started.").wait_for()
+    read = page.get_by_role("link", name="Read the payload")
+    while not read.count() and time.monotonic() < deadline:
         page.reload()
     look_at(visitor)
-    page.locator(".capture-calls a").first.click()
+    read.first.click()
     assert MODEL in page.locator("pre").first.inner_text()
     look_at(visitor)
     page.go_back()

@@ -69,7 +69,7 @@ READABLE = [
     "-----BEGIN CERTIFICATE-----\nMIIB1234\n-----END CERTIFICATE-----",
     "a bearer of extraordinary news, and Basic understanding",
     "authorization: required for all; Authorization is not authentication.",
-    "PWD=/home/ann pwd=~/x",
+    "PWD=/opt/models pwd=~/x",
     "AKIA is a prefix, eyJ too, and -----BEGIN is no key",
     "if password == other: secret != thing",
     "--password -u ann",
