@@ -28,6 +28,7 @@ OTHERWISE = (Outcome.REFUSED, *CUTTING, *FAILING)
 """Those whose calls were not answered, whatever the status."""
 FIRST_BAD_STATUS = 400
 
+_ANSWERED, _FAILED = Ending.ANSWERED, Ending.FAILED  # each call is asked: a member of an enumeration is looked up slowly
 _BY_OUTCOME = {
     Outcome.REFUSED: Ending.REFUSED,
     **dict.fromkeys(CUTTING, Ending.CUT),
@@ -37,8 +38,8 @@ _BY_OUTCOME = {
 
 def ending_of(outcome: object, status: int | None) -> Ending:
     """How a call counts that has ended so; an outcome that is not known here is a failure."""
-    found = _BY_OUTCOME.get(outcome, Ending.FAILED)  # type: ignore[call-overload]
-    return Ending.FAILED if found is Ending.ANSWERED and (status or 0) >= FIRST_BAD_STATUS else found
+    found = _BY_OUTCOME.get(outcome, _FAILED)  # type: ignore[call-overload]
+    return _FAILED if found is _ANSWERED and status is not None and status >= FIRST_BAD_STATUS else found
 
 
 def failed_of(errors: int, refused: int, cut: int) -> int:
