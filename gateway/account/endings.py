@@ -28,7 +28,8 @@ OTHERWISE = (Outcome.REFUSED, *CUTTING, *FAILING)
 """Those whose calls were not answered, whatever the status."""
 FIRST_BAD_STATUS = 400
 
-_ANSWERED, _FAILED = Ending.ANSWERED, Ending.FAILED  # each call is asked: a member of an enumeration is looked up slowly
+# Each call is asked about, and a member of an enumeration is looked up slowly.
+_ANSWERED, _FAILED = Ending.ANSWERED, Ending.FAILED
 _BY_OUTCOME = {
     Outcome.REFUSED: Ending.REFUSED,
     **dict.fromkeys(CUTTING, Ending.CUT),
