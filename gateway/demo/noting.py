@@ -9,6 +9,7 @@ from typing import Any
 from gateway.account.decisions import BY_MODEL, IN_MEMORY
 from gateway.account.entry import Entry
 from gateway.demo.tables import Served
+from gateway.faces import OPENAI
 from keys.durations import window
 from keys.identity import Party
 from keys.limit_values import Limits
@@ -54,7 +55,7 @@ def served(
 def _beginning(chance: Random) -> dict[str, Any]:
     checked = chance.randrange(60, 160)
     moments = {"began": -chance.randrange(60, 150), "checked": checked, "body": checked + chance.randrange(40, 400)}
-    return {"key": IN_MEMORY, "header": "authorization", "prefix": "/v1", "at": moments}
+    return {"key": IN_MEMORY, "header": "authorization", "prefix": OPENAI.prefix, "at": moments}
 
 
 def _among(place: Served, places: Sequence[Served], chance: Random) -> list[tuple[str, int, int, bool]]:

@@ -110,6 +110,14 @@ def test_who_manages_a_team_makes_keys_of_that_alone(team: str, said: str) -> No
     assert "Team b" not in page
 
 
+@pytest.mark.parametrize(("teams", "is_made"), [(["red"], True), ([], False)])
+def test_who_manages_no_team_pastes_a_key(teams: list[str], is_made: bool) -> None:
+    Team(team_id="red").save()
+    page = signed_in(PERMISSION, teams=teams).get(URL).content.decode()
+    assert ('value="made" checked' in page) is is_made
+    assert ('value="pasted" checked' in page) is not is_made
+
+
 def test_a_team_that_is_none_is_refused() -> None:
     assert signed_in().post(KEY_URL, {"team": "nobody"}).json()["error"] == "There is no such team."
 

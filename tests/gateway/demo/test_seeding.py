@@ -50,6 +50,7 @@ def test_every_way_to_end_that_is_common_is_there() -> None:
 def test_calls_say_what_was_decided_of_them(made: Any) -> None:
     rows = list(RequestLog.objects.exclude(outcome="lost"))
     assert {row.decisions["key"] for row in rows} == {"memory"}
+    assert {row.decisions["prefix"] + row.route.partition("/v1")[1] for row in rows} == {"/v1"}
     assert all(row.decisions["way"] == "model" for row in rows if row.upstream_id is not None)
     assert any(row.decisions.get("among") for row in rows)
     assert all(row.decisions["limits"] for row in rows if row.error_type == "throttling_error")
