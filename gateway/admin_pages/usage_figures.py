@@ -117,8 +117,9 @@ def _of_teams(asked: Asked, dimension: str) -> QuerySet[Any]:
 
 def _of_all(asked: Asked, dimension: str) -> QuerySet[Any]:
     bounds = midnight_of(asked.first), midnight_of(asked.last)
-    rows: QuerySet[Any] = UsageOfAll.objects.filter(span=DAY, dimension=dimension, start__range=bounds)
-    return rows.annotate(day=TruncDate("start", tzinfo=UTC))
+    rows = UsageOfAll.objects.filter(span=DAY, dimension=dimension, start__range=bounds)
+    found: QuerySet[Any] = rows.annotate(day=TruncDate("start", tzinfo=UTC))
+    return found
 
 
 def _every(asked: Asked) -> QuerySet[Any]:
@@ -140,7 +141,8 @@ def lines(asked: Asked, most: int | None = MOST_ROWS) -> tuple[list[Line], bool]
 def _sums_of(asked: Asked, rows: QuerySet[Any]) -> QuerySet[Any]:
     """Value, label and sums of each value, those with most of the measure first."""
     grouped = rows.order_by().values("value").annotate(named=Max("label"), **_SUMS)
-    return grouped.order_by(_ORDER[asked.measure], "value").values_list("value", "named", *_SUMS)
+    ordered: QuerySet[Any] = grouped.order_by(_ORDER[asked.measure], "value")
+    return ordered.values_list("value", "named", *_SUMS)
 
 
 def _found_by_month(asked: Asked, count: int) -> list[Any] | None:
