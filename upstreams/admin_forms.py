@@ -95,13 +95,16 @@ class UpstreamForm(forms.ModelForm[Upstream]):
             cleaned["credential"] = Credential()
         return cleaned
 
-    def _post_clean(self) -> None:
-        super()._post_clean()
-        if "url" in self.changed_data and not self.cleaned_data.get("same_address") and "url" not in self.errors:
+    def full_clean(self) -> None:
+        """Then asks about the address, where that alone is in question."""
+        super().full_clean()
+        if self.is_bound and self.cleaned_data.get("url") and not self.cleaned_data.get("same_address"):
             self._ask_about_twins()
 
     def _ask_about_twins(self) -> None:
         """Refuses the address of another upstream, until somebody says that it is meant."""
+        if "url" not in self.changed_data:
+            return
         names = [twin.name for twin in Upstream.objects.at(self.instance.url) if twin.pk != self.instance.pk]
         if names:
             more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""

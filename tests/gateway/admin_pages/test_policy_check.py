@@ -41,6 +41,15 @@ def test_a_call_that_is_allowed(by):
     assert "Can take it: one" in text
 
 
+@pytest.mark.parametrize("model", ["tiny", ""])
+def test_a_call_that_nobody_could_answer_is_allowed_with_a_doubt(row, model):
+    Upstream.objects.filter(pk=row.pk).update_quietly(health="unhealthy", health_text="The connection is refused.")
+    VirtualKey.objects.issue(name="dev")
+    _, text = _ask(key="dev", route="/vllm/v1/completions", method="POST", model=model)
+    assert 'badge-warning" title="">Allowed</span> But nobody could answer now: one is unhealthy' in text
+    assert "one is unhealthy: The connection is refused." in text
+
+
 def test_a_refusal_shows_its_rule_and_the_caller_s_answer():
     VirtualKey.objects.issue(name="dev", models=["other"])
     page, text = _ask(key="dev", route="/v1/chat/completions", method="POST", model="tiny")
