@@ -1,7 +1,8 @@
 """Which sums of all teams together the calls of an hour or of a day are part of. Pure.
 
-By the hour and by the day there is one for each model and upstream, which each team's sums have once more; by the month
-one for each team, key, owner and end user, who are many: whose sums are the largest is found among these.
+By the hour and by the day there is one for each model and upstream, which each team's sums have once more, as they may
+have a tag's or an end user's; by the month one for each team, key, owner and end user, who are many: whose sums are the
+largest is found among these.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ EVERY = "all"
 """The dimension of all calls together, of which the value is empty."""
 
 OF_HOURS = ("model", "upstream")
-OF_DAYS = ("model", "upstream", "tag")
+OF_DAYS = ("model", "upstream", "tag", "end_user")
 OF_MONTHS = ("team", "key", "owner", "end_user")
 
 Key = tuple[str, str, datetime, str]

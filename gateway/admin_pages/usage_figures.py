@@ -109,15 +109,18 @@ def _of_teams(asked: Asked, dimension: str) -> QuerySet[Any]:
     rows = UsageDay.objects.filter(dimension=dimension)
     if asked.teams is None:
         return rows.filter(day__range=(asked.first, asked.last))
-    days = [asked.first + timedelta(days=number) for number in range((asked.last - asked.first).days + 1)]
+    days = _days(asked)
     if len(days) * len(asked.teams) > MOST_PLACES:
         return rows.filter(team_id__in=asked.teams, day__range=(asked.first, asked.last))
     return rows.filter(team_id__in=asked.teams, day__in=days)  # as many places of the index, not all teams between
 
 
+def _days(asked: Asked) -> list[date]:
+    return [asked.first + timedelta(days=number) for number in range((asked.last - asked.first).days + 1)]
+
+
 def _of_all(asked: Asked, dimension: str) -> QuerySet[Any]:
-    bounds = midnight_of(asked.first), midnight_of(asked.last)
-    rows = UsageOfAll.objects.filter(span=DAY, dimension=dimension, start__range=bounds)
+    rows = UsageOfAll.objects.filter(span=DAY, dimension=dimension, start__in=list(map(midnight_of, _days(asked))))
     found: QuerySet[Any] = rows.annotate(day=TruncDate("start", tzinfo=UTC))
     return found
 
@@ -204,8 +207,7 @@ def start_of(day: date, step: str) -> date:
 
 
 def _starts(asked: Asked) -> Iterable[date]:
-    days = (asked.first + timedelta(days=number) for number in range((asked.last - asked.first).days + 1))
-    return dict.fromkeys(start_of(day, asked.step) for day in days)
+    return dict.fromkeys(start_of(day, asked.step) for day in _days(asked))
 
 
 def _by_step(asked: Asked, rows: QuerySet[Any], *, is_total: bool = False) -> dict[tuple[str, date], float]:

@@ -210,4 +210,5 @@ def test_sums_of_all_teams_are_made_of_those_that_were_there_before() -> None:
     with connection.cursor() as cursor:
         editor = SimpleNamespace(connection=connection, execute=cursor.execute)
         import_module("gateway.migrations.0019_usage_of_all").add_up(None, editor)
+        import_module("gateway.migrations.0021_usage_of_all_end_users").add_up(None, editor)
     assert set(UsageOfAll.objects.values_list(*every)) == before
