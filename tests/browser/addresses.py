@@ -31,6 +31,17 @@ def tables() -> list[str]:
     return [f"/admin/{_place(model)}" for model in admin.site._registry]
 
 
+def parts() -> list[str]:
+    """What the admin consists of: the apps that have tables, and "" for its own pages and those beside it."""
+    return ["", *sorted({model._meta.app_label for model in admin.site._registry})]
+
+
+def part_of(path: str) -> str:
+    """The part that the page at this path belongs to."""
+    first = path.removeprefix("/admin/").partition("/")[0]
+    return first if path.startswith("/admin/") and first in parts() else ""
+
+
 def _routes(patterns: Iterable[URLPattern | URLResolver], before: str = "") -> Iterator[str]:
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
