@@ -136,7 +136,7 @@ def lines(asked: Asked, most: int | None = MOST_ROWS) -> tuple[list[Line], bool]
     if found is None:
         ordered = _sums_of(asked, rows_of(asked))
         found = list(ordered if most is None else ordered[: most + 1])
-    names = names_of(asked.by, [value for value, *_ in found])
+    names = names_of(asked.by, [value for value, *_ in found], asked.teams)
     made = [Line(value, _name(asked.by, value, label, names), *_figures(sums)) for value, label, *sums in found]
     return made[:most], most is not None and len(found) > most
 
@@ -228,13 +228,15 @@ def _by_step(asked: Asked, rows: QuerySet[Any], *, is_total: bool = False) -> di
 # --- Names ---------------------------------------------------------------------------------------------------------
 
 
-def names_of(by: str, values: Collection[str]) -> Mapping[str, str]:
-    """What people call these now, where they still exist and have a name."""
+def names_of(by: str, values: Collection[str], teams: Collection[str] | None = None) -> Mapping[str, str]:
+    """What people call these now, where they still exist and have a name. Of keys only those that are these teams' now
+    (None: of all): one that went to another team is known here by the name that it had."""
     if by in ("key", "upstream"):
         table, column = (VirtualKey, "name") if by == "key" else (Upstream, "name")
-        ids = [int(value) for value in values if value.isdigit()]
-        return {str(pk): name for pk, name in table._default_manager.filter(pk__in=ids).values_list("pk", column)
-                if name}  # fmt: skip
+        rows: Any = table._default_manager.filter(pk__in=[int(value) for value in values if value.isdigit()])
+        if by == "key" and teams is not None:
+            rows = rows.filter(team_id__in=teams)
+        return {str(pk): name for pk, name in rows.values_list("pk", column) if name}
     tables: dict[str, tuple[Any, str]] = {
         "team": (Team, "team_id"),
         "owner": (Owner, "user_id"),

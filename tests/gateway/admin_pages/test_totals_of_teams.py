@@ -169,6 +169,16 @@ def test_a_statement_tells_no_number_of_all_hours_and_no_other_server(manager: C
     assert "who sees every team is told which" in told
 
 
+def test_a_key_that_went_to_another_team_keeps_the_name_that_it_had(manager: Client, admin: Client) -> None:
+    key, _ = VirtualKey.objects.issue(name="dev", team_id="red")
+    calls({"team_id": "red", "key_id": key.pk, "key_name": "dev"})
+    VirtualKey.objects.filter(pk=key.pk).update(team_id="blue", name="secret-project")
+    told, of_all = (one.get("/admin/usage/", {"by": "key"}).content.decode() for one in (manager, admin))
+    assert "secret-project" in of_all
+    assert ">dev<" in told
+    assert "secret-project" not in told
+
+
 # --- The search
 
 
