@@ -61,6 +61,6 @@ def test_a_row_comes_back_as_it_was_and_numbers_stay_numbers() -> None:
 
 @pytest.mark.parametrize("piece", [" ", "\t", ";", "-", "\t-", ";a", "=", "\u200b"])
 def test_no_text_takes_long(piece: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     as_text(piece * (200_000 // len(piece)))
-    assert time.perf_counter() - began < 1.0
+    assert time.thread_time() - began < 1.0

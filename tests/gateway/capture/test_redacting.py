@@ -46,6 +46,6 @@ def test_of_a_body_that_is_cut_the_last_word_goes() -> None:
 @pytest.mark.parametrize("piece", [b"a", b'"', b"\\", b"Bearer ", b"sk-", b"password", b'{"text": "some words"}, '])
 def test_no_body_takes_long(piece: bytes) -> None:
     body = piece * (256_000 // len(piece))
-    began = time.perf_counter()
+    began = time.thread_time()
     redact(body, SECRETS, is_cut=True)
-    assert time.perf_counter() - began < 1.5
+    assert time.thread_time() - began < 1.5
