@@ -65,6 +65,7 @@ else:
 @pytest.hookimpl(trylast=True)
 def pytest_configure() -> None:
     """Once Django is there."""
+    from hypothesis import HealthCheck, settings
     from whitenoise.middleware import WhiteNoiseMiddleware
 
     look, found = WhiteNoiseMiddleware.add_files_from_finders, {}
@@ -77,6 +78,10 @@ def pytest_configure() -> None:
         middleware.files.update(found)
 
     WhiteNoiseMiddleware.add_files_from_finders = look_once
+
+    # Its clock's seconds are other processes' too: on a busy machine it would find examples slow that are not.
+    settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("ours")
 
 
 def pytest_collection_finish() -> None:
