@@ -7,15 +7,14 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
 from common.admin import DASH
 from gateway.admin_pages import in_flight
 from gateway.admin_pages.traffic import logs_url_with, number
-from gateway.admin_pages.usage import last_day
-from keys.scope import scoped, visible_teams
+from gateway.admin_pages.usage import calls_per_upstream
+from keys.scope import visible_teams
 from upstreams.admin import UpstreamAdmin
 from upstreams.models import Upstream
 
@@ -26,9 +25,7 @@ class UpstreamChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         upstreams = list(self.result_list)
-        rows = scoped(last_day().filter(upstream_id__in=[one.pk for one in upstreams]), request.user)
-        sums = rows.order_by().values("upstream_id").annotate(sum_calls=Sum("calls"))
-        calls = dict(sums.values_list("upstream_id", "sum_calls"))
+        calls = calls_per_upstream(request.user, [one.pk for one in upstreams])
         open_calls = in_flight.counts() if visible_teams(request.user) is None else None
         for upstream in upstreams:
             upstream.calls = calls.get(upstream.pk, 0)

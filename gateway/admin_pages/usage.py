@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from gateway.account.rollups_of_all import HOUR
 from gateway.models import UsageHour, UsageHourModel, UsageHourQuerySet, UsageOfAll
+from keys.scope import scoped, visible_teams
 
 DAY = timedelta(hours=23)
 """Before the hour that runs: with it they are the 24 that the first page shows, so that both tell the same figures."""
@@ -30,8 +31,11 @@ def _hours() -> list[datetime]:
     return [first + timedelta(hours=hour) for hour in range(26) if first + timedelta(hours=hour) < now]
 
 
-def calls_per_upstream(ids: Sequence[int]) -> dict[int, int]:
-    """Calls of the last 24 hours by upstream id."""
+def calls_per_upstream(user: Any, ids: Sequence[int]) -> dict[int, int]:
+    """Calls of the last 24 hours by upstream id, of the teams that the person may see."""
+    if visible_teams(user) is not None:
+        of_teams = scoped(last_day().filter(upstream_id__in=ids), user).order_by().values("upstream_id")
+        return dict(of_teams.annotate(sum_calls=Sum("calls")).values_list("upstream_id", "sum_calls"))
     hours = UsageOfAll.objects.filter(span=HOUR, dimension="upstream", start__in=_hours(), value__in=map(str, ids))
     rows = hours.order_by().values("value").annotate(sum_calls=Sum("calls"))
     return {int(value): calls for value, calls in rows.values_list("value", "sum_calls")}
