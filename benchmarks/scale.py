@@ -1,9 +1,9 @@
-"""A gateway on a large PostgreSQL: `python -m benchmarks.scale [--keys N] [--teams N] [--rows N]`.
+"""A gateway on a large PostgreSQL: `python -m benchmarks.scale [--keys N] [--teams N] [--rows N] [--filled]`.
 
 Makes a database of 100,000 keys, 1,000 teams and 10 million calls (in a PostgreSQL of its own in a temporary directory,
-or in the empty one that BENCH_DATABASE_URL names), starts a gateway on it, and measures what must hold there: how long
-it takes to start and how much memory it needs, that authentication adds no query, and the pages of lists. Exit status 1
-when a goal is not reached.
+or in the empty one that BENCH_DATABASE_URL names; with `--filled` it is one that was filled before), starts a gateway
+on it, and measures what must hold there: how long it takes to start and how much memory it needs, that authentication
+adds no query, the pages of lists, and those of the admin. Exit status 1 when a goal is not reached.
 """
 
 from __future__ import annotations
@@ -22,49 +22,18 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from benchmarks import processes, spend_logs
+from benchmarks import admin_scale, large_database, processes, spend_logs
 from benchmarks.gateway import _unused_port
 
 MASTER = spend_logs.MASTER
 REPEATS = 10
 CALLS = 500
 START_SECONDS, START_MB, PAGE_MS = 5.0, 300.0, 100.0
-_PREFIX = "sk-scale-for-measuring-only-"
-
-TEAMS = """
-INSERT INTO keys_team (version, team_id, alias, models, metadata, blocked, rpm_limit, model_rpm_limit, model_tpm_limit,
-    max_budget, budget_duration, budget_limits, model_max_budget, token_budget_duration, shadow_limits, spend_epoch,
-    created_at, created_by, updated_at, members)
-SELECT 1, 'team-' || n, 'Team ' || n, '[]', '{}', false, 100000, '{}', '{}', 1000, '30d', '[]', '{}', '', '[]', 0,
-    now(), 'master key', now(), '[]'
-FROM generate_series(0, %(teams)s - 1) AS n
-"""
-KEYS = """
-INSERT INTO keys_virtualkey (id, version, name, user_id, team_id, models, metadata, endpoint_classes, aliases,
-    allowed_upstreams, priority, key_type, blocked, rpm_limit, model_rpm_limit, model_tpm_limit, max_budget,
-    budget_duration, budget_limits, model_max_budget, token_budget_duration, shadow_limits, spend_epoch, allowed_routes,
-    allowed_ips, created_at, created_by, updated_at)
-SELECT n, 1, 'key ' || n, 'owner-' || n %% 10000, 'team-' || n %% %(teams)s, '["qwen-*"]', '{"tags": ["prod"]}',
-    '["inference", "monitoring"]', '{}', '[]', 0, 'default', false, 600, '{}', '{}', 50, '30d', '[]', '{}', '', '[]', 0,
-    '[]', '[]', now() - n * interval '1 s', 'master key', now()
-FROM generate_series(1, %(keys)s) AS n
-"""
-SECRETS = """
-INSERT INTO keys_secret (key_id, digest, prefix, last_four, created_at)
-SELECT n, encode(sha256(convert_to(%(prefix)s || name, 'UTF8')), 'hex'), 'sk-', right(name, 4), now()
-FROM (SELECT n, lpad(n::text, 8, '0') AS name FROM generate_series(1, %(keys)s) AS n) AS named
-"""
-SPENDS = """
-INSERT INTO keys_spendwindow (counter, used, ends_at, updated_at)
-SELECT 'key:' || n || '/usd/30d/' || %(start)s || '/0', 10000000000, %(end)s, now()
-FROM generate_series(1, %(keys)s) AS n
-"""
 
 
 def main() -> int:
@@ -72,7 +41,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="vgw-scale-") as directory, _database(directory) as url:
         _prepare(directory, url)
         started = time.monotonic()
-        _fill(url, options)
+        if not options.filled:
+            large_database.fill(url, options)
         print(f"{options.keys:,} keys, {options.teams:,} teams and {options.rows:,} calls in"
               f" {time.monotonic() - started:.0f} s\n", flush=True)  # fmt: skip
         return 0 if _measure(url, options) else 1
@@ -83,6 +53,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--keys", type=int, default=100_000)
     parser.add_argument("--teams", type=int, default=1_000)
     parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--filled", action="store_true", help="the database was filled by an earlier run")
+    parser.add_argument("--admin", action="store_true", help="measure the admin's pages only")
     return parser.parse_args()
 
 
@@ -123,43 +95,6 @@ def _prepare(directory: str, url: str) -> None:
     django.setup()
 
 
-def _fill(url: str, options: argparse.Namespace) -> None:
-    from django.core.management import call_command
-
-    from keys.durations import window
-
-    call_command("migrate", verbosity=0)
-
-    start, end = window("30d", time.time())
-    assert end is not None
-    fixed = {"keys": options.keys, "teams": options.teams, "prefix": _PREFIX, "start": str(start)}
-    with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
-        for statement in (TEAMS, KEYS, SECRETS, SPENDS):
-            connection.execute(statement, {**fixed, "end": datetime.fromtimestamp(end, UTC)})
-        connection.execute("UPDATE keys_keysversion SET value = 1")
-        _fill_calls(connection, options)
-        connection.execute("VACUUM ANALYZE")
-
-
-def _fill_calls(connection: psycopg.Connection[Any], options: argparse.Namespace) -> None:
-    begin = datetime.now(UTC) - timedelta(days=spend_logs.DAYS)
-    step = spend_logs.DAYS * 86_400 / max(options.rows, 1)
-    fixed = {"keys": options.keys, "models": 40, "upstreams": 6, "owners": 10_000, "teams": options.teams}
-    indexes = connection.execute(
-        "SELECT indexname, indexdef FROM pg_indexes"
-        " WHERE tablename = 'gateway_requestlog' AND indexname LIKE 'request_log%'"
-    ).fetchall()
-    for name, _ in indexes:  # filled without, a table is ready sooner
-        connection.execute(f'DROP INDEX "{name}"')  # type: ignore[call-overload]
-    for first in range(0, options.rows, spend_logs.AT_ONCE):
-        last = min(first + spend_logs.AT_ONCE, options.rows) - 1
-        connection.execute(spend_logs.CALLS, {**fixed, "start": begin, "step": step, "first": first, "last": last})  # type: ignore[call-overload]
-    for _, definition in indexes:
-        connection.execute(definition)
-    for statement in (spend_logs.HOURS, spend_logs.TAGS, spend_logs.TOTALS):
-        connection.execute(f"{statement} ON CONFLICT DO NOTHING")  # type: ignore[call-overload]
-
-
 # --- What must hold ------------------------------------------------------------------------------------------------
 
 
@@ -168,6 +103,7 @@ def _measure(url: str, options: argparse.Namespace) -> bool:
     environment = _environment(directory, url) | {"HOST": "127.0.0.1", "PORT": str(port)}
     upstream = processes.Child([sys.executable, "-m", "benchmarks.upstream"])
     environment["HOSTED_VLLM_API_BASE"] = f"http://127.0.0.1:{json.loads(upstream.line())['port']}"
+    _add_upstreams(environment["HOSTED_VLLM_API_BASE"])
     started = time.monotonic()
     with Path(directory, "log").open("wb") as log:
         gateway = subprocess.Popen(
@@ -181,8 +117,10 @@ def _measure(url: str, options: argparse.Namespace) -> bool:
         good = [_report("ready after", took, "s", START_SECONDS)]
         memory = max(processes.memory(pid).rss for pid in processes.family(gateway.pid))
         good.append(_report("memory of the largest process", memory, "MB", START_MB))
-        good.append(_authentication(url, port, options))
-        good += [_page(port, path) for path in _pages(options)]
+        if not options.admin:
+            good.append(_authentication(url, port, options))
+            good += [_page(port, path) for path in _pages(options)]
+        good.append(admin_scale.measure(port, _control(gateway.pid)))
         return all(good)
     finally:
         processes.end_family(gateway, 5.0)
@@ -190,8 +128,23 @@ def _measure(url: str, options: argparse.Namespace) -> bool:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def _add_upstreams(address: str) -> None:
+    """Those that the calls went to: all of them the one that answers here."""
+    from upstreams.models import Upstream
+
+    for number in range(1, large_database.UPSTREAMS + 1):
+        upstream = Upstream.objects.filter(name=f"gpu-{number}").first() or Upstream(name=f"gpu-{number}")
+        upstream.url = address
+        upstream.save()
+
+
+def _control(root: int) -> list[int]:
+    """The processes of the control plane."""
+    return [pid for pid in processes.family(root) if processes.environment(pid).get("GATEWAY_PLANE") == "control"]
+
+
 def _report(what: str, value: float, unit: str, most: float) -> bool:
-    verdict = "ok" if value <= most else "NOT REACHED"
+    verdict = "reached" if value <= most else "MISSED"
     print(f"{what:<60}{value:>10.1f} {unit:<14} at most {most:g}  {verdict}", flush=True)
     return value <= most
 
@@ -218,7 +171,7 @@ def _authentication(url: str, port: int, options: argparse.Namespace) -> bool:
         time.sleep(3)
         began, before = time.monotonic(), _transactions(connection)
         for _ in range(CALLS):
-            key = f"{_PREFIX}{1 + secrets.randbelow(min(1000, options.keys)):08}"
+            key = f"{large_database.KEY_PREFIX}{1 + secrets.randbelow(min(1000, options.keys)):08}"
             assert _ask(port, "/vllm/v1/models", key) == 200
         took, busy = time.monotonic() - began, _transactions(connection) - before
         before = _transactions(connection)

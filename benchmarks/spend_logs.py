@@ -16,15 +16,17 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from benchmarks import rollups
+
 ROWS = 1_000_000
 REPEATS = 10
 LIMIT_MS = 100
 DAYS = 30
-KEYS, MODELS, UPSTREAMS, OWNERS, TEAMS = 1_000, 40, 6, 200, 50
+KEYS, MODELS, UPSTREAMS, OWNERS, TEAMS, PEOPLE = 1_000, 40, 6, 200, 50, 50
 MASTER = "sk-master-for-measuring-only-0123456789"
 
-# A key calls two models; every tenth key is that of a chat application with fifty end users. Every fifth call has a
-# tag, and one in a hundred thousand a rare one. Most calls end well.
+# A key calls two models; every tenth key is that of a chat application with many end users, of whom some come often.
+# Every fifth call has a tag, and one in a hundred thousand a rare one. Most calls end well.
 CALLS = """
 INSERT INTO gateway_requestlog (call_id, request_id, received_at, head_at, first_token_at, ended_at, key_id, key_name,
     user_id, team_id, end_user, model, served_model, upstream_id, upstream_name, method, route, endpoint_class, status,
@@ -34,7 +36,8 @@ SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' ||
         || substr(md5(n::text), 1, 15))::uuid,
     'req-' || md5(n::text), at, at + interval '0.1 s', at + interval '0.2 s', at + interval '3 s', key, 'key ' || key,
     'owner-' || key %% %(owners)s, 'team-' || key %% %(teams)s,
-    CASE WHEN key %% 10 = 0 THEN 'person-' || (random() * 50)::int END, model, model, upstream, 'gpu-' || upstream,
+    CASE WHEN key %% 10 = 0 THEN 'person-' || floor(power(random(), 3) * %(people)s)::int END, model, model, upstream,
+    'gpu-' || upstream,
     'POST', '/v1/chat/completions', 'inference', CASE WHEN dice < 0.93 THEN 200 WHEN dice < 0.96 THEN 400
         WHEN dice < 0.999 THEN 429 WHEN dice < 0.99998 THEN 502 END,
     CASE WHEN dice < 0.96 THEN 'completed' WHEN dice < 0.999 THEN 'refused' WHEN dice < 0.99998 THEN 'upstream_failed'
@@ -46,34 +49,11 @@ SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' ||
     '[]'::jsonb
 FROM (
     SELECT n, %(start)s::timestamptz + n * %(step)s * interval '1 s' AS at, key, random() AS dice,
-        'model-' || (key * 7 + (random())::int) %% %(models)s AS model,
+        'model-' || (key * 7 + key / %(teams)s + random()::int) %% %(models)s AS model,
         1 + floor(random() * %(upstreams)s)::int AS upstream
     FROM (SELECT n, 1 + floor(power(random(), 3) * %(keys)s)::int AS key FROM generate_series(%(first)s, %(last)s) AS n)
         AS drawn
 ) AS made
-"""
-MEASURES = "calls, errors, prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, cost"
-_FAILED = "coalesce(status, 0) >= 400 OR outcome NOT IN ('completed', 'client_disconnected')"
-SUMS = (
-    f"count(*), count(*) FILTER (WHERE {_FAILED}), sum(prompt_tokens), sum(completion_tokens), sum(cached_tokens), 0,"
-    " sum(cost)"
-)
-HOUR = "date_trunc('hour', received_at, 'UTC')"
-_BUCKETS = ("ttft_bucket_{:02}", 15), ("duration_bucket_{:02}", 17)
-BUCKETS = [name.format(number) for name, count in _BUCKETS for number in range(count)]
-HOURS = f"""
-INSERT INTO gateway_usagehour (hour, key_id, team_id, user_id, end_user, model, upstream_id, key_name, upstream_name,
-    {MEASURES}, {", ".join(BUCKETS)})
-SELECT {HOUR}, key_id, team_id, user_id, coalesce(end_user, ''), model, upstream_id, key_name, upstream_name,
-    {SUMS}, {", ".join(["1"] * len(BUCKETS))}
-FROM gateway_requestlog GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
-"""
-TAGS = f"""
-INSERT INTO gateway_usagehourtag (hour, tag, {MEASURES})
-SELECT {HOUR}, tag, {SUMS} FROM gateway_requestlog, jsonb_array_elements_text(tags) AS tag GROUP BY 1, 2
-"""
-TOTALS = f"""
-INSERT INTO gateway_usagehourtotal (hour, {MEASURES}) SELECT {HOUR}, {SUMS} FROM gateway_requestlog GROUP BY 1
 """
 AT_ONCE = 500_000
 
@@ -126,7 +106,7 @@ def fill(rows: int) -> dict[str, Any]:
     call_command("migrate", verbosity=0)
     secrets = [VirtualKey.objects.issue(name=f"key {number:04}")[1] for number in range(KEYS)]
     start = datetime.now(UTC) - timedelta(days=DAYS)
-    fixed = {"keys": KEYS, "models": MODELS, "upstreams": UPSTREAMS, "owners": OWNERS, "teams": TEAMS}
+    fixed = {"keys": KEYS, "models": MODELS, "upstreams": UPSTREAMS, "owners": OWNERS, "teams": TEAMS, "people": PEOPLE}
     indexes = RequestLog._meta.indexes
     with connection.schema_editor() as editor:  # filled without, a table is ready sooner
         for index in indexes:
@@ -136,7 +116,7 @@ def fill(rows: int) -> dict[str, Any]:
             last = min(first + AT_ONCE, rows) - 1
             step = DAYS * 86_400 / rows
             cursor.execute(CALLS, {**fixed, "start": start, "step": step, "first": first, "last": last})
-        for statement in (HOURS, TAGS, TOTALS):
+        for statement in rollups.ALL:
             cursor.execute(statement)
     with connection.schema_editor() as editor:
         for index in indexes:
