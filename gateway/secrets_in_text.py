@@ -31,8 +31,10 @@ _SHAPES = {
     b"ASIA": re.compile(rb"ASIA[0-9A-Z]{16}"),
     b"xox": re.compile(rb"xox[abeprs]-[A-Za-z0-9-]{10,4096}"),
     # A signed token (RFC 7519) has three parts, an encrypted one (RFC 7516) five.
-    b"eyJ": re.compile(rb"eyJ" + _WORD + rb"{10,4096}\." + _WORD + rb"{0,4096}(?:\." + _WORD + rb"{1,4096}){1,3}"),
+    b"eyJ": re.compile(rb"eyJ" + _WORD + rb"{10,4096}+\." + _WORD + rb"{0,4096}+(?:\." + _WORD + rb"{1,4096}+){1,3}"),
 }
+_SIGNED = b"eyJ"
+_WORDS = re.compile(_WORD + rb"*+")
 # With a digit or a sign in it: a bearer of news is no secret.
 _CREDENTIAL = re.compile(rb"\s{1,20}((?=[A-Za-z._~+/-]{0,200}[0-9=])[A-Za-z0-9._~+/=-]{8,4096})")
 _HEADER = re.compile(
@@ -100,6 +102,9 @@ _AFTER = {
     b"token": _TOKEN,
     b"pwd": _PWD,
 }
+# What is longer than these look goes on to the end of the word: neither half a secret stays, nor half a letter.
+_TO_THE_END = (_HEADER, _PWD)
+_REST = re.compile(_TEXT + rb"*+")
 
 # --- Private keys ----------------------------------------------------------------------------------------------------
 
@@ -140,16 +145,23 @@ def _matches(body: bytes, looked_in: bytes, prefix: bytes, shape: re.Pattern[byt
     end = 0
     for at in _places(looked_in, prefix):
         if at >= end and (match := shape.match(body, at + len(prefix))):
-            end = match.end()
-            yield match.span(match.lastindex or 0)
+            start, stop = match.span(match.lastindex or 0)
+            if shape in _TO_THE_END:
+                stop = _end_of(_REST, body, stop)
+            end = max(match.end(), stop)
+            yield start, stop
 
 
 def _shaped(body: bytes, prefix: bytes, shape: re.Pattern[bytes]) -> Iterator[Span]:
     end = 0
     for at in _places(body, prefix):
-        if at >= end and _begins_word(body, at) and (match := shape.match(body, at)):
+        if at < end or not _begins_word(body, at):
+            continue
+        if match := shape.match(body, at):
             end = match.end()
             yield match.span()
+        elif prefix == _SIGNED:
+            end = _end_of(_WORDS, body, at)  # no dot follows, nor does one follow what begins in there
 
 
 def _named(body: bytes, lower: bytes, name: bytes, before: re.Pattern[bytes] | None) -> Iterator[Span]:
@@ -162,8 +174,10 @@ def _named(body: bytes, lower: bytes, name: bytes, before: re.Pattern[bytes] | N
         shapes = (*_FORMS, _OPTION) if body[max(0, start - 2) : start] == b"--" else _FORMS
         for shape in shapes:
             if match := shape.match(body, at + len(name)):
-                end = match.end()
-                yield match.span(match.lastindex or 0)
+                value, stop = match.span(match.lastindex or 0)
+                stop = _end_of(_REST, body, stop)
+                end = max(match.end(), stop)
+                yield value, stop
                 break
 
 
@@ -181,6 +195,12 @@ def _private_keys(body: bytes) -> Iterator[Span]:
             rest = _KEY_WITHOUT_END.match(body, head.end())
             done = rest.end() if rest is not None else head.end()
         yield head.end(), done
+
+
+def _end_of(pattern: re.Pattern[bytes], body: bytes, at: int) -> int:
+    """Where what the pattern matches from there on ends; just there, if that is nothing."""
+    match = pattern.match(body, at)
+    return at if match is None else match.end()
 
 
 def _places(body: bytes, wanted: bytes) -> Iterator[int]:

@@ -47,6 +47,7 @@ def test_arguments_and_tracebacks_are_redacted_too(caplog: pytest.LogCaptureFixt
         ("{'password': 'hunter2', 'user': 'ann'}", "{'password': '…', 'user': 'ann'}"),
         ("API_KEY=abcd1234 for ünï", "API_KEY=… for ünï"),
         ("lone \ud800 and secret=abcd1234", "lone \ud800 and secret=…"),
+        (f"password=a{'é' * 300} failed", "password=… failed"),
         ("GET /v1/models?model=qwen 200 12 tokens", "GET /v1/models?model=qwen 200 12 tokens"),
     ],
 )
