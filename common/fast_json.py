@@ -19,7 +19,7 @@ def decoded(text: bytes) -> Any:
     """The value that the text is. Raises ValueError, or RecursionError where it is nested endlessly."""
     try:
         return _decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return json.loads(text)
 
 

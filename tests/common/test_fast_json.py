@@ -17,6 +17,7 @@ from common.fast_json import decoded, encoded
         b'{"big": 123456789012345678901234567890, "small": -0.0, "far": 1e400}',
         b'\xef\xbb\xbf{"marked": 1}',
         b'["\\ud83d", Infinity, -Infinity]',
+        b'["\xed\xa0\x80"]',
         b' "text" ',
     ],
 )
