@@ -131,6 +131,11 @@ class _RawTarget:
     method = ""
     has_sent = False
 
+    def connect(self) -> None:
+        """As urllib3 does, which connects with TLS before it has a request."""
+        super().connect()  # type: ignore[misc]
+        self.connected_at = time.monotonic()
+
     def request(
         self,
         method: str,
@@ -150,7 +155,6 @@ class _RawTarget:
         head = self._head(method, url, dict(headers or {}), body)
         if connection.sock is None:
             connection.connect()  # now, with the time-out for it; afterwards urllib3 sets the one for reading
-            self.connected_at = time.monotonic()
         else:
             connection.sock.settimeout(connection.timeout)
         pieces = iter((body,) if isinstance(body, bytes) else body or ())

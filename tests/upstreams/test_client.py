@@ -308,6 +308,18 @@ def test_what_tls_has_deciphered_already_is_no_answer_to_the_next_call(
         client.forget(server.url)
 
 
+def test_when_a_connection_stood_is_known(
+    client: UpstreamClient, upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with TlsServer(tmp_path) as server:
+        monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(server.certificate))
+        for url in (upstream.url, server.url):
+            outgoing, began = Outgoing({}, "/"), time.monotonic()
+            _read(client.open(url, "GET", outgoing))
+            assert began <= outgoing.connected_at <= time.monotonic()
+            client.forget(url)
+
+
 def test_tls_to_a_server_that_speaks_plainly(client: UpstreamClient, upstream: Upstream) -> None:
     upstream.on_connect(answers.raw(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
     with pytest.raises(errors.UpstreamTlsFailed):
