@@ -11,5 +11,5 @@ short_lock: Callable[[], AbstractContextManager[bool]] = get_original("_thread",
 """Makes one: the system's own, also where gevent puts another in its place, which costs microseconds.
 
 Whoever waits for it stops the whole thread, greenlets and all: hold it only for steps that neither wait nor switch
-nor log.
+nor log, and never where something that is collected as garbage takes it again.
 """

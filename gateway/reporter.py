@@ -60,13 +60,16 @@ class Reporter:
         facts, counts = self.facts(), self._unlisted.take()
         try:
             self._run(lambda: self._write(version, facts, counts))
-        except (OperationalError, InterfaceError):
-            self._unlisted.give_back(counts)  # the database is away: the refresher says so
-        except Error:
+        except Error as error:
             self._unlisted.give_back(counts)
+            if isinstance(error, OperationalError | InterfaceError):
+                return  # the database is away: the refresher says so
             if not self._failed:
                 logger.exception("What this worker does cannot be published; pages will not show it.")
             self._failed = True
+        except BaseException:
+            self._unlisted.give_back(counts)
+            raise
         else:
             self._failed = False
 

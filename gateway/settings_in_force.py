@@ -111,6 +111,8 @@ def without_password(text: str) -> str:
         user = parts.username
     except ValueError:
         return f"{text.partition('://')[0]}://…"
+    if "@" in text and "@" not in parts.netloc:  # a password with a slash in it ends what is read as the host
+        return f"{parts.scheme}://…"
     host = parts.netloc.rpartition("@")[2]
     if "@" in parts.netloc:
         # A name without a password is a token more often than not; user names of databases come with one.

@@ -82,8 +82,9 @@ def _alone() -> Iterator[None]:
             cursor.execute("SET statement_timeout = 0")  # an index of a large table takes its time
             yield
         finally:
-            cursor.execute("RESET statement_timeout")
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK_NUMBER])
+            with contextlib.suppress(DatabaseError, InterfaceError):  # the lock ended with the connection
+                cursor.execute("RESET statement_timeout")
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK_NUMBER])
 
 
 def _got_lock(cursor: Any) -> bool:

@@ -191,6 +191,17 @@ def test_calls_without_rows_are_added_up_and_their_last_callers_told(worker: Wor
     assert UnlistedCalls.objects.all().by_reason() == {"no_key": 2}
 
 
+def test_they_are_not_lost_when_a_report_fails_otherwise(worker: Worker) -> None:
+    def broken(act: Any) -> None:
+        raise RuntimeError("no thread")
+
+    refuse(worker)
+    with pytest.raises(RuntimeError):
+        Reporter(worker.calls, worker.revocation, RecentTraffic(), worker.unlisted, run=broken).report()
+    worker.reporter.report()
+    assert UnlistedCalls.objects.all().by_reason() == {"no_key": 1}
+
+
 def test_they_are_told_once_the_database_is_back_and_at_the_end(worker: Worker) -> None:
     def away(act: Any) -> None:
         raise OperationalError("no connection")

@@ -69,6 +69,7 @@ def test_a_flag_whose_name_has_key_in_it_is_no_secret() -> None:
         ("redis://:pass@cache:6379/0", "redis://…@cache:6379/0"),
         ("https://token@vllm", "https://…@vllm"),
         ("rediss://[::1", "rediss://…"),
+        ("postgresql://gw:pa/ss@db:5432/gw", "postgresql://…"),
         ("no address", "no address"),
     ],
 )
