@@ -18,6 +18,8 @@ from gateway.models import UsageOfAll
 
 LOOKED_AT = (300, 3_000)
 """How many of each month: more where the first were too few. Then all values are summed."""
+MOST_NAMED = 20_000
+"""Values in one question: SQLite may take no more than 32,766, and by then the sums of all of them are found sooner."""
 
 WEIGHTS: dict[str, Any] = {
     "tokens": F("prompt_tokens") + F("completion_tokens"),
@@ -46,13 +48,16 @@ def largest(
     such a row.
     """
     for most in LOOKED_AT:
-        values, least = set[str](), 0
+        values, least, are_all = set[str](), 0, True
         for month in _months(first, last):
             top = _top(dimension, month, measure, most)
             values |= {value for value, _ in top}
-            least += top[-1][1] if len(top) == most else 0
+            if len(top) == most:
+                least, are_all = least + top[-1][1], False
+        if len(values) > MOST_NAMED:
+            return None
         found = sums_of(values)
-        if not least or (len(found) >= count and weight_of(found[count - 1]) >= least):
+        if are_all or (len(found) >= count and weight_of(found[count - 1]) >= least):
             return found[:count]
     return None
 

@@ -11,6 +11,7 @@ import pytest
 from django.utils import timezone
 
 from gateway.account.log_store import LogStore
+from gateway.admin_pages import usage_figures
 from gateway.admin_pages.usage_figures import OTHERS, Asked, chart, lines, start_of, total
 from keys.models import Team, VirtualKey
 from tests.support.entries import an_entry
@@ -98,6 +99,25 @@ def test_the_largest_are_the_same_whether_looked_for_by_month_or_by_day(
         assert [getattr(line, measure) or 0 for line in found] == [getattr(line, measure) or 0 for line in every[:4]]
         assert more
         assert all(line in every for line in found)
+
+
+def test_those_with_none_of_the_measure_are_listed_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    earlier, now = NOW - timedelta(days=9), NOW
+    calls(*(at(earlier, key_id=number) for number in range(1, 4)), *(at(now, key_id=number) for number in range(7, 9)))
+    monkeypatch.setattr("gateway.admin_pages.usage_ranking.LOOKED_AT", (2, 3))
+    found, more = lines(asked("key", days=2, measure="failed"), most=1)
+    assert ([line.value for line in found], more) == (["7"], True)
+
+
+def test_more_values_than_a_question_may_name_are_all_summed(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls(*(at(NOW, key_id=number, completion_tokens=number) for number in range(1, 9)))
+    monkeypatch.setattr("gateway.admin_pages.usage_ranking.LOOKED_AT", (4,))
+    monkeypatch.setattr("gateway.admin_pages.usage_ranking.MOST_NAMED", 3)
+    sums_of = usage_figures._sums_of
+    noted: list[Asked] = []
+    monkeypatch.setattr(usage_figures, "_sums_of", lambda what, rows: noted.append(what) or sums_of(what, rows))
+    assert [line.value for line in lines(asked("key"), most=2)[0]] == ["8", "7"]
+    assert len(noted) == 1  # none by their names
 
 
 def test_only_the_days_asked_for_are_summed() -> None:
