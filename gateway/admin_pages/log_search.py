@@ -114,11 +114,16 @@ def ids_like(text: str, teams: Collection[str] | None = None) -> set[UUID]:
     if _HEX.fullmatch(digits):
         first, last = (UUID(digits.ljust(32, filler)) for filler in "0f")
         parts.append(RequestLog.objects.filter(pk__gte=first, pk__lte=last).newest_first())
+    found: set[UUID] = set()
     if teams is not None:
-        # In this order the database may walk along the ids that begin so, or the team's calls, if these are fewer.
-        parts.append(_with_prefix(text).newest_first())
+        near = list(_with_prefix(text).order_by().values_list("pk", "team_id")[: MOST_FOUND + 1])
+        if len(near) > MOST_FOUND:
+            # In this order the database may walk along the ids that begin so, or the team's calls, if these are fewer.
+            parts.append(_with_prefix(text).newest_first())
+        else:  # SQLite would always walk along the team's calls, all of them for an id that is none of theirs
+            found = {pk for pk, team in near if team in teams}
         parts = [part.filter(team_id=team) for part in parts for team in sorted(teams)]
-    return {pk for part in parts for pk in part.values_list("pk", flat=True)[:MOST_FOUND]}
+    return found.union(pk for part in parts for pk in part.values_list("pk", flat=True)[:MOST_FOUND])
 
 
 def _with_prefix(text: str) -> RequestLogQuerySet:

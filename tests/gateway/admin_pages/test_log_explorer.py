@@ -9,11 +9,12 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from pytest_django import DjangoAssertNumQueries
 
 from gateway.account.log_store import LogStore
 from gateway.admin_pages.log_export import COLUMNS, rows_of
 from gateway.admin_pages.log_filters import LogFilterForm
-from gateway.admin_pages.log_search import known_facets, names_like
+from gateway.admin_pages.log_search import ids_like, known_facets, names_like
 from gateway.admin_pages.logs import RequestLogAdmin
 from gateway.models import RelayReport, RequestFacet, RequestLog, UnlistedCalls
 from keys.models import Team, VirtualKey
@@ -318,6 +319,23 @@ def test_who_manages_a_team_sees_its_calls_alone(manager: Client, query: str) ->
     expected = [] if query in {"q=secret-bot", "team=theirs", "key=9"} else ["mine"]
     assert listed == expected
     assert set(kept) <= {"mine"}
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_a_teams_calls_are_found_by_request_id_however_many_begin_alike(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.admin_pages.log_search.MOST_FOUND", most)
+    calls({"team_id": "theirs"}, {"team_id": "mine"}, {"team_id": None})
+    assert ids_like("req-", ["mine", "ours"]) == {RequestLog.objects.get(team_id="mine").pk}
+
+
+def test_few_request_ids_that_begin_alike_are_one_question_for_all_teams(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    calls({"team_id": "theirs"}, {"team_id": "mine"})
+    with django_assert_num_queries(1):
+        assert not ids_like("req-0", ["mine", "ours", "others"])
 
 
 def test_who_manages_a_team_cannot_open_anothers_call(manager: Client) -> None:
