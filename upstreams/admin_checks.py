@@ -64,8 +64,9 @@ class CheckViews(_Base):
         """Looks at the upstream now, and says what it found."""
         upstream = changeable(self, request, object_id)
         result = check_and_record(upstream)
-        self.message_user(request, result.text, messages.SUCCESS if result.healthy else messages.ERROR)
-        self.log_change(request, upstream, f"Checked. {result.text}")
+        told = f"Checked. {result.text}"  # a message begins with a capital letter, which vLLM does not
+        self.message_user(request, told, messages.SUCCESS if result.healthy else messages.ERROR)
+        self.log_change(request, upstream, told)
         return redirect("admin:upstreams_upstream_change", upstream.pk)
 
     @method_decorator([require_POST, never_cache])

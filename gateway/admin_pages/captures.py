@@ -67,8 +67,8 @@ class StartForm(_CaptureForm):
         min_value=1,
         max_value=MOST_CALLS_AT_ALL,
         initial=MOST_CALLS,
-        help_text="Calls, after which it stops by itself; those that are refused before any upstream has them do not "
-        "count, and of these as many again are kept.",
+        help_text="Calls; then the capture stops. Calls that the gateway refuses do not count: of those it keeps as "
+        "many again.",
     )
     reason = forms.CharField(
         max_length=500,

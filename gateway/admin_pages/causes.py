@@ -1,4 +1,4 @@
-"""Why a call did not end well, in a sentence, and who can mend it: the caller, the admin or the upstream. Pure."""
+"""Why a call did not end well, in a sentence, and who can mend it: the caller, the admin, or who runs the upstream."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime
 from gateway.account.entry import Outcome
 from keys.limit_words import KIND_WORDS, limit_word
 
-CALLER, ADMIN, UPSTREAM = "the caller", "the admin", "the upstream"
+CALLER, ADMIN, UPSTREAM = "the caller", "the admin", "whoever runs the upstream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ BY_TYPE = {
     ),
     "NotFoundError": Cause(
         CALLER,
-        "No upstream has this model: the key's holder sees those there are at /v1/models.",
+        "No upstream has this model: GET /v1/models lists the names of those that the key may use.",
         place="upstreams",
         short="no such model",
     ),
@@ -330,7 +330,8 @@ def _of_status(status: int, error_type: str | None) -> Cause | None:
     if status >= 400:
         return Cause(
             CALLER,
-            "The upstream did not accept the request: its answer says what to change.",
+            "The upstream did not accept the request: its answer, which the caller has, says what to change. "
+            "A payload capture shows it to you too.",
             short="not accepted by the upstream",
         )
     if error_type:

@@ -12,7 +12,15 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from gateway.admin_pages.killing import KillingAdmin
-from gateway.admin_pages.known_models import CHAT, EMBEDDING, KnowsRelay, current_view, known_models, mode_of
+from gateway.admin_pages.known_models import (
+    CHAT,
+    EMBEDDING,
+    KnowsRelay,
+    answering_first,
+    current_view,
+    known_models,
+    mode_of,
+)
 from gateway.admin_pages.party_traffic import party_traffic
 from gateway.admin_pages.playground_keys import PlaygroundFilter
 from gateway.admin_pages.snippets import Call, Snippet, for_chat, for_embeddings, for_keys, for_models
@@ -80,16 +88,16 @@ def snippets_for(request: HttpRequest, key: VirtualKey, plain: str) -> Sequence[
 def _example(key: VirtualKey) -> tuple[str | None, str]:
     """A model that the key may ask for, and what it is for: one that somebody serves, or else one that its list names.
 
-    A model for chats comes before all others.
+    A model for chats comes before all others, and one that an upstream answers for now before one that is away.
     """
     view = current_view()
     identity = Identity(key_id=key.pk, name=key.name, models=tuple(key.models), aliases=key.aliases)
     served = [one.name for one in known_models(view) if "*" not in one.name and may_use_model(identity, one.name)]
-    modes = {name: mode_of(view, name) for name in served[:MOST_LOOKED_AT]}
+    modes = {name: mode_of(view, name) for name in answering_first(view, served[:MOST_LOOKED_AT])}
     chat = next((name for name, mode in modes.items() if mode == CHAT), None)
     if chat is not None:
         return chat, CHAT
     embedding = next((name for name, mode in modes.items() if mode == EMBEDDING), None)
     if embedding is not None:
         return embedding, EMBEDDING
-    return next((model for model in key.models if "*" not in model), None), CHAT
+    return next((model for model in key.models if "*" not in model and model not in modes), None), CHAT

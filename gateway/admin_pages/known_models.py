@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 from gateway.account import relay_report
@@ -10,10 +10,11 @@ from keys.admin_limited import LimitedAdmin
 from keys.admin_models import KnownModel
 from keys.models import Team, VirtualKey
 from upstreams.entries import Entry
-from upstreams.models import ModelAlias, Upstream
+from upstreams.models import UNHEALTHY, ModelAlias, Upstream
 from upstreams.view import View
 
-CHAT, EMBEDDING = "chat", "embedding"
+CHAT, EMBEDDING, RERANK = "chat", "embedding", "rerank"
+_NAMED = {"embed": EMBEDDING, "rerank": RERANK}
 
 
 def current_view() -> View:
@@ -56,7 +57,18 @@ def mode_of(view: View, name: str) -> str:
         if (entry.name, one.served_name) in served and isinstance(one.info, dict)
     ]
     said = next((str(info["mode"]) for info in infos if info.get("mode")), "")
-    return said or (EMBEDDING if "embed" in name.lower() else CHAT)
+    return said or next((mode for part, mode in _NAMED.items() if part in name.lower()), CHAT)
+
+
+def answering_first(view: View, names: Iterable[str]) -> list[str]:
+    """The names in their order, but last those of which no upstream answers now: an example with one of them fails."""
+    away = set(Upstream.objects.filter(health=UNHEALTHY).values_list("name", flat=True))
+    return sorted(names, key=lambda name: _is_away(view, name, away)) if away else list(names)
+
+
+def _is_away(view: View, name: str, away: set[str]) -> bool:
+    entries = [place.entry for place in view.places(name)] or ([view.default] if view.default is not None else [])
+    return all(entry.name in away or not entry.active for entry in entries)
 
 
 class KnowsRelay(LimitedAdmin):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
 from django.db.models import Q, QuerySet
@@ -123,6 +123,13 @@ class PeopleAdmin(UserAdmin[User]):
         if field is not None and db_field.name == "groups" and hasattr(field.widget, "can_add_related"):
             field.widget.can_add_related = False  # a role is made with thought, on its own page
         return field
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: Any) -> None:
+        super().save_related(request, form, formsets, change)
+        person = form.instance
+        if person.is_active and not person.is_staff and person.groups.exists():
+            text = f"The user “{person}” has a role and cannot sign in yet: tick “Uses the admin” on their page."
+            self.message_user(request, text, messages.WARNING)
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return super().has_change_permission(request, obj) and is_within(request.user, obj)

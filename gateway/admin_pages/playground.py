@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from gateway.account.entry import Outcome
 from gateway.admin_pages import playground_keys
 from gateway.admin_pages.causes import BY_TYPE, CALLER, Cause, cause_of
-from gateway.admin_pages.known_models import EMBEDDING, current_view, known_models, mode_of
+from gateway.admin_pages.known_models import EMBEDDING, RERANK, answering_first, current_view, known_models, mode_of
 from gateway.admin_pages.traffic import logs_url_with
 from keys.models import Team
 from keys.scope import scoped, visible_teams
@@ -66,10 +66,10 @@ def _causes() -> dict[str, Cause]:
 
 
 def _models() -> list[str]:
-    """What a chat may be asked of."""
+    """What a chat may be asked of. The first is the one that the page proposes."""
     view = current_view()
     names = [one.name for one in known_models(view) if "*" not in one.name][:MOST_MODELS]
-    return [name for name in names if mode_of(view, name) != EMBEDDING]
+    return [name for name in answering_first(view, names) if mode_of(view, name) not in {EMBEDDING, RERANK}]
 
 
 def _teams(user: Any) -> list[tuple[str, str]]:

@@ -40,7 +40,7 @@ def steps(user: Any) -> list[Step]:
     return [
         Step(
             "Add an upstream",
-            "Its models are found by itself." if has_upstream else fallback,
+            "The gateway finds its models." if has_upstream else fallback,
             has_upstream,
             reverse("admin:upstreams_upstream_add") if may_add[0] else "",
             "Add an upstream",

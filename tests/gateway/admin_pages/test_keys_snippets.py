@@ -12,7 +12,7 @@ from django.test import Client
 
 from gateway.admin_pages.snippets import Call, Snippet, for_chat, for_embeddings, for_keys, for_models
 from tests.support.people import signed_in
-from upstreams.models import Deployment, Upstream
+from upstreams.models import UNHEALTHY, Deployment, Upstream
 
 KEYS = "/admin/keys/virtualkey/"
 NEW = {
@@ -128,6 +128,18 @@ class TestThePage:
         only = issued(admin, name="search", models_picked=["a-embeddings"])
         assert "/vllm/v1/embeddings" in only["curl"]
         assert "Anthropic" not in only
+
+    def test_a_model_whose_upstream_is_away_comes_last(self, admin: Client) -> None:
+        away = an_upstream(health=UNHEALTHY)
+        Deployment(upstream=away, alias="a-chat").save()
+        assert '"model": "a-chat"' in issued(admin)["curl"]  # better than none
+        there = Upstream.objects.create(name="gpu-2", url="http://gpu-2:8000")
+        Deployment(upstream=there, alias="chat").save()
+        assert '"model": "chat"' in issued(admin, name="second")["curl"]
+
+    def test_a_model_that_ranks_is_asked_for_no_chat(self, admin: Client) -> None:
+        Deployment(upstream=an_upstream(), alias="bge-reranker").save()
+        assert "/vllm/v1/models" in issued(admin, models_picked=["bge-reranker"])["curl"]
 
     def test_a_hidden_model_is_in_no_program(self, admin: Client) -> None:
         Deployment(upstream=an_upstream(), alias="secret", hidden=True).save()

@@ -35,6 +35,15 @@ def test_a_person_is_made_a_manager_of_a_team_on_their_page():
     assert list(ben.groups.all()) == [role]
 
 
+@pytest.mark.parametrize(("is_staff", "is_told"), [("", True), ("on", False)])
+def test_who_gives_a_role_without_the_admin_is_told(is_staff: str, is_told: bool):
+    ben, role = User.objects.create(username="ben"), Group.objects.get(name=OPERATOR)
+
+    answer = signed_in().post(page(ben), sent(ben, groups=[role.pk], is_staff=is_staff), follow=True)
+
+    assert ("has a role and cannot sign in yet" in answer.content.decode()) is is_told
+
+
 def test_an_owner_gives_any_role():
     ben, owner = User.objects.create(username="ben"), Group.objects.get(name=OWNER)
     ada = User.objects.create(username="ada", is_staff=True)

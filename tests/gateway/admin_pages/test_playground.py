@@ -12,7 +12,7 @@ from django.utils import timezone
 from gateway.admin_pages.playground_keys import MINUTES, MOST_AT_ONCE
 from keys.models import Team, VirtualKey
 from tests.support.people import signed_in
-from upstreams.models import Deployment, Upstream
+from upstreams.models import UNHEALTHY, Deployment, Upstream
 
 pytestmark = pytest.mark.django_db
 URL = "/admin/playground/"
@@ -29,9 +29,18 @@ def a_model(alias: str) -> None:
 def test_it_offers_the_models_that_chat() -> None:
     a_model("qwen-7b")
     a_model("qwen-embedding")
+    a_model("bge-reranker")
     page = signed_in().get(URL).content.decode()
     assert '<option value="qwen-7b">' in page
     assert "qwen-embedding" not in page
+    assert "bge-reranker" not in page
+
+
+def test_it_proposes_a_model_that_an_upstream_answers_for() -> None:
+    a_model("a-model")
+    a_model("qwen-7b")
+    Upstream.objects.filter(name="gpu-a-model").update(health=UNHEALTHY)
+    assert signed_in().get(URL).context["models"] == ["qwen-7b", "a-model"]
 
 
 def test_without_an_upstream_it_says_what_to_do() -> None:
