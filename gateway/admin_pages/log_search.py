@@ -110,20 +110,34 @@ def ids_like(text: str, teams: Collection[str] | None = None) -> set[UUID]:
     """Calls whose request id or call id is the text or starts with it; at most about two thousand of each team."""
     text = text.strip()
     digits = text.replace("-", "").lower()
-    parts = [_with_prefix(text).order_by("request_id")] if teams is None else []
+    parts: list[RequestLogQuerySet] = []
     if _HEX.fullmatch(digits):
         first, last = (UUID(digits.ljust(32, filler)) for filler in "0f")
         parts.append(RequestLog.objects.filter(pk__gte=first, pk__lte=last).newest_first())
-    found: set[UUID] = set()
-    if teams is not None:
-        near = list(_with_prefix(text).order_by().values_list("pk", "team_id")[: MOST_FOUND + 1])
+    near = _by_request_id(text, MOST_FOUND + 1)
+    if teams is None:
+        found = {pk for pk, _ in near[:MOST_FOUND]}
+    else:
+        found = {pk for pk, team in near if team in teams}
         if len(near) > MOST_FOUND:
             # In this order the database may walk along the ids that begin so, or the team's calls, if these are fewer.
+            # SQLite would take the calls for few ids as well, and read all of them for one that is none of theirs.
             parts.append(_with_prefix(text).newest_first())
-        else:  # SQLite would always walk along the team's calls, all of them for an id that is none of theirs
-            found = {pk for pk, team in near if team in teams}
         parts = [part.filter(team_id=team) for part in parts for team in sorted(teams)]
     return found.union(pk for part in parts for pk in part.values_list("pk", flat=True)[:MOST_FOUND])
+
+
+def _by_request_id(text: str, most: int) -> list[tuple[UUID, str | None]]:
+    """The first calls, and their teams, whose request id begins so: a walk along the index of these beginnings."""
+    least, below, _, order = _comparisons()
+    name, table = _quoted("request_id"), _quoted(RequestLog._meta.db_table)
+    statement = (  # our own names only
+        f"SELECT call_id, team_id FROM {table} WHERE {name} {least} %s AND {name} {below} %s"  # noqa: S608
+        f" ORDER BY {name} {order} LIMIT %s"
+    )
+    with connections[router.db_for_read(RequestLog)].cursor() as cursor:
+        cursor.execute(statement, [text, text + _LAST, most])
+        return [(pk if isinstance(pk, UUID) else UUID(pk), team) for pk, team in cursor.fetchall()]
 
 
 def _with_prefix(text: str) -> RequestLogQuerySet:
@@ -152,12 +166,15 @@ def names_of_teams(column: str, text: str, teams: Collection[str], most: int) ->
     return list(dict.fromkeys([text, *names[:most]]))[:most]
 
 
+def _comparisons() -> tuple[str, str, str, str]:
+    """Not less, less, more, and the order. PostgreSQL's usual order is that of a language, in which what begins alike
+    need not stand together; our indexes of beginnings do not have it."""
+    return ("~>=~", "~<~", "~>~", "USING ~<~") if _vendor() == "postgresql" else (">=", "<", ">", "")
+
+
 def names_like(column: str, text: str, most: int) -> list[str]:
     """The different values of a text column that begin with the text; one step in its index for each."""
-    # PostgreSQL's usual order is that of a language, in which what begins alike need not stand together.
-    least, below, above, order = (
-        ("~>=~", "~<~", "~>~", "USING ~<~") if _vendor() == "postgresql" else (">=", "<", ">", "")
-    )
+    least, below, above, order = _comparisons()
     name, table = _quoted(column), _quoted(RequestLog._meta.db_table)
     statement = (  # our own names only
         f"WITH RECURSIVE known(value) AS (SELECT * FROM (SELECT {name} FROM {table}"  # noqa: S608

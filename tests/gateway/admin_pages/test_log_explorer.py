@@ -179,6 +179,19 @@ def test_what_an_upstream_answered_with_an_error_is_a_range_of_an_index() -> Non
     assert not any(word in plan for word in ("TEMP B-TREE", "Sort", "Seq Scan"))
 
 
+def test_request_ids_that_begin_alike_are_a_range_of_an_index() -> None:
+    with connection.cursor() as cursor, CaptureQueriesContext(connection) as asked:
+        if connection.vendor == "postgresql":  # which would rather read and sort a few rows
+            cursor.execute("SET LOCAL enable_sort = off")
+            cursor.execute("SET LOCAL enable_seqscan = off")
+        assert not ids_like("req-")
+        [statement] = [query["sql"] for query in asked if "LIMIT" in query["sql"]]
+        cursor.execute(f"{'EXPLAIN' if connection.vendor == 'postgresql' else 'EXPLAIN QUERY PLAN'} {statement}")
+        plan = str(cursor.fetchall())
+    assert "request_log_request" in plan
+    assert not any(word in plan for word in ("TEMP B-TREE", "Sort", "Seq Scan"))
+
+
 # --- What is kept for it --------------------------------------------------------------------------
 
 
