@@ -5,6 +5,7 @@ A credential is never rendered. A check asks the stored URL and no other, so it 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
@@ -52,6 +53,7 @@ PRICE_HELP = (
     "day on which the upstream was added. Prices of tokens, seconds and calls stand with the deployments below."
 )
 _CREDENTIAL_FIELDS = ("credential", "clear_credential")
+_SENTENCE_END = re.compile(r"(?<=[.?!])\s")
 
 
 class UpstreamAdmin(StateActions, CheckViews, ControlViews, FiltersOnly, _UpstreamAdmin):
@@ -91,7 +93,8 @@ class UpstreamAdmin(StateActions, CheckViews, ControlViews, FiltersOnly, _Upstre
 
     @admin.display(description="health", ordering="health")
     def health_badge(self, upstream: Upstream) -> SafeString:
-        words = upstream.health_text
+        """The first sentence of what was found; the page has it all."""
+        words = _SENTENCE_END.split(upstream.health_text, maxsplit=1)[0]
         if upstream.health == HEALTHY:
             words = f"vLLM {upstream.vllm_version}, {duration(upstream.latency_ms)}"
         return format_html('{} <span class="under">{}</span>', badge(*HEALTH_BADGES[upstream.health]), words)

@@ -6,15 +6,20 @@ it, nor a manager of everybody's keys.
 
 from __future__ import annotations
 
+from copy import copy
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
 from django.db.models import Q, QuerySet
 from django.forms import CheckboxSelectMultiple, ModelForm
 from django.http import HttpRequest
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
 from common.admin import moment
 from keys.admin_fields import SuggestInput
@@ -141,10 +146,42 @@ class PeopleAdmin(UserAdmin[User]):
         super().delete_queryset(request, queryset.filter(pk__in=[p.pk for p in queryset if is_within(request.user, p)]))
 
 
+class RolesList(ChangeList):
+    """Calls them roles, as everything else does."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.opts = self.model_admin.opts
+
+
 class RolesAdmin(GroupAdmin):
     """Roles. The built-in ones are kept by the migrations, so they are shown and not changed."""
 
     filter_horizontal = ()
+    list_display = ("name",)
+
+    def __init__(self, model: type[Group], admin_site: admin.AdminSite) -> None:
+        super().__init__(model, admin_site)
+        self.opts = copy(model._meta)  # not Django's own, which its migrations keep
+        self.opts.verbose_name, self.opts.verbose_name_plural = "role", "roles"
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return RolesList
+
+    def get_fields(self, request: HttpRequest, obj: Group | None = None) -> Any:
+        is_set = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
+        return ("name", "permissions" if is_set else "may")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> Any:
+        return (*super().get_readonly_fields(request, obj), "may")
+
+    @admin.display(description="permissions")
+    def may(self, role: Group) -> SafeString:
+        """What it may do, a line for each kind of thing."""
+        rows = role.permissions.order_by("content_type__app_label", "content_type__model", "pk")
+        kinds = groupby(rows.select_related("content_type"), key=lambda one: one.content_type.name)
+        lines = ((capfirst(kind), ", ".join(_verb(one) for one in given)) for kind, given in kinds)
+        return format_html_join("", "<div><b>{}</b>: {}</div>", lines)
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any) -> Any:
         field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
@@ -186,6 +223,12 @@ def is_within(person: Any, other: Any) -> bool:
         return False
     teams = visible_teams(person)
     return teams is None or teams.issuperset(other.managed_teams.values_list("team_id", flat=True))
+
+
+def _verb(permission: Permission) -> str:
+    """`change` of "Can change team"; of a permission of ours all that it says."""
+    verb = permission.codename.removesuffix(f"_{permission.content_type.model}")
+    return verb if verb in {"view", "add", "change", "delete"} else permission.name.removeprefix("Can ")
 
 
 def _named(permission: Permission) -> str:

@@ -434,6 +434,14 @@ def test_viewers_see_neither_the_credential_nor_a_button() -> None:
     assert "/check/" not in html
 
 
+def test_the_list_tells_no_more_of_the_health_than_a_sentence(admin: Client) -> None:
+    an_upstream()
+    Upstream.objects.update_quietly(health=UNHEALTHY, health_text="vLLM 0.32 is away. Is the port right?")
+    html = admin.get(LIST).content.decode()
+    assert "vLLM 0.32 is away." in html
+    assert "Is the port right?" not in html
+
+
 def test_the_list_tells_health_version_and_models(admin: Client) -> None:
     an_upstream()
     Upstream.objects.update_quietly(health=HEALTHY, vllm_version="0.32.0", latency_ms=4.0)

@@ -161,3 +161,18 @@ def test_the_list_tells_roles_and_teams():
     assert "Key manager" in words
     assert "red" in words
     assert "Superuser" in words
+
+
+def test_roles_are_called_roles_and_told_by_the_line():
+    browser, operator = signed_in(), Group.objects.get(name=OPERATOR)
+
+    listed = browser.get(reverse("admin:auth_group_changelist")).content.decode()
+    shown = browser.get(reverse("admin:auth_group_change", args=[operator.pk])).content.decode()
+    added = browser.get(reverse("admin:auth_group_add")).content.decode()
+
+    assert "<h1>Roles</h1>" in listed
+    assert "Add role" in listed
+    assert "<div><b>Upstream</b>: " in shown
+    assert "Can change" not in shown
+    assert 'name="permissions"' in added
+    assert Group._meta.verbose_name == "group"
