@@ -93,6 +93,13 @@ def test_a_page_tells_what_was_decided() -> None:
 
 
 @pytest.mark.django_db
+def test_of_a_limit_that_refused_only_the_ceiling_is_told() -> None:
+    limit = ["key", "rpm_limit", None, None, 100, None, 1, None, True, False]
+    told = text(page(refused("throttling_error", decisions={"limits": [limit]})))
+    assert "Calls a minute of the virtual key at most 100 1" in told
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("decisions", [None, {}, [], {"limits": None, "at": 3, "among": None}])
 def test_a_row_of_an_older_release_tells_what_is_known(decisions: object) -> None:
     call = row(decisions=decisions)
