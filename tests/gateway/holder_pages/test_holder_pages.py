@@ -259,7 +259,7 @@ def test_errors_are_explained() -> None:
     calls(call(key_id=key.pk, status=429, outcome="refused", error_type="throttling_error", error_text="Too fast."))
     shown = page(opened(secret))
     assert "Too fast." in shown
-    assert "can mend it" in shown
+    assert "You can mend it" in shown
 
 
 def test_a_spent_budget_is_marked() -> None:
