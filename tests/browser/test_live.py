@@ -52,6 +52,20 @@ def test_a_page_that_gets_no_news_says_so_and_mends_itself(
     expect(page.locator(".stale-note")).to_have_count(0)
 
 
+def test_a_part_that_alone_is_slow_says_so_and_waits_for_its_turn(admin: Visitor, gateway: Gateway) -> None:
+    page = admin.page
+    held: list[Route] = []
+    page.route("**/admin/home/upstreams/", lambda route: held.append(route))
+    open_home(page, gateway)
+    with page.expect_response("**/admin/home/figures/"):  # others are answered while it waits
+        page.clock.run_for(6_100)
+    held[0].abort()
+    expect(page.locator(".stale-note")).to_have_text([re.compile(r"^Not brought up to date since \d\d:\d\d:\d\d; ")])
+    with page.expect_response("**/admin/home/figures/"):
+        page.clock.run_for(3_100)
+    assert len(held) == 1
+
+
 def test_a_control_plane_that_is_away_is_no_news_either(admin: Visitor, gateway: Gateway) -> None:
     page = admin.page
     admin.expect(502)

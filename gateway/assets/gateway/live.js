@@ -10,6 +10,7 @@
     const AWAY = new Set([502, 503, 504]); // the relay says that the control plane does not answer
 
     let heard = new Date(); // when the gateway last answered any of the parts
+    let answers = 0; // how often it did
     let isLost = false;
 
     // Notes by their words: parts that have the same to say share one, before the first of them.
@@ -48,6 +49,7 @@
             this.failures = 0;
             this.last = null;
             this.isAsking = false;
+            this.heard = new Date();
             this.schedule();
         }
 
@@ -77,6 +79,7 @@
         }
 
         async fetch() {
+            const before = answers;
             try {
                 const response = await fetch(this.element.dataset.live, {
                     headers: {'X-Requested-With': 'XMLHttpRequest'},
@@ -88,17 +91,18 @@
                 } else if (response.ok) {
                     this.show(await response.text());
                 } else if (AWAY.has(response.status)) {
-                    this.lose();
+                    this.lose(before);
                 } else {
                     this.miss(`Not brought up to date: the gateway answered ${response.status}; trying again.`);
                 }
             } catch {
-                this.lose();
+                this.lose(before);
             }
         }
 
         show(html) {
-            heard = new Date();
+            answers += 1;
+            heard = this.heard = new Date();
             this.failures = 0;
             notes.clear(this);
             this.element.removeAttribute('data-stale');
@@ -113,7 +117,11 @@
             }
         }
 
-        lose() {
+        lose(before) {
+            if (answers !== before) { // others were answered meanwhile: this part alone is slow
+                this.miss(`Not brought up to date since ${clock.format(this.heard)}; trying again.`);
+                return;
+            }
             isLost = true;
             this.miss(`No news since ${clock.format(heard)}; trying again.`);
         }
