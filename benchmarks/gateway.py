@@ -83,7 +83,7 @@ class Gateway:
             headers = {"Cookie": f"csrftoken={token}", "Content-Type": "application/x-www-form-urlencoded"}
             connection.request("POST", "/admin/login/", form, headers)
             answer = connection.getresponse()
-            if b"Please enter the correct" not in answer.read():
+            if b"The name or the password is wrong" not in answer.read():
                 raise RuntimeError(f"the log-in page answered {answer.status} and looks different")
         finally:
             connection.close()

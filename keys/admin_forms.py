@@ -128,8 +128,8 @@ class KeyForm(LimitsForm):
             "name": "What you and the logs call the key. Unique.",
             "user_id": "Who holds the key, such as an e-mail address or a service. The owner's limits hold too.",
             "team_id": "The team whose limits hold too. A team that nobody has added has none.",
-            "key_type": "Default and LLM API keys call the model servers. A management key calls none of them: it "
-            "issues and changes keys and models over the REST API.",
+            "key_type": "Default and LLM API mean the same: a key that calls the model servers; LiteLLM has two names "
+            "for it. A management key calls none of them: it issues and changes keys and models over the REST API.",
         }
 
     def clean_priority(self) -> int:

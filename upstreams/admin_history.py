@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import Max, Min, QuerySet
 from django.utils.safestring import SafeString
 
 from common.admin import BAD, GOOD, QUIET, badge, moment
@@ -81,9 +82,18 @@ def _line(change: HealthChange, end: datetime) -> Line:
 
 
 def load_history(upstream: Upstream, hours: str, now: datetime) -> LoadHistory:
-    """The load chart of the last `hours`, which is one of SPANS; else of a day."""
-    hours = hours if hours in SPANS else "24"
+    """The load chart of the last `hours`, which is one of SPANS; else of what is known best."""
+    samples = LoadSample.objects.filter(upstream=upstream)
+    hours = hours if hours in SPANS else _best_span(samples, now)
     start = now - SPANS[hours]
-    rows = LoadSample.objects.filter(upstream=upstream, at__gte=start)
+    rows = samples.filter(at__gte=start)
     chart = load_chart(rows.values_list("at", "running", "waiting", "kv_cache_use"), start, now)
     return LoadHistory(chart, hours, SPAN_WORDS)
+
+
+def _best_span(samples: QuerySet[LoadSample], now: datetime) -> str:
+    """An hour until there is a day to see: the first minutes of a new upstream are no more than a dot in it."""
+    known = samples.aggregate(first=Min("at"), last=Max("at"))
+    is_new = known["first"] is None or known["first"] > now - SPANS["24"]
+    is_silent = known["last"] is not None and known["last"] < now - SPANS["1"]
+    return "1" if is_new and not is_silent else "24"

@@ -36,7 +36,7 @@ def repeat_of(request: HttpRequest, call: RequestLog, prefix: str) -> Repeat:
     """`prefix` is that of the face that the call came in by."""
     body = next((found for source in BODY_SOURCES if (found := source(request, call)) is not None), None)
     has_body = call.method in _WITH_BODY and not (call.bytes_in == 0 and call.outcome == Outcome.COMPLETED)
-    missing = [] if body is not None or not has_body else ["the body, which the gateway does not keep"]
+    missing = [] if body is not None or not has_body else ["the body, which is not on this page"]
     path = prefix + call.route
     if _PART.search(path):
         missing.insert(0, "the parts of the path in capitals")

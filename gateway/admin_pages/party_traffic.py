@@ -106,7 +106,7 @@ def _figures(days: Any) -> list[tuple[str, str]]:
     for sums in days:
         whole = whole.plus(sums)
     share = failed_share(answered=whole.answered, failed=whole.failed)
-    failed = figure(whole.failed) + (f" ({share:.1%})".replace("%", " %") if share is not None else "")
+    failed = figure(whole.failed) + (f" ({100 * share:.1f} % of those let through)" if share is not None else "")
     cost = "—" if whole.cost is None else dollars(units(whole.cost))
     return [
         ("Calls", figure(whole.calls)),

@@ -118,7 +118,7 @@ def test_signing_in_is_sound(visitor: Visitor, gateway: Gateway) -> None:
     visitor.page.get_by_label("Username").fill("admin")
     visitor.page.get_by_label("Password").fill("wrong")
     visitor.page.get_by_role("button", name="Log in", exact=True).click()
-    expect(visitor.page.get_by_text("Please enter the correct username")).to_be_visible()
+    expect(visitor.page.get_by_text("The name or the password is wrong")).to_be_visible()
     look_at(visitor)
 
 

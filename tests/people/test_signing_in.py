@@ -17,7 +17,7 @@ from people.roles import AUDITOR, OPERATOR
 pytestmark = pytest.mark.django_db
 LOGIN, HOME = "/admin/login/", "/admin/password_change/"
 RIGHT, WRONG = "a long password", "another password"
-REFUSED = "Please enter the correct username and password"
+REFUSED = "The name or the password is wrong, or this person does not use the admin."
 WAIT = "Too many attempts. Please wait"
 STRANGER = "203.0.113.9"
 

@@ -133,6 +133,24 @@ def test_its_load_is_drawn_for_the_time_that_is_chosen(admin: Client) -> None:
     assert max(filter(None, week.chart["series"][0]["values"])) == 60
 
 
+def test_its_load_opens_on_an_hour_until_there_is_a_day_to_see(admin: Client) -> None:
+    upstream, now = an_upstream(), timezone.now()
+
+    def opened() -> str:
+        return str(admin.get(page_of(upstream)).context["load_history"].hours)
+
+    def sampled(hours: float) -> None:
+        LoadSample.objects.create(upstream=upstream, at=now - timedelta(hours=hours), running=1, waiting=0)
+
+    assert opened() == "1"
+    sampled(3)
+    assert opened() == "24"  # silent since: an hour would be empty
+    sampled(0.1)
+    assert opened() == "1"
+    sampled(25)
+    assert opened() == "24"
+
+
 @pytest.mark.sockets
 def test_one_that_has_died_is_told_as_it_is_and_as_it_was(admin: Client, server: Server) -> None:
     upstream = an_upstream(url=server.url)

@@ -259,7 +259,7 @@ def test_a_call_can_be_repeated() -> None:
         "  -H 'Content-Type: application/json' \\\n"
         '  -d \'{"model": "qwen", "stream": true, "...": "put the rest of the body here"}\''
     )
-    assert to_fill_in == "the body, which the gateway does not keep"
+    assert to_fill_in == "the body, which is not on this page"
 
 
 @pytest.mark.parametrize(
