@@ -5,15 +5,17 @@ Imported by the control plane only. Knows no app.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
+from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.forms import DateTimeInput
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -93,6 +95,27 @@ def changeable(model_admin: ModelAdmin[Row], request: HttpRequest, object_id: in
     if not model_admin.has_change_permission(request, row):
         raise PermissionDenied
     return row
+
+
+def pressed(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Decorates what a button on a row's page does. Who comes by its address alone, as after a log-in, is led to that
+    page, and nothing is done. Raises Http404, and PermissionDenied for who may not see the row.
+    """
+
+    @wraps(view)
+    def of_button(self: ModelAdmin[Any], request: HttpRequest, object_id: int, **kwargs: Any) -> HttpResponse:
+        if request.method == "POST":
+            return view(self, request, object_id, **kwargs)
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["POST"])
+        row = self.get_object(request, str(object_id))
+        if row is None:
+            raise Http404
+        if not self.has_view_or_change_permission(request, row):
+            raise PermissionDenied
+        return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", row.pk)
+
+    return of_button
 
 
 def log_changes(request: HttpRequest, rows: Collection[Model], message: str) -> None:

@@ -19,11 +19,9 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
-from django.views.decorators.http import require_POST
 
-from common.admin import FiltersOnly, changeable, log_changes
+from common.admin import FiltersOnly, changeable, log_changes, pressed
 from keys.admin_budgets import BAR, Row, Spend, SpendChangeList, budget_cell, spend_of
 from keys.admin_confirm import Question, ask, is_confirmed
 from keys.admin_left import LimitGroup, lines_of
@@ -130,14 +128,14 @@ class LimitedAdmin(FiltersOnly, _Admin):
             level = messages.SUCCESS if changed else messages.WARNING
             self.message_user(request, f"{word} {counted(len(changed), self.noun)}.", level)
 
-    @method_decorator(require_POST)
+    @pressed
     def act_view(self, request: HttpRequest, object_id: int, *, action: str) -> HttpResponse:
         """The buttons on a row's page: what the action of this name does to one row."""
         row = changeable(self, request, object_id)
         response: HttpResponse | None = getattr(self, action)(request, self.get_queryset(request).filter(pk=row.pk))
         return redirect(self._name("change"), row.pk) if response is None else response
 
-    @method_decorator(require_POST)
+    @pressed
     def reset_spend_view(self, request: HttpRequest, object_id: int) -> HttpResponseRedirect:
         """Begins the budgets in money anew."""
         changeable(self, request, object_id)

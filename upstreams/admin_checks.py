@@ -17,7 +17,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from common.admin import changeable, duration
+from common.admin import changeable, duration, pressed
 from upstreams import preview, trial
 from upstreams.models import Upstream
 from upstreams.observations import check_and_record, record, record_posture
@@ -59,7 +59,7 @@ class CheckViews(_Base):
             return dict(super().get_changeform_initial_data(request))
         return {name: request.POST[name] for name in KEPT if name in request.POST}
 
-    @method_decorator(require_POST)
+    @pressed
     def check_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """Looks at the upstream now, and says what it found."""
         upstream = changeable(self, request, object_id)
@@ -69,7 +69,8 @@ class CheckViews(_Base):
         self.log_change(request, upstream, told)
         return redirect("admin:upstreams_upstream_change", upstream.pk)
 
-    @method_decorator([require_POST, never_cache])
+    @pressed
+    @method_decorator(never_cache)
     def try_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """Makes one tiny call to the chosen model of the upstream, and says how it went."""
         upstream = changeable(self, request, object_id)

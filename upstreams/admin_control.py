@@ -8,9 +8,8 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.utils.decorators import method_decorator
-from django.views.decorators.http import require_POST
 
+from common.admin import pressed
 from upstreams import control, posture
 from upstreams.models import Upstream
 from upstreams.observations import check_and_record, record_posture
@@ -31,7 +30,7 @@ def may_control(request: HttpRequest) -> bool:
 class ControlViews(_Base):
     """Mixed into the ModelAdmin of upstreams."""
 
-    @method_decorator(require_POST)
+    @pressed
     def control_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """Gives the server one command, and says what it made of it."""
         upstream = self._controllable(request, object_id)

@@ -9,10 +9,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
 from django.shortcuts import redirect
-from django.utils.decorators import method_decorator
-from django.views.decorators.http import require_POST
 
-from common.admin import changeable, figure, log_changes
+from common.admin import changeable, figure, log_changes, pressed
 from upstreams.models import ACTIVE, DISABLED, DRAINING, Upstream, UpstreamsVersion
 
 if TYPE_CHECKING:
@@ -57,7 +55,7 @@ class StateActions(_Base):
         total = sum(counts)
         return " No call is open there." if not total else f" {figure(total)} {_are(total)} still open and will finish."
 
-    @method_decorator(require_POST)
+    @pressed
     def state_view(self, request: HttpRequest, object_id: int) -> HttpResponseRedirect:
         """Sets the wanted state of one upstream, and says how many calls are still open."""
         upstream = changeable(self, request, object_id)

@@ -10,10 +10,9 @@ from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
-from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
-from django.views.decorators.http import require_POST
 
+from common.admin import pressed
 from gateway.admin_pages import team_managers
 from gateway.admin_pages.known_models import KnowsRelay
 from gateway.admin_pages.party_traffic import party_traffic
@@ -74,7 +73,7 @@ class TeamTrafficAdmin(GroupTrafficAdmin, TeamAdmin):
     def facts(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         return {**super().facts(request, row), "managers": team_managers.managers_of(request, row)}
 
-    @method_decorator(require_POST)
+    @pressed
     def managers_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """Adds the person of the name in `person`, or removes the one whose id is in `remove`."""
         team = self.get_object(request, str(object_id))

@@ -217,7 +217,13 @@ def test_a_key_is_blocked_and_unblocked_on_its_page(admin: Client) -> None:
 
 
 def test_a_button_is_no_link(admin: Client) -> None:
-    assert admin.get(page_of(issue(), "block")).status_code == 405
+    """Whose session had ended comes back to its address by the log-in page."""
+    key = issue()
+    assert admin.get(page_of(key, "block")).url == page_of(key)
+    assert admin.put(page_of(key, "block")).status_code == 405
+    assert admin.get(f"{LIST}999999/block/").status_code == 404
+    assert signed_in("keys.view_team", name="bob").get(page_of(key, "block")).status_code == 403
+    assert not VirtualKey.objects.get().blocked
 
 
 def test_a_button_needs_the_permission_and_the_key() -> None:
