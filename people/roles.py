@@ -38,6 +38,15 @@ ROLES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """Which permissions a role has, and which of them it has not."""
 
+WORDS: Mapping[str, str] = {
+    OWNER: "everything, people and roles included; not: make somebody a superuser",
+    OPERATOR: "keys, teams, owners, end users, upstreams, models, routing, request logs, usage",
+    KEY_MANAGER: "issue, change, rotate, block and delete the keys of the teams that they manage; see these teams, "
+    "their calls and their usage; nothing else",
+    AUDITOR: "see everything, and change nothing",
+}
+"""What each may, in words: those of docs/sign-in.md."""
+
 SEEING_KEYS = ("keys.view_virtualkey", "keys.change_virtualkey", "gateway.view_requestlog")
 
 

@@ -19,6 +19,7 @@ from gateway import routes
 from gateway.account.entry import Outcome, UsageSource
 from gateway.models import RequestLog
 from keys.serializers import GenerateKey
+from people.roles import WORDS
 from tests.test_error_shape import TOLD, every_class
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -319,3 +320,8 @@ def test_every_test_that_compatibility_names_exists() -> None:
     assert len(named) > 30
     missing = [f"{path}::{name}" for path, name in named if f"def {name}(" not in (ROOT / path).read_text()]
     assert missing == []
+
+
+def test_the_roles_are_told_in_the_admin_as_they_are_here() -> None:
+    table = rows(section(text_of("docs/sign-in.md"), "## Roles"))
+    assert dict(table) == dict(WORDS)

@@ -27,6 +27,7 @@ from keys.admin_forms import known_teams
 from keys.scope import visible_teams
 from people.models import TeamManager
 from people.roles import ROLES
+from people.roles import WORDS as ROLE_WORDS
 
 if TYPE_CHECKING:
     _Inline = admin.TabularInline[TeamManager, User]
@@ -41,6 +42,14 @@ WORDS = {
     "is_superuser": ("Superuser", "May do everything, whatever the roles say."),
     "user_permissions": ("Single permissions", "On top of those of the roles."),
 }
+
+
+INNER = {
+    "contenttypes": {"contenttype"},
+    "keys": {"counter", "lease", "keysversion", "deletedkey", "deletedteam", "deletedowner", "deletedenduser"},
+    "upstreams": {"encryptioncanary", "upstreamsversion", "deletedupstream"},
+}
+"""Tables of which no page shows anything: a role is not told by them."""
 
 
 class ManagedTeamForm(_Form):
@@ -74,12 +83,20 @@ class ManagedTeams(_Inline):
         return super().has_delete_permission(request, obj) and visible_teams(request.user) is None
 
 
+class RoleFilter(admin.RelatedFieldListFilter):
+    """By role; Django calls them groups."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = "role"
+
+
 class PeopleAdmin(UserAdmin[User]):
     """Who may sign in."""
 
     inlines = (ManagedTeams,)
     list_display = ("username", "email", "roles", "teams", "is_active", "signed_in")
-    list_filter = ("is_active", "is_superuser", "groups")
+    list_filter = ("is_active", "is_superuser", ("groups", RoleFilter))
     filter_horizontal = ()
     show_facets = admin.ShowFacets.NEVER
     search_help_text = "Name or e-mail address"
@@ -95,6 +112,8 @@ class PeopleAdmin(UserAdmin[User]):
 
     @admin.display(description="roles")
     def roles(self, person: User) -> str:
+        if is_a_program(person):
+            return f"none: stands in the history for the {person.username}; nobody can sign in as it"
         names = [role.name for role in person.groups.all()]
         return ", ".join(["Superuser", *names] if person.is_superuser else names) or "none"
 
@@ -146,12 +165,20 @@ class PeopleAdmin(UserAdmin[User]):
         super().delete_queryset(request, queryset.filter(pk__in=[p.pk for p in queryset if is_within(request.user, p)]))
 
 
+def is_a_program(person: User) -> bool:
+    """Whether the history alone needs it, for what the master key or a program did. No form takes a blank in a name."""
+    can_sign_in = person.is_active or person.last_login is not None or person.has_usable_password()
+    return " " in person.username and not can_sign_in
+
+
 class RolesList(ChangeList):
     """Calls them roles, as everything else does."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.opts = self.model_admin.opts
+        roles = self.model_admin.opts
+        self.title = str(self.title).replace(str(self.opts.verbose_name), str(roles.verbose_name))
+        self.opts = roles
 
 
 class RolesAdmin(GroupAdmin):
@@ -170,16 +197,21 @@ class RolesAdmin(GroupAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Group | None = None) -> Any:
         is_set = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
-        return ("name", "permissions" if is_set else "may")
+        return ("name", *(("purpose",) if obj and obj.name in ROLE_WORDS else ()), "permissions" if is_set else "may")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> Any:
-        return (*super().get_readonly_fields(request, obj), "may")
+        return (*super().get_readonly_fields(request, obj), "purpose", "may")
+
+    @admin.display(description="may")
+    def purpose(self, role: Group) -> str:
+        return capfirst(f"{ROLE_WORDS[role.name]}.")
 
     @admin.display(description="permissions")
     def may(self, role: Group) -> SafeString:
         """What it may do, a line for each kind of thing."""
         rows = role.permissions.order_by("content_type__app_label", "content_type__model", "pk")
-        kinds = groupby(rows.select_related("content_type"), key=lambda one: one.content_type.name)
+        told = (one for one in rows.select_related("content_type") if _is_told(one))
+        kinds = groupby(told, key=lambda one: one.content_type.name)
         lines = ((capfirst(kind), ", ".join(_verb(one) for one in given)) for kind, given in kinds)
         return format_html_join("", "<div><b>{}</b>: {}</div>", lines)
 
@@ -223,6 +255,11 @@ def is_within(person: Any, other: Any) -> bool:
         return False
     teams = visible_teams(person)
     return teams is None or teams.issuperset(other.managed_teams.values_list("team_id", flat=True))
+
+
+def _is_told(permission: Permission) -> bool:
+    kind = permission.content_type
+    return kind.model not in INNER.get(kind.app_label, set())
 
 
 def _verb(permission: Permission) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
-from typing import Any, ClassVar
+from typing import Any
 
 from django.conf import settings
 from django.contrib.admin.forms import AdminAuthenticationForm
@@ -24,7 +24,7 @@ THIS_MACHINE = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 class SignInForm(AdminAuthenticationForm):
     """Says the same, after the same time, of a wrong name, a wrong password and a person without access."""
 
-    error_messages: ClassVar[Any] = {**AdminAuthenticationForm.error_messages, "invalid_login": WRONG}
+    error_messages = AdminAuthenticationForm.error_messages | {"invalid_login": WRONG}
 
     def clean(self) -> dict[str, Any]:
         if not settings.PASSWORD_SIGN_IN:

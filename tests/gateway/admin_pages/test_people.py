@@ -1,10 +1,13 @@
 """People and roles in the admin: nobody gives away what they have not themselves."""
 
 import pytest
+from django.contrib.admin.models import CHANGE
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.urls import reverse
 
+from keys.history import record
+from keys.identity import MASTER
 from people.models import TeamManager
 from people.roles import KEY_MANAGER, OPERATOR, OWNER
 from tests.support.people import signed_in
@@ -174,5 +177,20 @@ def test_roles_are_called_roles_and_told_by_the_line():
     assert "Add role" in listed
     assert "<div><b>Upstream</b>: " in shown
     assert "Can change" not in shown
+    assert "Keys, teams, owners, end users, upstreams" in shown
+    assert not [word for word in ("Lease", "Counter", "Encryption canary", "Deleted key") if f"<b>{word}" in shown]
+    assert "<title>Select role to change" in listed
     assert 'name="permissions"' in added
     assert Group._meta.verbose_name == "group"
+
+
+def test_the_list_is_narrowed_by_role_and_tells_who_is_nobody():
+    record(MASTER, [Group.objects.get(name=OPERATOR)], CHANGE, "Changed")
+    User.objects.create(username="ann lee")
+
+    html = signed_in().get(reverse("admin:auth_user_changelist")).content.decode()
+
+    assert html.count("stands in the history for the master key; nobody can sign in as it") == 1
+    assert "stands in the history for the ann lee" not in html
+    assert "<span>Role</span>" in html
+    assert "<span>Groups</span>" not in html
