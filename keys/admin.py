@@ -124,7 +124,8 @@ class VirtualKeyAdmin(RevokingAdmin, ExpiryAdmin, SecretsAdmin, KeysScoped):
         return moment(key.last_used_at, "never")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        return super().changelist_view(request, {"title": "Virtual keys", **(extra_context or {})})
+        words = {"title": "Virtual keys", "manages_no_team": visible_teams(request.user) == frozenset()}
+        return super().changelist_view(request, {**words, **(extra_context or {})})
 
     # --- Change -----------------------------------------------------------------------------------
 

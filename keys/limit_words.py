@@ -32,6 +32,7 @@ PERIOD_CHOICES = (
     ("3mo", "Every three months"),
     ("12mo", "Every year"),
 )
+UNPRICED = "Nothing spent: no model it used has a price."
 _EACH = {
     "": "in all",
     "1h": "each hour",

@@ -267,7 +267,7 @@ def _of_rate(whose: str, counted: str, text: str, *, per_model: bool) -> Cause |
         CALLER,
         f"The {KIND_WORDS[whose]} {words}, {remedy}.",
         whose,
-        short=f"{limit_word(limit)} of the {KIND_WORDS[whose]}",
+        short=f"limit: {limit_word(limit).lower()} of the {KIND_WORDS[whose]}",
         reached=reached,
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from typing import Any
 
 from django.db.models import Q, QuerySet, Sum
@@ -27,7 +28,7 @@ from gateway.admin_pages.log_columns import result_badge
 from gateway.models import RequestLog, UsageDay, UsageHour, UsageHourModel
 from gateway.spend_api.sums import Sums, by_day
 from gateway.spend_api.wanted import NOT_ANSWERED
-from keys.limit_words import dollars
+from keys.limit_words import UNPRICED, dollars
 from keys.scope import scoped
 
 DAYS = 14
@@ -58,6 +59,8 @@ class PartyTraffic:
     last_calls: list[tuple[RequestLog, str, SafeString]]
     last_errors: list[LastError]
     may_see_calls: bool
+    unpriced: str
+    """A sentence where tokens were used and none had a price; else empty."""
 
     @property
     def is_empty(self) -> bool:
@@ -71,8 +74,9 @@ def party_traffic(request: HttpRequest, column: str, value: str | int) -> PartyT
     hours = scoped(_last_hours(column).filter(**{column: value}), request.user)
     may_see_calls = request.user.has_perm("gateway.view_requestlog")
     calls: Any = scoped(RequestLog.objects.filter(**{column: value}), request.user)
+    whole = reduce(Sums.plus, days.values(), Sums())
     return PartyTraffic(
-        _figures(days.values()),
+        _figures(whole),
         _calls_chart(days),
         _tokens_chart(days),
         [(call, _page(call), result_badge(call)) for call in calls.newest_first()[:MOST_CALLS]]
@@ -80,6 +84,7 @@ def party_traffic(request: HttpRequest, column: str, value: str | int) -> PartyT
         else [],
         list(_last_errors(hours, calls)) if may_see_calls else [],
         may_see_calls,
+        UNPRICED if whole.is_unpriced else "",
     )
 
 
@@ -101,10 +106,7 @@ def _days(sums_by_day: QuerySet[Any]) -> dict[datetime, Sums]:
     return {date: found.get(date.date(), Sums()) for date in dates}
 
 
-def _figures(days: Any) -> list[tuple[str, str]]:
-    whole = Sums()
-    for sums in days:
-        whole = whole.plus(sums)
+def _figures(whole: Sums) -> list[tuple[str, str]]:
     share = failed_share(answered=whole.answered, failed=whole.failed)
     failed = figure(whole.failed) + (f" ({100 * share:.1f} % of those let through)" if share is not None else "")
     cost = "—" if whole.cost is None else dollars(units(whole.cost))

@@ -9,7 +9,7 @@ from typing import Any
 from gateway.holder_pages.visit import Visit
 from gateway.spend_api.own import facts_of
 from gateway.spend_api.sums import DAYS, thirty_days_ago
-from keys.limit_words import KIND_WORDS, each, limit_word
+from keys.limit_words import KIND_WORDS, UNPRICED, each, limit_word, so_many
 
 MOST_SERIES = 8
 _NEARLY = 80.0
@@ -20,10 +20,11 @@ def page_of(visit: Visit) -> dict[str, Any]:
     """What the template shows of this key."""
     facts = facts_of(visit.key, visit.identity)
     usage = facts["usage"]
+    is_unpriced = usage["total"]["spend"] is None and _tokens(usage["total"]) > 0
     return {
         "facts": facts["key"],
         "expires": visit.key.expires_at,
-        "spend": [_spent(line) for line in facts["spend"]],
+        "spend": [_spent(line, is_unpriced=is_unpriced) for line in facts["spend"]],
         "limits": [_limit(line) for line in facts["limits"]],
         "days": usage["days"],
         "total": {**usage["total"], "tokens": _tokens(usage["total"])},
@@ -41,8 +42,15 @@ def _whose(line: Mapping[str, Any]) -> str:
     return "This key" if line["of"] == "key" else f"The {KIND_WORDS[line['of']]} {line['name']}"
 
 
-def _spent(line: Mapping[str, Any]) -> dict[str, Any]:
-    return {"whose": _whose(line), "spend": line["spend"], "resets_at": _moment(line["resets_at"])}
+def _spent(line: Mapping[str, Any], *, is_unpriced: bool) -> dict[str, Any]:
+    """`is_unpriced`: the key used tokens, and none of them had a price. Of its team's and its owner's nobody knows."""
+    unpriced = UNPRICED if is_unpriced and line["of"] == "key" and not line["spend"] else ""
+    return {
+        "whose": _whose(line),
+        "spend": line["spend"],
+        "unpriced": unpriced,
+        "resets_at": _moment(line["resets_at"]),
+    }
 
 
 def _limit(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,6 +65,7 @@ def _limit(line: Mapping[str, Any]) -> dict[str, Any]:
         "word": word[:1].upper() + word[1:],
         "each": each(line["period"] or "") if is_budget and used is not None else "",
         "share": None if share is None else round(share, 1),
+        "most": so_many(ceiling, line["unit"]) if line["unit"] != "usd" else "",
         "kind": "" if share is None else "bad" if share >= 100 else "warning" if share >= _NEARLY else "good",
         "resets_at": _moment(line["resets_at"]),
         "is_money": line["unit"] == "usd",

@@ -52,6 +52,11 @@ class Sums(NamedTuple):
         """Prompt and completion together."""
         return self.prompt_tokens + self.completion_tokens
 
+    @property
+    def is_unpriced(self) -> bool:
+        """Whether tokens were used, and none of them had a price."""
+        return self.cost is None and self.tokens > 0
+
     def plus(self, other: Sums) -> Sums:
         """Both together."""
         cost = other.cost if self.cost is None else self.cost + (other.cost or 0)

@@ -402,3 +402,10 @@ def test_the_team_is_required_and_preset_where_there_is_one():
     assert 'class="required" for="id_team_id"' in words.replace("<label ", "").replace(" inline", "")
     assert '<option value="" selected>Choose a team' in words
     assert "Choose the team that the key is for." in text(one.post(ADD, form(team_id="")))
+
+
+def test_who_manages_no_team_yet_is_told_what_issuing_takes():
+    page = text(browser().get("/admin/keys/virtualkey/"))
+    assert "You can issue keys once you manage a team" in page
+    assert "Issue a key" not in page
+    assert "once you manage a team" not in text(signed_in(name="bob").get("/admin/keys/virtualkey/"))

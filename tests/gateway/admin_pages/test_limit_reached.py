@@ -41,6 +41,12 @@ def test_the_caller_waits_or_an_admin_raises_it(key) -> None:
     assert f'href="/admin/keys/virtualkey/{key.pk}/change/">Open the virtual key</a>' in said
 
 
+def test_the_list_of_calls_says_that_it_was_a_limit(key) -> None:
+    refused(key)
+    listed = signed_in().get("/admin/gateway/requestlog/").content.decode()
+    assert "limit: calls a minute of the virtual key" in listed
+
+
 def test_who_may_not_see_the_key_is_sent_nowhere(key) -> None:
     said = why(signed_in("gateway.view_requestlog"), refused(key))
     assert "on the page of the virtual key." in said

@@ -104,3 +104,13 @@ def test_the_playgrounds_keys_are_no_top_keys(admin: Client, key: VirtualKey) ->
     told = text(admin, "/admin/home/tops/")
     assert "docs" in told
     assert "playground" not in told
+
+
+@pytest.mark.parametrize(("cost", "says"), [(None, True), ("0.5", False)])
+def test_what_has_no_price_is_told_alike_to_holder_and_admin(admin: Client, cost: str | None, says: bool) -> None:
+    key, secret = VirtualKey.objects.issue(name="free")
+    LogStore().store([an_entry(at=time.time(), key_id=key.pk, cost=cost, prompt_tokens=7, spend=[])], _refuse)
+    holder = Client()
+    holder.post("/me/", {"secret": secret})
+    for client, url in ((holder, "/me/"), (admin, f"/admin/keys/virtualkey/{key.pk}/change/")):
+        assert ("Nothing spent: no model it used has a price." in text(client, url)) is says
