@@ -11,11 +11,17 @@ from django.contrib.admin.widgets import AdminIntegerFieldWidget, AdminTextInput
 from django.utils import timezone
 
 from keys.admin_fields import LinesField, ObjectField, SuggestInput, network_fault, route_fault
-from keys.admin_limits import LIMITS, Fieldset, LimitsForm, folded, limit_fieldsets
+from keys.admin_limits import LABELS, LIMITS, Fieldset, LimitsForm, folded, limit_fieldsets
 from keys.identity import INFERENCE, MANAGEMENT, MONITORING, SERVER_CONTROL
 from keys.limit_values import ROUTE_GROUPS
 from keys.models import EndUser, Owner, Secret, Team, VirtualKey
-from keys.validation import HIGHEST_PRIORITY, default_endpoint_classes, validate_aliases
+from keys.validation import (
+    HIGHEST_PRIORITY,
+    PLAYGROUND_ONLY,
+    default_endpoint_classes,
+    is_the_playgrounds,
+    validate_aliases,
+)
 
 DAY = 86_400
 
@@ -123,7 +129,7 @@ class KeyForm(LimitsForm):
             "user_id": SuggestInput(known_owners),
             "team_id": SuggestInput(known_teams),
         }
-        labels = {"key_type": "Type"}
+        labels = {**LABELS, "key_type": "Type"}
         help_texts = {
             "name": "What you and the logs call the key. Unique.",
             "user_id": "Who holds the key, such as an e-mail address or a service. The owner's limits hold too.",
@@ -131,6 +137,13 @@ class KeyForm(LimitsForm):
             "key_type": "Default and LLM API mean the same: a key that calls the model servers; LiteLLM has two names "
             "for it. A management key calls none of them: it issues and changes keys and models over the REST API.",
         }
+
+    def clean_name(self) -> str | None:
+        """A key's own name may stay what it is."""
+        name: str | None = self.cleaned_data["name"]
+        if name != self.instance.name and is_the_playgrounds(name):
+            raise forms.ValidationError(PLAYGROUND_ONLY)
+        return name
 
     def clean_priority(self) -> int:
         """An emptied field is the usual priority."""

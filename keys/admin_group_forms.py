@@ -12,12 +12,12 @@ from django.contrib.auth import get_user_model
 from django.db.models import Model
 
 from keys.admin_fields import PairsField
-from keys.admin_limits import LIMITS, Fieldset, LimitsForm, folded, limit_fieldsets
+from keys.admin_limits import LABELS, LIMITS, Fieldset, LimitsForm, folded, limit_fieldsets
 from keys.models import EndUser, Owner, Team
 from keys.models.groups import LONGEST_ID
 
 MADE_UP = "made up when left empty"
-NAMES = {"alias": "Name"}
+NAMES = {**LABELS, "alias": "Name"}
 NAMES_HELP = {"alias": "What people call it, here and in refusals. May stay empty."}
 _MEMBER = re.compile(r"(.*?)\s*(?:<([^<>]*)>)?\s*(?:,\s*(admin|user))?")
 

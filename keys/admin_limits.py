@@ -106,6 +106,10 @@ class LimitsForm(forms.ModelForm[Any]):
             )
 
 
+LABELS = {name: str(field.label) for name, field in LimitsForm.base_fields.items()}
+"""For `Meta.labels`, by which Django names a field that is only shown."""
+
+
 def limit_fieldsets(row: Any = None) -> list[Fieldset]:
     """The groups of fields; what few need is folded away while it is empty."""
     return [

@@ -22,7 +22,9 @@ from keys.strict import StrictSerializer, validate
 from keys.validation import (
     HIGHEST_PRIORITY,
     LARGEST_INTEGER,
+    PLAYGROUND_ONLY,
     default_endpoint_classes,
+    is_the_playgrounds,
     validate_aliases,
     validate_networks,
     validate_routes,
@@ -40,6 +42,7 @@ __all__ = [
     "ServiceAccountKey",
     "StrictSerializer",
     "UpdateKey",
+    "check_name",
     "columns",
     "validate",
 ]
@@ -180,14 +183,22 @@ _COLUMNS = {
 def columns(fields: Mapping[str, Any], key: VirtualKey | None = None) -> dict[str, Any]:
     """The columns of VirtualKey that validated fields set. Null clears: a list, an object, a default.
 
-    `key` is the one that is changed.
+    `key` is the one that is changed. Raises InvalidRequest for a name that is the playground's.
     """
+    if key is None or fields.get("key_alias") != key.name:
+        check_name(fields)
     own = {
         _COLUMNS[name]: _CLEARED.get(name, _none)() if value in (None, "") else value
         for name, value in fields.items()
         if name in _COLUMNS
     }
     return {**own, **limit_columns(fields, key)}
+
+
+def check_name(fields: Mapping[str, Any]) -> None:
+    """Raises InvalidRequest for a new name that is the playground's."""
+    if is_the_playgrounds(fields.get("key_alias")):
+        raise InvalidRequest(f"key_alias: {PLAYGROUND_ONLY}", param="key_alias")
 
 
 def _none() -> None:

@@ -23,6 +23,16 @@ HIGHEST_PRIORITY = 100  # and as far below zero
 KEY_TYPE_LABELS = {DEFAULT: "Default", LLM_API: "LLM API", MANAGEMENT: "Management"}
 
 
+PLAYGROUND = "playground of "
+"""How the names of the playground's keys begin. Lists leave these out, so nobody gives such a name to another key."""
+PLAYGROUND_ONLY = f"Names that begin with “{PLAYGROUND}” are for keys that the playground makes; choose another."
+
+
+def is_the_playgrounds(name: str | None) -> bool:
+    """Whether a key of this name is left out of lists. In any case of letters, as SQLite compares."""
+    return (name or "").lower().startswith(PLAYGROUND)
+
+
 def default_endpoint_classes() -> list[str]:
     """What a key may call unless its admin says otherwise."""
     return list(DEFAULT_ENDPOINT_CLASSES)

@@ -70,4 +70,5 @@ class DeploymentForm(forms.ModelForm[Deployment]):
     class Meta:
         model = Deployment
         fields = ["alias", "served_name", "hidden", "weight", "rpm", "tpm"]
+        labels = {"rpm": "RPM", "tpm": "TPM"}
         widgets = {"alias": AdminTextInputWidget, "served_name": AdminTextInputWidget}

@@ -21,6 +21,7 @@ from django.utils import timezone
 from keys.identity import INFERENCE
 from keys.models import Team, VirtualKey
 from keys.scope import visible_teams
+from keys.validation import PLAYGROUND
 
 MINUTES = 15
 MOST_AT_ONCE = 5
@@ -31,13 +32,11 @@ LIMITS: dict[str, Any] = {
     "endpoint_classes": [INFERENCE],
     "metadata": {"tags": ["playground"]},
 }
-MARK = "playground of "
-"""How the names of these keys begin."""
 
 
 def usual(keys: QuerySet[VirtualKey]) -> QuerySet[VirtualKey]:
     """Without those of the playground."""
-    return keys.exclude(name__startswith=MARK)
+    return keys.exclude(name__startswith=PLAYGROUND)
 
 
 class PlaygroundFilter(admin.SimpleListFilter):
@@ -57,7 +56,7 @@ class PlaygroundFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[VirtualKey]) -> QuerySet[VirtualKey]:
         if self.value() == "with":
             return queryset
-        return queryset.filter(name__startswith=MARK) if self.value() == "only" else usual(queryset)
+        return queryset.filter(name__startswith=PLAYGROUND) if self.value() == "only" else usual(queryset)
 
 
 class PlaygroundRefused(Exception):
@@ -67,7 +66,7 @@ class PlaygroundRefused(Exception):
 def issue(user: Any, team_id: str) -> tuple[VirtualKey, str]:
     """A key of the person's, in a team or in none (""). Raises PlaygroundRefused with a sentence."""
     _check_team(user, team_id)
-    prefix = f"{MARK}{user.get_username()[:150]} "
+    prefix = f"{PLAYGROUND}{user.get_username()[:150]} "
     mine = VirtualKey.objects.filter(name__startswith=prefix, created_by=user.get_username())
     _clear(user, mine)
     if mine.count() >= MOST_AT_ONCE:

@@ -21,6 +21,7 @@ from keys.groups_api import answers, members, serializers
 from keys.groups_api.answers import Answer
 from keys.groups_api.base import NEWEST, GroupView, found, lock
 from keys.models import Owner, Team, VirtualKey
+from keys.serializers import check_name
 from keys.spending import Spending
 
 MOST_KEYS = 1_000
@@ -90,7 +91,8 @@ class NewView(UserView):
         return Response({**shown, **(_of_key(key) if key else {}), "key": secret})
 
     def _first_key(self, user: Owner, fields: Mapping[str, Any]) -> tuple[VirtualKey, str]:
-        """A key without limits of its own: the user's hold."""
+        """A key without limits of its own: the user's hold. Raises NameTaken and InvalidRequest."""
+        check_name(fields)
         key, secret = VirtualKey.objects.issue(
             name=fields.get("key_alias"),
             user_id=user.user_id,

@@ -409,3 +409,20 @@ def test_viewers_see_a_key_and_no_buttons() -> None:
     html = signed_in("keys.view_virtualkey").get(page_of(issue())).content.decode()
     assert "/block/" not in html
     assert ROTATE not in html
+
+
+def test_a_name_of_the_playground_is_its_own(admin: Client) -> None:
+    key = issue("playground of ada 12345678")
+    answer = admin.post(f"{LIST}add/", {"name": "Playground of ben", "endpoint_classes": ["inference"]})
+    assert "are for keys that the playground makes" in answer.content.decode()
+    assert "playground makes" not in admin.post(page_of(key), {"name": key.name}).content.decode()
+    assert VirtualKey.objects.count() == 1
+
+
+def test_what_is_only_shown_has_the_names_of_the_form() -> None:
+    html = (
+        signed_in("keys.view_virtualkey", "people.view_every_team").get(page_of(issue(rpm_limit=60))).content.decode()
+    )
+    assert "Calls a minute" in html
+    assert "Rpm limit" not in html
+    assert "Tpm limit" not in html

@@ -319,3 +319,12 @@ def test_a_budget_s_period_that_outlives_the_calendar_is_a_400(api, fields):
     response = api.post("generate", fields)
     assert response.status_code == 400
     assert not VirtualKey.objects.exists()
+
+
+def test_a_name_of_the_playground_is_refused(api):
+    made = api.generate(key_alias="laptop")
+    for path, fields in (("generate", {}), ("update", {"key": made["key"]}), ("regenerate", {"key": made["key"]})):
+        answer = api.post(path, {**fields, "key_alias": "playground of ada"})
+        assert answer.status_code == 400
+        assert answer.json()["error"]["param"] == "key_alias"
+    assert VirtualKey.objects.get().name == "laptop"

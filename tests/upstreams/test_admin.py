@@ -442,6 +442,12 @@ def test_the_list_tells_no_more_of_the_health_than_a_sentence(admin: Client) -> 
     assert "Is the port right?" not in html
 
 
+def test_deployments_have_their_units_in_capitals(admin: Client) -> None:
+    html = admin.get(page_of(an_upstream())).content.decode()
+    assert "RPM" in html
+    assert not {"Rpm", "Tpm"} & set(re.findall(r"\w+", html))
+
+
 def test_the_list_tells_health_version_and_models(admin: Client) -> None:
     an_upstream()
     Upstream.objects.update_quietly(health=HEALTHY, vllm_version="0.32.0", latency_ms=4.0)

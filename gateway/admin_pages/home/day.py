@@ -14,9 +14,9 @@ from django.db.models import F, QuerySet, Sum
 from django.utils import timezone
 
 from gateway.account.rollups_of_all import HOUR
-from gateway.admin_pages.playground_keys import MARK
 from gateway.models import UsageDay, UsageHour, UsageHourModel, UsageOfAll
 from keys.scope import scoped, visible_teams
+from keys.validation import PLAYGROUND
 
 HOURS = 24
 MOST_KEYS = 30  # whose hours are read
@@ -53,7 +53,7 @@ def by_key(user: Any, key_ids: Collection[int]) -> Hours:
 def busiest_keys(user: Any, measure: str) -> list[int]:
     """The keys that may have most of a figure: those with the highest sums of a day, of today and the day
     before, but for those of the playground. One look along an index, without a sum for every key."""
-    days = UsageDay.objects.filter(dimension="key", day__gte=_first().date()).exclude(label__startswith=MARK)
+    days = UsageDay.objects.filter(dimension="key", day__gte=_first().date()).exclude(label__startswith=PLAYGROUND)
     heaviest = scoped(days, user).annotate(weight=_WEIGHTS[measure]).order_by("-weight", "value")
     values = heaviest.values_list("value", flat=True)[:MOST_KEYS]
     return sorted({int(value) if value.isdecimal() else 0 for value in values})
