@@ -62,6 +62,25 @@ else:
     os.environ.pop("DATABASE_URL", None)
 
 
+WITH_PROCESSES = tuple(Path(__file__).parent / name for name in ("benchmarks", "browser", "clients", "sockets"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--part",
+        choices=("quick", "processes"),
+        help="only the tests that start no process of ours, or only the others",
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    part = config.getoption("--part")
+    starts_some = any(folder in (collection_path, *collection_path.parents) for folder in WITH_PROCESSES)
+    if part == "quick" and starts_some:
+        return True
+    return True if part == "processes" and collection_path.is_file() and not starts_some else None
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_configure() -> None:
     """Once Django is there."""
