@@ -16,8 +16,9 @@ from collections.abc import Iterable
 _SEPARATORS = ";\t\r\n"
 _HIDDEN = r"\s\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
 _FIRST = "=+@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH COMMERCIAL AT}\N{FULLWIDTH HYPHEN-MINUS}-"
+_AT_START = re.compile(rf"[;{_HIDDEN}]*+(?=[{_FIRST}])")
 # From where such a run begins, so that a long one is read once.
-_FORMULA = re.compile(rf"(?<![;{_HIDDEN}])([;{_HIDDEN}]*+)(?=[{_FIRST}])")
+_FURTHER_ON = re.compile(rf"(?<![;{_HIDDEN}])[;{_HIDDEN}]++(?=[{_FIRST}])")
 
 
 def lines(rows: Iterable[Iterable[object]]) -> str:
@@ -33,11 +34,11 @@ def as_text(text: str) -> str:
     """The text as one that no spreadsheet takes for a formula."""
     if text[:1].isalnum() and not any(separator in text for separator in _SEPARATORS):
         return text
-    guarded = _FORMULA.sub(_guarded, text)
+    begins = _AT_START.match(text)
+    end = begins.end() if begins else 0
+    guarded = ("'" if begins else "") + text[:end] + _FURTHER_ON.sub(_guarded, text[end:])
     return f"'{guarded}" if text.lstrip(" ").startswith(("\t", "\r", "\n")) and guarded[0] != "'" else guarded
 
 
 def _guarded(found: re.Match[str]) -> str:
-    if found.start() == 0:
-        return f"'{found[1]}"
-    return f"{found[1]}'" if any(separator in found[1] for separator in _SEPARATORS) else found[1]
+    return f"{found[0]}'" if any(separator in found[0] for separator in _SEPARATORS) else found[0]
