@@ -23,6 +23,10 @@ sys.dont_write_bytecode = False
 _stopped: list[Any] = []
 
 DATA_DIR = Path(tempfile.mkdtemp(prefix="vgw-tests-"))
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["XDG_RUNTIME_DIR"] = str(
+        DATA_DIR
+    )  # not that of who started it, which its PostgreSQL has opened to others
 for name in [n for n in os.environ if n.startswith(("GATEWAY_", "HOSTED_VLLM_", "VLLM_API_", "LITELLM_", "REDIS_"))]:
     del os.environ[name]
 os.environ.update(

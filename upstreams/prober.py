@@ -158,6 +158,8 @@ class Prober:
         now = self._clock()
         for watched in self._watched.values():
             for kind, due in watched.due.items():
+                if self._stopped.is_set():
+                    return
                 if now >= due and kind not in watched.going_on:
                     watched.going_on[kind] = self._probes.submit(watched.look, kind)
                     watched.due[kind] = now + self._spread(self._seconds(watched, kind))

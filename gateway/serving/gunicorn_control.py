@@ -22,6 +22,8 @@ accesslog = None
 loglevel = "warning"
 proc_name = "vllm-gateway-control"
 
+PROBER_ENDS_WITHIN = 2.0  # seconds; a step of it writes to the database
+
 
 def on_starting(server: Any) -> None:
     """In the master: it ends when the supervisor does. People see pages before calls are late."""
@@ -34,4 +36,12 @@ def post_worker_init(worker: Any) -> None:
     """In the worker, once the application is loaded: the prober starts."""
     from upstreams.prober import Prober
 
-    Prober().start()
+    worker.prober = Prober()
+    worker.prober.start()
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """In the worker, at its end: the prober's thread ends before the interpreter, which takes no new work then."""
+    prober = getattr(worker, "prober", None)
+    if prober is not None:
+        prober.stop(PROBER_ENDS_WITHIN)
