@@ -1,9 +1,8 @@
 """Runs the whole suite on SQLite and on PostgreSQL, and holds the coverage of the first against the goal.
 
-Both run at once, each in two processes, since they mostly wait for sockets; `SUITE_IN_TURN=1` runs one after the
-other, on a machine that has other work. What the run on PostgreSQL prints comes after the other's. Measured is what the
-tests in our own process reach on SQLite: a gateway that is traced takes three times as long to start, and some hundred
-are started.
+Both run at once, a process for each of two cores; `SUITE_IN_TURN=1` runs one after the other, on a machine that has
+other work. What the run on PostgreSQL prints comes after the other's. Measured is what the tests in our own process
+reach on SQLite: a gateway that is traced takes three times as long to start, and some hundred are started.
 """
 
 import os
@@ -14,8 +13,7 @@ from typing import IO
 
 import pytest
 
-WORKERS = ["-n", "2", "--dist", "loadfile"]  # a file's gateways are started once
-PYTEST = ["-m", "pytest", *WORKERS, *sys.argv[1:]]
+PYTEST = ["-m", "pytest", *sys.argv[1:]]
 SQLITE = {"TEST_DATABASE": "sqlite", "TEST_DATABASE_URL": ""}
 POSTGRESQL = {"TEST_DATABASE": "postgresql"}
 QUICK = ["-m", "coverage", "run", *PYTEST, "--part", "quick"]
