@@ -10,7 +10,8 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from gateway.account.rollups_of_all import HOUR
-from gateway.models import UsageHour, UsageHourModel, UsageHourQuerySet, UsageOfAll
+from gateway.account.usage_sums import UsageHourQuerySet
+from gateway.models import UsageHour, UsageHourModel, UsageOfAll
 from keys.scope import scoped, visible_teams
 
 DAY = timedelta(hours=23)
