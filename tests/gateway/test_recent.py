@@ -9,13 +9,7 @@ import pytest
 
 from gateway.account.entry import Outcome
 from gateway.account.recent import MOST_TEAMS, RecentTraffic, joined
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 def call(**facts: Any) -> Any:

@@ -15,22 +15,16 @@ from gateway.account.unlisted_calls import KEPT_FOR, UnlistedCalls
 from gateway.errors import NotServing, UnsafeTarget
 from keys import crypto
 from keys.errors import AuthorizationMalformed, DatabaseAway, KeyMalformed, KeyMissing, KeyUnknown
+from tests.support.clock import Clock
 from tests.support.entries import NOON
 
 NOW = datetime.fromtimestamp(NOON, tz=UTC)
 SECRET = "sk-of-another-system-123"
 
 
-class Clock:
-    now = float(NOON)
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOON)
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from keys.counters.shared import SharedCounters
 from keys.errors import BudgetExceeded, LimitExceeded, LimitsAway
 from keys.models import Counter, Lease
 from tests.support import redis_server
+from tests.support.clock import Clock
 from tests.support.redis_server import RedisServer
 from tests.support.tls import self_signed
 from tests.support.upstream import unused_port
@@ -451,13 +452,6 @@ def test_renewing_clears_away_what_ended_long_ago() -> None:
 
 
 # --- While the store is away
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

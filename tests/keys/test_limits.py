@@ -13,6 +13,7 @@ from keys.errors import BudgetExceeded, LimitExceeded
 from keys.identity import Party
 from keys.limit_values import Budget, Limits
 from keys.limits import Asked, budget_counter, charges_for, is_of_tokens, spend_counter
+from tests.support.clock import Clock
 
 NOON = 1_795_262_400.0  # 2026-11-21 12:00 UTC
 ASKED = Asked(model="qwen-7b", tokens=100, most_tokens=300, cost=2 * USD, counts_tokens=True)
@@ -89,15 +90,8 @@ def test_a_ceiling_of_zero_refuses_every_call_in_litellms_words() -> None:
     assert (error.status_code, error.type, error.retry_after) == (429, "throttling_error", 1)
 
 
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_a_minute_begins_with_the_first_call_and_says_when_it_ends() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     counters = MemoryCounters(clock)
     for number in range(3):
         counters.take(str(number), charges(party(rpm=3)))
@@ -117,7 +111,7 @@ def test_a_minute_begins_with_the_first_call_and_says_when_it_ends() -> None:
 
 
 def test_tokens_are_reserved_and_then_booked_as_they_were() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     counters = MemoryCounters(clock)
     one = party(tpm=250)
     (charge,) = charges(one)
@@ -178,7 +172,7 @@ def test_all_charges_are_taken_or_none() -> None:
 
 
 def test_what_no_longer_counts_is_cleared_away() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     counters = MemoryCounters(clock)
     for number in range(50):
         counters.take("a", charges(party("end_user", str(number), rpm=1, parallel=1)))

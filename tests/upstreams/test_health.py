@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.clock import Clock
 from upstreams.health import LONGEST_COOLDOWN, TRIAL_SECONDS, Cooldowns, Mark
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(100.0)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from tests.support import answers, vllm
+from tests.support.clock import Clock
 from tests.support.upstream import Upstream as Server
 from tests.support.upstream import unused_port
 from upstreams.models import Deployment, LoadSample, ModelAlias, Routing, Upstream
@@ -28,15 +29,6 @@ def server() -> Iterator[Server]:
     with Server() as server:
         vllm.serve(server)
         yield server
-
-
-class Clock:
-    """A time that only passes when told to."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def row(server: Server, **fields: Any) -> Upstream:
@@ -80,7 +72,7 @@ def test_disabled_upstreams_are_checked_too_but_not_otherwise(server: Server) ->
 
 
 def test_the_posture_of_a_healthy_server_is_looked_at_now_and_then(server: Server) -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     row(server)
     prober = Prober(Pace(full=NEVER, pulse=NEVER, load=NEVER, load_else=NEVER, posture=600, jitter=0), clock=clock)
     steps_until(prober, is_known(posture__models=True))
@@ -91,7 +83,7 @@ def test_the_posture_of_a_healthy_server_is_looked_at_now_and_then(server: Serve
 
 
 def test_what_is_too_old_goes_within_the_hour(server: Server) -> None:
-    clock, upstream = Clock(), row(server)
+    clock, upstream = Clock(1000.0), row(server)
     prober = Prober(ONCE, clock=clock)
     prober.step()
     LoadSample.objects.create(upstream=upstream, at=timezone.now() - timedelta(days=8), running=1, waiting=1)
@@ -114,7 +106,7 @@ def test_one_that_is_away_does_not_keep_others_waiting(server: Server) -> None:
 
 
 def test_a_server_that_falls_ill_is_noticed_by_its_pulse_and_checked_when_it_is_back(server: Server) -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     row(server)
     prober = Prober(Pace(full=NEVER, pulse=5, load=NEVER, load_else=NEVER, jitter=0), clock=clock)
     steps_until(prober, is_known(health="healthy"))
@@ -129,7 +121,7 @@ def test_a_server_that_falls_ill_is_noticed_by_its_pulse_and_checked_when_it_is_
 
 
 def test_a_server_that_is_well_costs_no_write_at_its_pulse(server: Server) -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     row(server)
     prober = Prober(Pace(full=NEVER, pulse=5, load=NEVER, load_else=NEVER, jitter=0), clock=clock)
     steps_until(prober, is_known(health="healthy"))
@@ -168,7 +160,7 @@ def test_an_upstream_that_was_deleted_is_not_looked_at_any_more(server: Server) 
 
 @pytest.mark.parametrize("how", ["alias", "routing", "nobody"])
 def test_only_who_may_be_chosen_by_load_is_asked_for_it_often(server: Server, how: str) -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     if how == "alias":
         ModelAlias.objects.create(name="tiny-chat", strategy="lowest_waiting")
     elif how == "routing":
@@ -195,7 +187,7 @@ def test_a_step_survives_a_database_that_is_away(caplog: pytest.LogCaptureFixtur
 
 
 def test_the_database_is_asked_once_a_second_while_nothing_changes(server: Server) -> None:
-    clock, queries = Clock(), []
+    clock, queries = Clock(1000.0), []
     prober = Prober(ONCE, clock=clock)
     prober.step()
 

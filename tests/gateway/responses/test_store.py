@@ -22,18 +22,12 @@ from gateway.responses.state import drop_oldest
 from gateway.responses.store import KEPT_SECONDS, Owned, ResponseStore
 from keys.errors import DatabaseAway
 from keys.identity import ANONYMOUS, MASTER, Identity
+from tests.support.clock import Clock
 
 pytestmark = pytest.mark.django_db
 MINE = Identity(key_id=1, name="mine", user_id="me")
 ANOTHER = Identity(key_id=2, name="another", user_id="me")
 NOON = 1_800_000_000.0
-
-
-class Clock:
-    now = NOON
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def run(act: Callable[[], None]) -> None:
@@ -47,7 +41,7 @@ def away(act: Callable[[], None]) -> None:
 def a_store(
     most_bytes: int = 1_000_000, runner: Callable[..., None] = run, clock: Clock | None = None
 ) -> ResponseStore:
-    return ResponseStore(runner, most_bytes, clock=clock or Clock())
+    return ResponseStore(runner, most_bytes, clock=clock or Clock(NOON))
 
 
 def owned(store: ResponseStore, response_id: str = "resp_1", identity: Identity = MINE) -> Owned:
@@ -118,7 +112,7 @@ def test_a_long_id_is_not_kept() -> None:
 
 
 def test_it_is_known_for_a_day() -> None:
-    clock = Clock()
+    clock = Clock(NOON)
     store = a_store(clock=clock)
     store.keep(owned(store))
     clock.now += KEPT_SECONDS
@@ -137,7 +131,7 @@ def test_memory_alone_knows_it_while_the_database_is_away(caplog: pytest.LogCapt
 
 
 def test_the_database_is_asked_again_after_a_while() -> None:
-    clock, asked = Clock(), [0]
+    clock, asked = Clock(NOON), [0]
 
     def broken_once(act: Callable[[], None]) -> None:
         asked[0] += 1
@@ -187,7 +181,7 @@ def test_with_other_keys_it_is_as_if_nothing_were_kept(settings: Settings) -> No
 
 
 def test_all_together_keep_to_the_size() -> None:
-    clock = Clock()
+    clock = Clock(NOON)
     store = a_store(100_000, clock=clock)
     for number in range(12):
         clock.now += 1
@@ -214,7 +208,7 @@ def test_the_oldest_go_first_also_by_hand() -> None:
 
 
 def test_rows_past_their_time_are_pruned() -> None:
-    clock = Clock()
+    clock = Clock(NOON)
     store = a_store(clock=clock)
     store.keep(owned(store))
     clock.now += KEPT_SECONDS
