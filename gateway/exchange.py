@@ -289,8 +289,9 @@ class Exchange:
             body = RelayedBody(self.call, answer, meter, self._connection, self.plane.fingerprints)
             self.environ["gateway.abandon"] = body.close
             status, reason = answer.response.status, answer.response.reason
+            # Django would look a charset up for a type that does not stay: the upstream's comes below, or none.
             response = StreamingHttpResponse(body, status=status, reason=reason, content_type="")
-            del response.headers["Content-Type"]  # the upstream's comes below, or none
+            del response.headers["Content-Type"]
             self._copy_headers(response, answer, keep_length=keep_length)
         except BaseException:
             answer.close()

@@ -67,7 +67,9 @@ class PassThrough:
         self._call: OpenCall | None = None
         self._capturing: Capturing | None = None
         self._unread = announced_length(environ) != 0
-        self._began, self._received_at, self._call_id = time.monotonic(), time.time(), new_call_id()
+        self._began = time.monotonic()
+        self._received_at = time.time()
+        self._call_id = new_call_id()
         self._looked = False
 
     def answer(self) -> HttpResponseBase:
@@ -96,7 +98,7 @@ class PassThrough:
         model, target = self._read_target()
         self._plane.check_serving()
         match = routes.find(self._method, target.route)
-        identity = self._identify()
+        identity = recognise(self._environ, self._plane.keys, self._look)
         self._call = self._open_call(identity, match)
         check_usable(identity, self._call.received_at)
         check_head(identity, self._face, target, match, self._call, self._plane)
@@ -134,9 +136,6 @@ class PassThrough:
         return (operations.find(operations.OPERATIONS, exchange) or operations.pass_on)(exchange)
 
     # --- Who
-
-    def _identify(self) -> Identity:
-        return recognise(self._environ, self._plane.keys, self._look)
 
     def _look(self) -> None:
         self._looked = True

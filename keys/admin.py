@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django import forms
 from django.contrib import admin
@@ -67,7 +67,7 @@ class VirtualKeyAdmin(RevokingAdmin, ExpiryAdmin, SecretsAdmin, KeysScoped):
         "last_use",
     )
     list_display_links = ("label",)
-    list_filter = (StateFilter, LastUseFilter, "key_type", TeamFilter, OwnerFilter)
+    list_filter: ClassVar[Any] = (StateFilter, LastUseFilter, "key_type", TeamFilter, OwnerFilter)
     show_facets = admin.ShowFacets.NEVER
     search_fields = ("name",)  # and more, see get_search_results
     search_help_text = "Name, owner, team, or the last four characters of a secret"

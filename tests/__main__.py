@@ -27,6 +27,11 @@ def start(
     return subprocess.Popen(command, env={**os.environ, **environment}, stdout=output, stderr=output)
 
 
+def coverage(*arguments: str) -> int:
+    """The status of one of its commands."""
+    return start(["-m", "coverage", *arguments], {}).wait()
+
+
 def on_sqlite() -> int:
     """The status of the first part that fails. One of the two may have nothing to do, where tests were named."""
     nothing = int(pytest.ExitCode.NO_TESTS_COLLECTED)
@@ -57,15 +62,7 @@ def suites() -> int:
 
 def main() -> None:
     """Ends with the status of what fails first."""
-    for command in (
-        ["-m", "coverage", "erase"],
-        None,
-        ["-m", "coverage", "combine", "-q"],
-        ["-m", "coverage", "report"],
-    ):
-        status = suites() if command is None else start(command, {}).wait()
-        if status:
-            sys.exit(status)
+    sys.exit(coverage("erase") or suites() or coverage("combine", "-q") or coverage("report"))
 
 
 if __name__ == "__main__":

@@ -152,7 +152,7 @@ class _RawTarget:
         """
         connection: Any = self
         self.method = method
-        head = self._head(method, url, dict(headers or {}), body)
+        head = self._head(method, url, headers or {}, body)
         if connection.sock is None:
             connection.connect()  # now, with the time-out for it; afterwards urllib3 sets the one for reading
         else:
@@ -162,18 +162,20 @@ class _RawTarget:
         for piece in pieces:
             self._send(piece)
 
-    def _head(self, method: str, target: str, headers: dict[str, str], body: bytes | Iterable[bytes] | None) -> bytes:
+    def _head(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes | Iterable[bytes] | None
+    ) -> bytes:
         given = {name.lower() for name in headers}
-        if "content-length" not in given and (body is not None or method in _WITH_BODY):
-            if not isinstance(body, bytes | None):
-                raise ValueError("A body that comes in pieces needs its length.")
-            headers["Content-Length"] = str(len(body or b""))
         lines = [f"{method} {target} HTTP/1.1"]
         if "host" not in given:
             lines.append(self._host_line)
         if "accept-encoding" not in given:
             lines.append("Accept-Encoding: identity")
         lines += [f"{name}: {value}" for name, value in headers.items() if value is not SKIP_HEADER]
+        if "content-length" not in given and (body is not None or method in _WITH_BODY):
+            if not isinstance(body, bytes | None):
+                raise ValueError("A body that comes in pieces needs its length.")
+            lines.append(f"Content-Length: {len(body or b'')}")
         head = "\n".join(lines).encode("latin-1")
         if head.count(b"\n") != len(lines) - 1 or b"\r" in head or b"\0" in head:
             raise ValueError("A header must not hold a line end or a NUL.")

@@ -30,7 +30,7 @@ FIRST_BAD_STATUS = 400
 
 # Each call is asked about, and a member of an enumeration is looked up slowly.
 _ANSWERED, _FAILED = Ending.ANSWERED, Ending.FAILED
-_BY_OUTCOME = {
+_BY_OUTCOME: dict[object, Ending] = {
     Outcome.REFUSED: Ending.REFUSED,
     **dict.fromkeys(CUTTING, Ending.CUT),
     **dict.fromkeys(FINE, Ending.ANSWERED),
@@ -39,7 +39,7 @@ _BY_OUTCOME = {
 
 def ending_of(outcome: object, status: int | None) -> Ending:
     """How a call counts that has ended so; an outcome that is not known here is a failure."""
-    found = _BY_OUTCOME.get(outcome, _FAILED)  # type: ignore[call-overload]
+    found = _BY_OUTCOME.get(outcome, _FAILED)
     return _FAILED if found is _ANSWERED and status is not None and status >= FIRST_BAD_STATUS else found
 
 

@@ -48,7 +48,7 @@ class KeyTrafficAdmin(KnowsRelay, KillingAdmin, VirtualKeyAdmin):
     """Keys, and what they were used for."""
 
     list_display = (*VirtualKeyAdmin.list_display, "calls")
-    list_filter = (*VirtualKeyAdmin.list_filter, PlaygroundFilter)  # type: ignore[assignment]
+    list_filter = (*VirtualKeyAdmin.list_filter, PlaygroundFilter)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return KeyUsageChangeList

@@ -132,7 +132,7 @@ def _by_request_id(text: str, most: int) -> list[tuple[UUID, str | None]]:
     least, below, _, order = _comparisons()
     name, table = _quoted("request_id"), _quoted(RequestLog._meta.db_table)
     statement = (  # our own names only
-        f"SELECT call_id, team_id FROM {table} WHERE {name} {least} %s AND {name} {below} %s"  # noqa: S608
+        f"SELECT call_id, team_id FROM {table} WHERE {name} {least} %s AND {name} {below} %s"  # noqa: S608 - our own names
         f" ORDER BY {name} {order} LIMIT %s"
     )
     with connections[router.db_for_read(RequestLog)].cursor() as cursor:
@@ -177,7 +177,7 @@ def names_like(column: str, text: str, most: int) -> list[str]:
     least, below, above, order = _comparisons()
     name, table = _quoted(column), _quoted(RequestLog._meta.db_table)
     statement = (  # our own names only
-        f"WITH RECURSIVE known(value) AS (SELECT * FROM (SELECT {name} FROM {table}"  # noqa: S608
+        f"WITH RECURSIVE known(value) AS (SELECT * FROM (SELECT {name} FROM {table}"  # noqa: S608 - our own names
         f" WHERE {name} {least} %s AND {name} {below} %s ORDER BY {name} {order} LIMIT 1) AS least UNION ALL"
         f" SELECT (SELECT {name} FROM {table} WHERE {name} {above} known.value AND {name} {below} %s"
         f" ORDER BY {name} {order} LIMIT 1) FROM known WHERE known.value IS NOT NULL)"
@@ -199,7 +199,7 @@ def known_facets(kind: str, most: int) -> list[str]:
 
 def _distinct(name: str, table: str, where: str, parameters: list[Any], most: int) -> tuple[str, list[Any]]:
     statement = (  # our own names only
-        f"WITH RECURSIVE known(found) AS (SELECT MIN({name}) FROM {table} WHERE {where} UNION ALL"  # noqa: S608
+        f"WITH RECURSIVE known(found) AS (SELECT MIN({name}) FROM {table} WHERE {where} UNION ALL"  # noqa: S608 - our own names
         f" SELECT (SELECT MIN({name}) FROM {table} WHERE {where} AND {name} > known.found) FROM known"
         " WHERE known.found IS NOT NULL) SELECT found FROM known WHERE found IS NOT NULL LIMIT %s"
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from common.admin import GOOD, QUIET, WARNING
+from gateway.exchange import Exchange
 from gateway.rehearsal.plane import RehearsalPlane
 from gateway.rehearsal.rehearsal import Rehearsal
 from gateway.rehearsal.steps import SOME, Step
@@ -62,7 +63,7 @@ def outlook_of(rehearsal: Rehearsal, plane: RehearsalPlane) -> Outlook:
     if not plane.reports:
         text = "No relay worker says that it is there and takes calls."
         return Outlook([Step(HEALTH, WARNING, "Nobody", text, tuple(map(str, standings)))], _lower(text))
-    place, doubt = _place(rehearsal, plane)
+    place, doubt = _place(exchange, plane)
     return Outlook([_health(standings), place], doubt)
 
 
@@ -111,9 +112,7 @@ def _health(standings: Sequence[Standing]) -> Step:
     return Step(HEALTH, GOOD, "Passed", text, lines)
 
 
-def _place(rehearsal: Rehearsal, plane: RehearsalPlane) -> tuple[Step, str]:
-    exchange = rehearsal.exchange
-    assert exchange is not None  # noqa: S101 - for the type checker; its caller knows
+def _place(exchange: Exchange, plane: RehearsalPlane) -> tuple[Step, str]:
     try:
         found = plane.places.at_once(exchange.call, exchange.candidates)
     except LimitsAway as error:

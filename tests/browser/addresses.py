@@ -21,9 +21,7 @@ OTHER_PARAMETERS = {"form": "csv", "content_type_id": "1"}
 def addresses(gateway: Gateway) -> Iterator[str]:
     """The paths of all routes, of the first row where a route is about one. A table without a row is an error."""
     for route in _routes(admin.site.get_urls()):
-        model = next((model for model in admin.site._registry if route.startswith(_place(model))), None)
-        values = {name: _value(name, model, gateway) for name in PARAMETER.findall(route)}
-        yield "/admin/" + PARAMETER.sub(lambda found, values=values: values[found[1]], route)  # type: ignore[misc]
+        yield "/admin/" + _filled(route, gateway)
 
 
 def tables() -> list[str]:
@@ -56,12 +54,19 @@ def _place(model: type[Model]) -> str:
     return f"{model._meta.app_label}/{model._meta.model_name}/"
 
 
+def _filled(route: str, gateway: Gateway) -> str:
+    model = next((model for model in admin.site._registry if route.startswith(_place(model))), None)
+    return PARAMETER.sub(lambda found: _value(found[1], model, gateway), route)
+
+
 def _value(name: str, model: type[Model] | None, gateway: Gateway) -> str:
     if name in OTHER_PARAMETERS:
         return OTHER_PARAMETERS[name]
     if model is None:
         return "1"
-    key = model._meta.pk.column  # type: ignore[union-attr]
+    pk = model._meta.pk
+    assert pk is not None
+    key = pk.column
     rows = gateway.query(f"SELECT {key} AS pk FROM {model._meta.db_table} ORDER BY {key} LIMIT 1")
     assert rows, f"there is no {model._meta.verbose_name} to look at: let the fixtures make one"
     return str(rows[0]["pk"])

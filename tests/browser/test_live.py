@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, Route, expect
@@ -34,10 +35,10 @@ def open_home(page: Page, gateway: Gateway) -> None:
 
 @pytest.mark.parametrize(("open_page", "parts"), [(open_home, 4), (open_upstream, 1)])
 def test_a_page_that_gets_no_news_says_so_and_mends_itself(
-    admin: Visitor, gateway: Gateway, open_page: object, parts: int
+    admin: Visitor, gateway: Gateway, open_page: Callable[[Page, Gateway], None], parts: int
 ) -> None:
     page = admin.page
-    open_page(page, gateway)  # type: ignore[operator]
+    open_page(page, gateway)
     live = re.compile(r"/admin/(home/(?!chart)|upstreams/upstream/\d+/now/)")
     page.route(live, lambda route: route.abort())
     page.clock.run_for(3_100)
