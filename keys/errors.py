@@ -100,9 +100,10 @@ class KeyBlocked(AuthenticationRefused):
 
 
 class HolderBlocked(AuthenticationRefused):
-    """An admin has blocked the key's team or owner."""
+    """An admin has blocked the key's team (`kind` is `team`) or owner (`user`)."""
 
     def __init__(self, kind: str, name: str) -> None:
+        self.kind, self.name = kind, name
         super().__init__(
             f"Authentication Error, {kind.capitalize()}={name} is blocked. "
             f"Update via `/{kind}/{'unblock' if kind == 'team' else 'update'}` if you're an admin."

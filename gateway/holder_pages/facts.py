@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from gateway.holder_pages.refusals import in_words
 from gateway.holder_pages.visit import Visit
 from gateway.spend_api.own import facts_of
 from gateway.spend_api.sums import DAYS, thirty_days_ago
+from keys.errors import HolderBlocked
 from keys.limit_words import KIND_WORDS, UNPRICED, each, limit_word, so_many
 
 MOST_SERIES = 8
@@ -23,6 +25,7 @@ def page_of(visit: Visit) -> dict[str, Any]:
     is_unpriced = usage["total"]["spend"] is None and _tokens(usage["total"]) > 0
     return {
         "facts": facts["key"],
+        "blocks": [in_words(HolderBlocked(one["of"], one["name"])) for one in facts["blocked_by"]],
         "expires": visit.key.expires_at,
         "spend": [_spent(line, is_unpriced=is_unpriced) for line in facts["spend"]],
         "limits": [_limit(line) for line in facts["limits"]],

@@ -1,11 +1,12 @@
-"""Why a key opens no page, in words for a person: what the API says of the same is for programs. Pure."""
+"""Why a key opens no page, or calls nothing, in words for a person: what the API says of it is for programs. Pure."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 from common.errors import GatewayError
-from keys.errors import DatabaseAway, KeyBlocked, KeyExpired, KeyMalformed, KeyUnknown
+from keys.errors import DatabaseAway, HolderBlocked, KeyBlocked, KeyExpired, KeyMalformed, KeyUnknown
+from keys.limit_words import KIND_WORDS
 
 _WORDS: dict[type[GatewayError], str] = {
     KeyBlocked: "This key is blocked: no call with it is answered. Ask whoever gave it to you to unblock it.",
@@ -19,6 +20,11 @@ def in_words(refusal: GatewayError) -> str:
     """A sentence or two on what is wrong, and what one can do."""
     if isinstance(refusal, KeyExpired):
         return _expired(refusal)
+    if isinstance(refusal, HolderBlocked):
+        return (
+            f"The {KIND_WORDS[refusal.kind]} {refusal.name} is blocked: no call with this key is answered. "
+            "An admin can unblock it; ask one, or whoever gave you the key."
+        )
     return _WORDS.get(type(refusal), str(refusal.message))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,19 +14,20 @@ from rest_framework.response import Response
 
 from common.errors import InvalidRequest
 from common.money import dollars
-from gateway.admin_pages.causes import cause_of
+from gateway.admin_pages.causes import ADMIN, cause_of
 from gateway.models import RequestLog, UsageHour
 from gateway.spend_api.pages import HOUR
 from gateway.spend_api.sums import DAYS, grouped, thirty_days_ago, total
 from gateway.spend_api.views import SpendView
 from gateway.spend_api.wanted import NOT_ANSWERED
 from keys import limit_values
-from keys.errors import KeyMissing
-from keys.identity import MASTER, Identity, Party
+from keys.errors import HolderBlocked, KeyMissing
+from keys.identity import MANAGEMENT, MASTER, Identity, Party
 from keys.limit_values import SOFT_BUDGET, Budget
 from keys.limits import budget_counter, spend_counter
 from keys.models import Group, Owner, SpendWindow, Team, VirtualKey
 from keys.parties import party_of
+from keys.permissions import check_parties
 from keys.strict import StrictSerializer
 
 MOST_ERRORS = 10
@@ -62,9 +63,11 @@ class MeView(SpendView):
 
 def facts_of(key: VirtualKey, identity: Identity) -> dict[str, Any]:
     """What the holder of the key may know; `identity` is that of the key."""
+    parties = list(_parties(identity))
     return {
         "key": _described(key, identity),
-        **_limits(list(_parties(identity)), time.time()),
+        "blocked_by": [_block(one) for one in blocks_of(identity, parties)],
+        **_limits(parties, time.time()),
         "usage": _usage(key.pk),
         "errors": _errors(key.pk),
     }
@@ -96,6 +99,29 @@ def _described(key: VirtualKey, identity: Identity) -> dict[str, Any]:
         "allowed_routes": key.allowed_routes,
         "created_at": key.created_at.isoformat(),
         "expires": key.expires_at.isoformat() if key.expires_at else None,
+    }
+
+
+# --- Blocks ------------------------------------------------------------------------------------------------------
+
+
+def blocks_of(identity: Identity, parties: Iterable[Party]) -> Iterator[HolderBlocked]:
+    """What each call of the key is refused with, as the relay says it; a management key makes none."""
+    if identity.key_type == MANAGEMENT:
+        return
+    for party in parties:
+        try:
+            check_parties([party], None)
+        except HolderBlocked as refusal:
+            yield refusal
+
+
+def _block(refusal: HolderBlocked) -> dict[str, str]:
+    return {
+        "of": refusal.kind,
+        "name": refusal.name,
+        "reason": str(refusal.message),
+        "who_can_mend": ADMIN,
     }
 
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from gateway.account.log_store import LogStore
 from gateway.holder_pages.visit import LONGEST, SESSION_KEY
-from keys.models import Team, VirtualKey
+from keys.models import Owner, Team, VirtualKey
 from people.models import SignInAttempt
 from tests.support.entries import an_entry
 from tests.support.people import signed_in
@@ -260,6 +260,22 @@ def test_errors_are_explained() -> None:
     shown = page(opened(secret))
     assert "Too fast." in shown
     assert "You can mend it" in shown
+
+
+def test_what_blocks_its_team_or_owner_is_told_in_words() -> None:
+    Team.objects.create(team_id="blue", alias="Blue", blocked=True)
+    Owner.objects.create(user_id="ann", blocked=True)
+    _, secret = issued(team_id="blue", user_id="ann")
+    shown = page(opened(secret))
+    assert "The team Blue is blocked: no call with this key is answered. An admin can unblock it" in shown
+    assert "The owner ann is blocked" in shown
+    assert "Authentication Error" not in shown
+
+
+def test_without_a_block_there_is_no_word_of_one() -> None:
+    Team.objects.create(team_id="blue", alias="Blue")
+    _, secret = issued(team_id="blue")
+    assert "locked" not in page(opened(secret))
 
 
 def test_a_spent_budget_is_marked() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from common.money import units
+from keys.errors import HolderBlocked
 from keys.models import Owner, Team, VirtualKey
 from keys.spending import start_with
 from tests.gateway.spend_api.conftest import API, at, store
@@ -77,6 +78,24 @@ def test_the_limits_of_team_and_owner_hold_too(api: API, ann: tuple[VirtualKey, 
     ]
     assert found["limits"][1]["enforced"] is False
     assert [one["spend"] for one in found["spend"]] == [0.0, 1.0, 0.0]
+
+
+def test_who_stops_every_call_is_told_as_the_relay_refuses(api: API, ann: tuple[VirtualKey, str]) -> None:
+    assert api.get("/me", key=ann[1])["blocked_by"] == []
+    Team.objects.create(team_id="blue", alias="Blue", blocked=True)
+    Owner.objects.create(user_id="ann", blocked=True)
+    found = api.get("/me", key=ann[1])["blocked_by"]
+    assert [(one["of"], one["name"], one["who_can_mend"]) for one in found] == [
+        ("team", "Blue", "the admin"),
+        ("user", "ann", "the admin"),
+    ]
+    assert [one["reason"] for one in found] == [str(HolderBlocked(one["of"], one["name"]).message) for one in found]
+
+
+def test_a_management_key_calls_nothing_that_a_block_could_stop(api: API) -> None:
+    Team.objects.create(team_id="blue", blocked=True)
+    _, secret = VirtualKey.objects.issue(team_id="blue", key_type="management")
+    assert api.get("/me", key=secret)["blocked_by"] == []
 
 
 def test_usage_is_told_by_model_and_day(api: API, ann: tuple[VirtualKey, str]) -> None:
