@@ -15,6 +15,7 @@ from keys.limit_words import KIND_WORDS, UNPRICED, each, limit_word, so_many
 
 MOST_SERIES = 8
 _NEARLY = 80.0
+_CENT = 0.01
 _CALLS = ("calls", "failed", "refused", "cut")
 
 
@@ -27,7 +28,7 @@ def page_of(visit: Visit) -> dict[str, Any]:
         "facts": facts["key"],
         "blocks": [in_words(HolderBlocked(one["of"], one["name"])) for one in facts["blocked_by"]],
         "expires": visit.key.expires_at,
-        "spend": [_spent(line, is_unpriced=is_unpriced) for line in facts["spend"]],
+        "spend": [_spent(line, is_unpriced=is_unpriced) for line in facts["spend"] if _is_known(line)],
         "limits": [_limit(line) for line in facts["limits"]],
         "days": usage["days"],
         "total": {**usage["total"], "tokens": _tokens(usage["total"])},
@@ -45,12 +46,19 @@ def _whose(line: Mapping[str, Any]) -> str:
     return "This key" if line["of"] == "key" else f"The {KIND_WORDS[line['of']]} {line['name']}"
 
 
+def _is_known(line: Mapping[str, Any]) -> bool:
+    """Whether the amount says something. Where nothing was counted of a team or an owner, its calls may have had no
+    price, or been made before it had a row: what they cost is not known, and not nothing."""
+    return line["of"] == "key" or line["spend"] > 0
+
+
 def _spent(line: Mapping[str, Any], *, is_unpriced: bool) -> dict[str, Any]:
-    """`is_unpriced`: the key used tokens, and none of them had a price. Of its team's and its owner's nobody knows."""
+    """`is_unpriced`: the key used tokens, and none of them had a price."""
     unpriced = UNPRICED if is_unpriced and line["of"] == "key" and not line["spend"] else ""
     return {
         "whose": _whose(line),
         "spend": line["spend"],
+        "is_below_a_cent": 0 < line["spend"] < _CENT,
         "unpriced": unpriced,
         "resets_at": _moment(line["resets_at"]),
     }

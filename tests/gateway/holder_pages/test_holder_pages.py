@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,9 +11,11 @@ from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
+from common.money import units
 from gateway.account.log_store import LogStore
 from gateway.holder_pages.visit import LONGEST, SESSION_KEY
 from keys.models import Owner, Team, VirtualKey
+from keys.spending import start_with
 from people.models import SignInAttempt
 from tests.support.entries import an_entry
 from tests.support.people import signed_in
@@ -276,6 +280,24 @@ def test_without_a_block_there_is_no_word_of_one() -> None:
     Team.objects.create(team_id="blue", alias="Blue")
     _, secret = issued(team_id="blue")
     assert "locked" not in page(opened(secret))
+
+
+def test_what_was_spent_of_team_and_owner_is_told_where_something_was_counted() -> None:
+    team = Team.objects.create(team_id="blue", alias="Blue")
+    Owner.objects.create(user_id="ann", alias="Ann")
+    _, secret = issued(team_id="blue", user_id="ann")
+    client = opened(secret)
+    assert "This key has spent" in page(client)
+    assert "The team Blue has spent" not in page(client)
+    start_with(team, units(Decimal("2.5")))
+    assert re.search(r"The team Blue has spent <[^>]+>2\.50 ", page(client))
+    assert "The owner Ann has spent" not in page(client)
+
+
+def test_what_was_spent_is_never_nothing_where_it_is_little() -> None:
+    key, secret = issued()
+    start_with(key, units(Decimal("0.004")))
+    assert re.search(r"This key has spent less than <[^>]+>0\.01 ", page(opened(secret)))
 
 
 def test_a_spent_budget_is_marked() -> None:
