@@ -12,7 +12,7 @@ from gateway.config.sections import Section
 from gateway.config.wanted import PRICES, AliasSpec, DeploymentSpec, KeySpec, UpstreamSpec
 from keys import crypto
 from keys.identity import DEFAULT_ENDPOINT_CLASSES, ENDPOINT_CLASSES
-from keys.validation import HIGHEST_PRIORITY
+from keys.validation import HIGHEST_PRIORITY, PLAYGROUND, is_the_playgrounds
 from upstreams.models import ACTIVE, DISABLED, DRAINING
 from upstreams.selection import STRATEGIES
 
@@ -127,8 +127,11 @@ def _key(section: Section) -> KeySpec:
     classes = section.texts("endpoint_classes")
     if not set(classes) <= set(ENDPOINT_CLASSES):
         raise section.error("endpoint_classes", f"may only have {', '.join(ENDPOINT_CLASSES)}.")
+    name = section.needed("name")
+    if is_the_playgrounds(name):
+        raise section.error("name", f"must not begin with “{PLAYGROUND}”: such names are for the playground's keys.")
     key = KeySpec(
-        name=section.needed("name"),
+        name=name,
         secret=secret,
         user_id=section.text("user_id", longest=255),
         models=section.texts("models"),

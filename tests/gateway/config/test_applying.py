@@ -359,6 +359,12 @@ def test_a_limit_that_is_none_is_refused_with_its_line(slip: str, sentence: str)
         wanted(f"gateway:\n  keys:\n    - {{name: ci, secret: os.environ/CI_KEY, {slip}}}\n")
 
 
+def test_a_name_that_lists_leave_out_is_refused() -> None:
+    sentence = "gateway.keys[0].name must not begin with “playground of ”: such names are for the playground's keys."
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        wanted("gateway:\n  keys:\n    - {name: Playground of ci, secret: os.environ/CI_KEY}\n")
+
+
 def test_an_empty_installation_exports_a_file_too(capsys: Any, file: Path) -> None:
     text, _ = run(capsys, "export")
     file.write_text(text)
