@@ -16,7 +16,9 @@ from keys import crypto
 from keys.identity import DEFAULT, LLM_API
 from keys.limit_values import ROUTE_GROUPS
 from keys.storable import unstorable
+from keys.validation import is_the_playgrounds
 
+IMPORTED = "imported "
 LONGEST_NAME, LONGEST_KEY_OWNER, LONGEST_ALIASES = 255, 128, 1_000
 _LONGEST_ID = {TEAM: 64, OWNER: 128, END_USER: 128}
 
@@ -208,15 +210,21 @@ def _known_routes(routes: Iterable[object]) -> list[str]:
 
 
 def _free_name(reader: _Reader, shown: str, alias: str, names: set[str]) -> str | None:
-    """The alias; of two keys with one alias, which older versions allow, the second gets a number."""
+    """The alias; of two keys with one alias, which older versions allow, the second gets a number. A name that is kept
+    for the playground's keys, which lists leave out, gets a word in front."""
     if not alias:
         return None
-    name, number = alias, 1
+    free = f"{IMPORTED}{alias}"[:LONGEST_NAME] if is_the_playgrounds(alias) else alias
+    if free != alias:
+        reader.say(
+            KEY, shown, f"names that begin so are for the playground's keys: it is called {printable(free)} here."
+        )
+    name, number = free, 1
     while name in names:
         number += 1
-        name = f"{alias[:240]}-{number}"
+        name = f"{free[:240]}-{number}"
     names.add(name)
-    if name != alias:
+    if name != free:
         reader.say(KEY, shown, f"another key has its alias: it is called {printable(name)} here.")
     return name
 

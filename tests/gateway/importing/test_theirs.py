@@ -209,6 +209,17 @@ def test_the_second_of_two_aliases_and_mail_addresses_is_told_apart() -> None:
     assert len(wishes.notes) == 2
 
 
+def test_a_name_that_lists_leave_out_is_told_apart_too() -> None:
+    aliases = ("Playground of Ada", "imported Playground of Ada", "ada's playground of old")
+    wishes = read(KEYS=[key_row(f"sk-number-{number}-of-three", alias) for number, alias in enumerate(aliases)])
+    assert [one.values["name"] for one in wishes.rows] == [
+        "imported Playground of Ada",
+        "imported Playground of Ada-2",
+        "ada's playground of old",
+    ]
+    assert "names that begin so are for the playground's keys" in notes(wishes)[0]
+
+
 def test_fields_without_effect_are_named() -> None:
     columns = {"permissions": {"x": 1}, "config": {}, "auto_rotate": False, "organization_id": "o"}
     assert notes(read(KEYS=[key_row(SECRET, **columns)])) == [
