@@ -20,6 +20,8 @@ from gateway.headers import HOP_BY_HOP
 from gateway.serving.server import ClientConnection
 from gateway.this_relay import plane
 from gateway.turns import let_others_go
+from keys.authentication import recognise
+from keys.errors import ManagementRefused
 from upstreams.client import Outgoing, UpstreamClient, UpstreamResponse
 from upstreams.errors import UpstreamBroken, UpstreamError
 
@@ -28,6 +30,7 @@ logger = logging.getLogger(__name__)
 MAX_BODY_BYTES = 10_000_000
 IN_MEMORY_BYTES = 65_536  # of bodies that anybody may send, on thousands of connections at once
 READ_SECONDS = 300.0
+UNAUTHORIZED = 401
 _OURS = ("HTTP_X_FORWARDED_", "HTTP_FORWARDED")  # the control plane's server believes several of them
 
 # A key may be made only once: nothing is sent again, also when the control plane ended in the middle.
@@ -69,7 +72,23 @@ def _passed_on(method: str, environ: Mapping[str, Any], connection: ClientConnec
         raise ControlPlaneAway from error
     finally:
         body.close()
+    if response.status == UNAUTHORIZED:
+        _count_refusal(environ)
     return _answer(response, connection)
+
+
+def _count_refusal(environ: Mapping[str, Any]) -> None:
+    """The key API has no rows in the request log; the relay tells why it refused as far as memory knows."""
+    try:
+        recognise(environ, plane.keys, _no_look)
+    except GatewayError as error:
+        plane.unlisted.add(error, environ)
+    else:
+        plane.unlisted.add(ManagementRefused(), environ)
+
+
+def _no_look() -> None:
+    """The control plane has asked the database."""
 
 
 def _request_headers(environ: Mapping[str, Any]) -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""Calls that have no row in the request log, because they were refused before it was known whose they are.
+"""Calls that have no row in the request log, because they were refused before it was known whose they are, and those
+to the key API, which has no rows, with a key that may not use it.
 
 Counted by reason, and the last callers kept in a few words, where they are refused: a few microseconds, and only for
 them. Never a key: of one that nobody knows a short digest is kept, by which two calls with the same one can be told,
@@ -21,6 +22,7 @@ from gateway.account.unlisted_calls import (
     MALFORMED,
     MISTYPED,
     NO_KEY,
+    NO_MANAGER,
     NOT_SERVING,
     OTHER,
     SLOT_SECONDS,
@@ -32,7 +34,14 @@ from gateway.client_address import origin
 from gateway.errors import NotServing, UnsafeTarget
 from keys import crypto
 from keys.authentication import presented_key
-from keys.errors import AuthorizationMalformed, DatabaseAway, KeyMalformed, KeyMissing, KeyUnknown
+from keys.errors import (
+    AuthorizationMalformed,
+    DatabaseAway,
+    KeyMalformed,
+    KeyMissing,
+    KeyUnknown,
+    ManagementRefused,
+)
 
 MOST_CALLERS = 20
 MOST_SLOTS = 5_000
@@ -48,6 +57,7 @@ _REASONS: dict[type[GatewayError], str] = {
     DatabaseAway: DATABASE_AWAY,
     NotServing: NOT_SERVING,
     UnsafeTarget: UNSAFE_PATH,
+    ManagementRefused: NO_MANAGER,
 }
 
 

@@ -14,7 +14,14 @@ from gateway.account.unlisted import MOST_CALLERS, MOST_SLOTS, Unlisted
 from gateway.account.unlisted_calls import KEPT_FOR, UnlistedCalls
 from gateway.errors import NotServing, UnsafeTarget
 from keys import crypto
-from keys.errors import AuthorizationMalformed, DatabaseAway, KeyMalformed, KeyMissing, KeyUnknown
+from keys.errors import (
+    AuthorizationMalformed,
+    DatabaseAway,
+    KeyMalformed,
+    KeyMissing,
+    KeyUnknown,
+    ManagementRefused,
+)
 from tests.support.clock import Clock
 from tests.support.entries import NOON
 
@@ -46,6 +53,7 @@ def environ(key: str = SECRET, address: str = "192.0.2.7", agent: str = "openai/
         (DatabaseAway(), "database_away"),
         (NotServing(), "not_serving"),
         (UnsafeTarget(), "unsafe_path"),
+        (ManagementRefused(), "no_manager"),
         (GatewayError(), "other"),
     ],
 )

@@ -62,6 +62,18 @@ def test_calls_with_unknown_keys_are_counted(gateway: Gateway) -> None:
     assert gateway.ready()["unknown_keys"] == before + 1
 
 
+def test_refusals_of_the_key_api_are_counted_too(gateway: Gateway, key: str) -> None:
+    def counted() -> dict[str, int]:
+        rows = gateway.query("SELECT reason, SUM(calls) AS calls FROM gateway_unlistedcalls GROUP BY reason")
+        return {row["reason"]: row["calls"] for row in rows}
+
+    before = counted()
+    for secret in (key, "sk-not-known-at-all-0123456789"):
+        assert gateway.call("POST", "/key/generate", body=b"{}", key=secret).status == 401
+    wait_for(lambda: counted().get("no_manager", 0) == before.get("no_manager", 0) + 1, 5)
+    assert counted()["unknown"] > before.get("unknown", 0)
+
+
 @pytest.mark.parametrize("header", ["x-litellm-api-key", "api-key", "x-api-key", "authorization"])
 def test_a_key_may_come_in_any_of_the_headers(gateway: Gateway, upstream: Upstream, key: str, header: str) -> None:
     given = f"Bearer {key}" if header == "authorization" else key

@@ -100,9 +100,9 @@ def _of_unlisted(user: Any) -> Iterator[Notice]:
     of_gateway = found.in_hour - found.of_key
     if found.of_key >= MANY_UNKNOWN:
         text = (
-            f"{figure(found.of_key)} calls of the last hour came without a key that is known. A program still uses a "
-            "key that was deleted or mistyped, or somebody tries keys out: see from where, and hand out a valid key or "
-            "keep the address out."
+            f"{figure(found.of_key)} calls of the last hour came without a valid key. A program still "
+            "uses a key that was deleted or mistyped, or somebody tries keys out: see from where, and hand out a valid "
+            "key or keep the address out."
         )
         yield Notice(WARNING, "Unknown keys", text, unlisted_url(), "See who calls")
     if of_gateway >= MANY_NOT_TAKEN:

@@ -232,7 +232,7 @@ def test_many_calls_without_a_known_key_need_attention(admin: Client) -> None:
     assert "known" not in part(admin, "attention")
     UnlistedCalls.objects.add({(now, "no_key"): 1, (now, "database_away"): 1})
     told = part(admin, "attention")
-    assert f"{MANY_UNKNOWN} calls of the last hour came without a key that is known." in told
+    assert f"{MANY_UNKNOWN} calls of the last hour came without a valid key." in told
     assert f"{MANY_NOT_TAKEN} calls of the last hour were refused before their key was looked at" in told
     manager = signed_in("gateway.view_requestlog", name="eve", teams=["red"])
     assert "known" not in part(manager, "attention") + part(manager, "figures")
