@@ -11,7 +11,7 @@ from decimal import Decimal
 from operator import add, itemgetter
 from typing import Any, TypeVar
 
-from django.db.models import Q
+from django.db import connections, router
 
 from gateway.account import histogram
 from gateway.account.bulk_insert import BulkInsert
@@ -61,8 +61,14 @@ class Cap:
     def _recall(self, table: type[Usage], dimension: str, hour: datetime) -> set[str]:
         while len(self._seen) >= 3 * _HOURS_REMEMBERED:
             del self._seen[next(iter(self._seen))]
-        rows = table._default_manager.filter(Q(hour=hour)).order_by().values_list(dimension, flat=True)
-        return set(rows.distinct()[: self._most]) - {""}
+        # Written out: three of these stand before each hour's first call, and Django takes ten times as long to put
+        # them together as the database to carry them out.
+        connection = connections[router.db_for_write(table)]
+        statement = f"SELECT DISTINCT {dimension} FROM {table._meta.db_table} WHERE hour = %s LIMIT %s"  # noqa: S608
+        with connection.cursor() as cursor:
+            moment = table._meta.get_field("hour").get_db_prep_value(hour, connection)
+            cursor.execute(statement, [moment, self._most])
+            return {value for (value,) in cursor.fetchall()} - {""}
 
 
 class Sums:
