@@ -66,8 +66,7 @@ class Cap:
         connection = connections[router.db_for_write(table)]
         statement = f"SELECT DISTINCT {dimension} FROM {table._meta.db_table} WHERE hour = %s LIMIT %s"  # noqa: S608
         with connection.cursor() as cursor:
-            moment = table._meta.get_field("hour").get_db_prep_value(hour, connection)
-            cursor.execute(statement, [moment, self._most])
+            cursor.execute(statement, [connection.ops.adapt_datetimefield_value(hour), self._most])
             return {value for (value,) in cursor.fetchall()} - {""}
 
 
