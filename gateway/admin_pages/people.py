@@ -7,21 +7,21 @@ it, nor a manager of everybody's keys.
 from __future__ import annotations
 
 from copy import copy
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import Group, Permission, User
 from django.db.models import Q, QuerySet
 from django.forms import CheckboxSelectMultiple, ModelForm
 from django.http import HttpRequest
-from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from common.admin import moment
+from gateway.admin_pages.role_permissions import KeepsTheRest, PermissionBoxes, in_words, name_of, offer
 from keys.admin_fields import SuggestInput
 from keys.admin_forms import known_teams
 from keys.scope import visible_teams
@@ -32,8 +32,10 @@ from people.roles import WORDS as ROLE_WORDS
 if TYPE_CHECKING:
     _Inline = admin.TabularInline[TeamManager, User]
     _Form = ModelForm[TeamManager]
+    _RoleForm = ModelForm[Group]
+    _PersonForm = UserChangeForm[User]
 else:
-    _Inline, _Form = admin.TabularInline, ModelForm
+    _Inline, _Form, _RoleForm, _PersonForm = admin.TabularInline, ModelForm, ModelForm, UserChangeForm
 
 ONLY_SUPERUSERS = ("is_superuser", "user_permissions")
 WORDS = {
@@ -42,14 +44,6 @@ WORDS = {
     "is_superuser": ("Superuser", "May do everything, whatever the roles say."),
     "user_permissions": ("Single permissions", "On top of those of the roles."),
 }
-
-
-INNER = {
-    "contenttypes": {"contenttype"},
-    "keys": {"counter", "lease", "keysversion", "deletedkey", "deletedteam", "deletedowner", "deletedenduser"},
-    "upstreams": {"encryptioncanary", "upstreamsversion", "deletedupstream"},
-}
-"""Tables of which no page shows anything: a role is not told by them."""
 
 
 class ManagedTeamForm(_Form):
@@ -91,9 +85,16 @@ class RoleFilter(admin.RelatedFieldListFilter):
         self.title = "role"
 
 
+class PersonForm(KeepsTheRest, _PersonForm):
+    """Somebody who is there already."""
+
+    permissions_field = "user_permissions"
+
+
 class PeopleAdmin(UserAdmin[User]):
     """Who may sign in."""
 
+    form = PersonForm
     inlines = (ManagedTeams,)
     list_display = ("username", "email", "roles", "teams", "is_active", "signed_in")
     list_filter = ("is_active", "is_superuser", ("groups", RoleFilter))
@@ -131,9 +132,24 @@ class PeopleAdmin(UserAdmin[User]):
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         fixed = () if request.user.is_superuser else ONLY_SUPERUSERS
-        return (*super().get_readonly_fields(request, obj), *fixed, "signed_in", "joined")
+        return (*super().get_readonly_fields(request, obj), *fixed, "single", "signed_in", "joined")
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        found: Any = super().get_fieldsets(request, obj)
+        if request.user.is_superuser:
+            return found
+        shown = {"user_permissions": "single"}  # in words: it is only shown
+        return [(title, {**part, "fields": [shown.get(one, one) for one in part["fields"]]}) for title, part in found]
+
+    @admin.display(description=WORDS["user_permissions"][0])
+    def single(self, person: User) -> SafeString | str:
+        return in_words(person.user_permissions.all())
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "user_permissions":
+            field = super().formfield_for_manytomany(db_field, request, **kwargs, widget=PermissionBoxes())
+            offer(field, request.user)
+            return field
         if db_field.name == "groups":
             queryset = Group.objects.filter(pk__in=[one.pk for one in roles_within(request.user)])
             kwargs |= {"queryset": queryset, "widget": CheckboxSelectMultiple, "label": "Roles"}
@@ -181,9 +197,14 @@ class RolesList(ChangeList):
         self.opts = roles
 
 
+class RoleForm(KeepsTheRest, _RoleForm):
+    """A role of somebody's own."""
+
+
 class RolesAdmin(GroupAdmin):
     """Roles. The built-in ones are kept by the migrations, so they are shown and not changed."""
 
+    form = RoleForm
     filter_horizontal = ()
     list_display = ("name",)
 
@@ -207,19 +228,15 @@ class RolesAdmin(GroupAdmin):
         return capfirst(f"{ROLE_WORDS[role.name]}.")
 
     @admin.display(description="permissions")
-    def may(self, role: Group) -> SafeString:
+    def may(self, role: Group) -> SafeString | str:
         """What it may do, a line for each kind of thing."""
-        rows = role.permissions.order_by("content_type__app_label", "content_type__model", "pk")
-        told = (one for one in rows.select_related("content_type") if _is_told(one))
-        kinds = groupby(told, key=lambda one: one.content_type.name)
-        lines = ((capfirst(kind), ", ".join(_verb(one) for one in given)) for kind, given in kinds)
-        return format_html_join("", "<div><b>{}</b>: {}</div>", lines)
+        return in_words(role.permissions.all())
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any) -> Any:
-        field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
-        if db_field.name == "permissions" and request is not None:
-            mine = [one.pk for one in field.queryset if request.user.has_perm(_named(one))]
-            field.queryset = field.queryset.filter(pk__in=mine)
+        if db_field.name != "permissions" or request is None:
+            return super().formfield_for_manytomany(db_field, request, **kwargs)
+        field = super().formfield_for_manytomany(db_field, request, **kwargs, widget=PermissionBoxes())
+        offer(field, request.user)
         return field
 
     def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
@@ -240,7 +257,7 @@ def roles_within(person: Any) -> list[Group]:
     """The roles that give nothing that the person has not."""
     mine = person.get_all_permissions()
     rows = Group.objects.prefetch_related("permissions__content_type")
-    return [row for row in rows if person.is_superuser or mine.issuperset(map(_named, row.permissions.all()))]
+    return [row for row in rows if person.is_superuser or mine.issuperset(map(name_of, row.permissions.all()))]
 
 
 def is_within(person: Any, other: Any) -> bool:
@@ -251,22 +268,7 @@ def is_within(person: Any, other: Any) -> bool:
     if other is None or person.is_superuser:
         return True
     given = Permission.objects.filter(Q(user=other) | Q(group__user=other)).select_related("content_type")
-    if other.is_superuser or not person.get_all_permissions().issuperset(map(_named, given)):
+    if other.is_superuser or not person.get_all_permissions().issuperset(map(name_of, given)):
         return False
     teams = visible_teams(person)
     return teams is None or teams.issuperset(other.managed_teams.values_list("team_id", flat=True))
-
-
-def _is_told(permission: Permission) -> bool:
-    kind = permission.content_type
-    return kind.model not in INNER.get(kind.app_label, set())
-
-
-def _verb(permission: Permission) -> str:
-    """`change` of "Can change team"; of a permission of ours all that it says."""
-    verb = permission.codename.removesuffix(f"_{permission.content_type.model}")
-    return verb if verb in {"view", "add", "change", "delete"} else permission.name.removeprefix("Can ")
-
-
-def _named(permission: Permission) -> str:
-    return f"{permission.content_type.app_label}.{permission.codename}"

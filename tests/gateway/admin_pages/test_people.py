@@ -175,7 +175,7 @@ def test_roles_are_called_roles_and_told_by_the_line():
 
     assert "<h1>Roles</h1>" in listed
     assert "Add role" in listed
-    assert "<div><b>Upstream</b>: " in shown
+    assert "<div><b>Upstreams</b>: see; add" in shown
     assert "Can change" not in shown
     assert "Keys, teams, owners, end users, upstreams" in shown
     assert not [word for word in ("Lease", "Counter", "Encryption canary", "Deleted key") if f"<b>{word}" in shown]
