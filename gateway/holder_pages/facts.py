@@ -49,7 +49,7 @@ def _whose(line: Mapping[str, Any]) -> str:
 def _is_known(line: Mapping[str, Any]) -> bool:
     """Whether the amount says something. Where nothing was counted of a team or an owner, its calls may have had no
     price, or been made before it had a row: what they cost is not known, and not nothing."""
-    return line["of"] == "key" or line["spend"] > 0
+    return bool(line["of"] == "key" or line["spend"])
 
 
 def _spent(line: Mapping[str, Any], *, is_unpriced: bool) -> dict[str, Any]:
