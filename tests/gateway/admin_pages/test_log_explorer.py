@@ -5,7 +5,7 @@ import re
 import time
 
 import pytest
-from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -18,13 +18,13 @@ from gateway.admin_pages.log_search import ids_like, known_facets, names_like
 from gateway.admin_pages.logs import RequestLogAdmin
 from gateway.models import RelayReport, RequestFacet, RequestLog, UnlistedCalls
 from keys.models import Team, VirtualKey
+from tests.support.admin_lists import SEES_ALL, listed
 from tests.support.entries import NOON, an_entry
 from tests.support.people import signed_in
 from tests.support.plans import plan_of
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/gateway/requestlog/"
-SEES_ALL = get_user_model()(is_superuser=True)
 
 
 @pytest.fixture
@@ -39,8 +39,8 @@ def calls(*fields: dict[str, object]) -> None:
     LogStore().store(entries, pytest.fail)
 
 
-def found(client: Client, **query: object) -> list[str]:
-    return [row.request_id for row in client.get(LIST, query).context["cl"].result_list]
+def found(user: User = SEES_ALL, **query: object) -> list[str]:
+    return [row.request_id for row in listed(RequestLog, query, user=user).result_list]
 
 
 def text(response) -> str:
@@ -74,33 +74,33 @@ def sent(response) -> str:
         ({"q": "grace"}, {"end_user": "grace@example.com"}),
     ],
 )
-def test_the_log_can_be_narrowed_by(admin: Client, query: dict[str, str], fields: dict[str, object]) -> None:
+def test_the_log_can_be_narrowed_by(query: dict[str, str], fields: dict[str, object]) -> None:
     calls({}, {**fields, "request_id": "wanted"}, {})
-    assert found(admin, **query) == ["wanted"]
+    assert found(**query) == ["wanted"]
 
 
-def test_trouble_is_all_that_did_not_end_well(admin: Client) -> None:
+def test_trouble_is_all_that_did_not_end_well() -> None:
     outcomes = ("refused", "upstream_failed", "gateway_failed", "lost", "revoked", "drained")
     calls(*({"outcome": outcome, "status": None} for outcome in outcomes), {"status": 400}, {"status": 200})
-    assert len(found(admin, ended="trouble")) == len(outcomes) + 1
+    assert len(found(ended="trouble")) == len(outcomes) + 1
 
 
-def test_what_is_searched_for_is_found_in_every_place_once(admin: Client) -> None:
+def test_what_is_searched_for_is_found_in_every_place_once() -> None:
     calls(
         {"request_id": "abc-1"}, {"key_name": "abc"}, {"end_user": "abcd"}, {"key_name": "abc", "end_user": "abc"}, {}
     )
-    assert found(admin, q="abc") == ["req-3", "req-2", "req-1", "abc-1"]
+    assert found(q="abc") == ["req-3", "req-2", "req-1", "abc-1"]
 
 
-def test_filters_that_allow_several_values_work_together(admin: Client) -> None:
+def test_filters_that_allow_several_values_work_together() -> None:
     calls({"key_name": "abc", "status": 404}, {"key_name": "abc"}, {"status": 404})
-    assert found(admin, q="abc", status="4", ended="trouble") == ["req-0"]
+    assert found(q="abc", status="4", ended="trouble") == ["req-0"]
 
 
 @pytest.mark.parametrize("odd", ["%", "_", "'", "\U0010ffff", "é"])
-def test_a_search_takes_every_character_as_it_is(admin: Client, odd: str) -> None:
+def test_a_search_takes_every_character_as_it_is(odd: str) -> None:
     calls({"key_name": f"{odd}x"}, {"key_name": "ax"})
-    assert found(admin, q=odd) == ["req-0"]
+    assert found(q=odd) == ["req-0"]
 
 
 def test_a_search_that_finds_too_much_says_so(admin: Client) -> None:
@@ -132,20 +132,20 @@ def test_a_filter_that_is_set_can_be_taken_away_alone(admin: Client) -> None:
     ]
 
 
-def test_a_facet_and_all_other_filters_work_together(admin: Client) -> None:
+def test_a_facet_and_all_other_filters_work_together() -> None:
     calls({"tags": ["t"], "shadowed": ["rpm_limit"], "status": 404}, {"tags": ["t"]}, {"shadowed": ["rpm_limit"]}, {})
     query = {"tag": "t", "shadowed": "any", "ended": "trouble", "status": "4", "since": "2026-05-04T12:30"}
-    assert found(admin, **query) == ["req-0"]
-    assert found(admin, **query, until="2026-05-04T12:30") == []
+    assert found(**query) == ["req-0"]
+    assert found(**query, until="2026-05-04T12:30") == []
 
 
-def test_pages_of_a_facet_lead_to_older_and_back(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_of_a_facet_lead_to_older_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RequestLogAdmin, "list_per_page", 2)
     calls(*({"tags": ["t"]} for _ in range(5)))
-    first = admin.get(LIST, {"tag": "t", "since": "2026-05-04T12:30"})
-    older = admin.get(LIST + first.context["cl"].older_url)
-    back = admin.get(LIST + older.context["cl"].newer_url)
-    pages = [[row.request_id for row in page.context["cl"].result_list] for page in (first, older, back)]
+    first = listed(RequestLog, {"tag": "t", "since": "2026-05-04T12:30"})
+    older = listed(RequestLog, first.older_url)
+    back = listed(RequestLog, older.newer_url)
+    pages = [[row.request_id for row in page.result_list] for page in (first, older, back)]
     assert pages == [["req-4", "req-3"], ["req-2", "req-1"], ["req-4", "req-3"]]
 
 
@@ -228,7 +228,7 @@ def test_a_choice_outlives_the_session_and_is_the_persons_own(admin: Client) -> 
     other = signed_in(name="grace")
     other.cookies.update({name: morsel for name, morsel in cookies.items() if name.startswith("log_columns")})
     assert "tags" not in columns_of(other)
-    assert cookies[f"log_columns_{get_user_model().objects.get(username='ada').pk}"]["max-age"] > 86_400
+    assert cookies[f"log_columns_{User.objects.get(username='ada').pk}"]["max-age"] > 86_400
 
 
 @pytest.mark.parametrize("form", [{"usual": "1", "column": ["tags"]}, {}, {"column": ["nonsense"]}])
@@ -329,10 +329,10 @@ def manager() -> Client:
 def test_who_manages_a_team_sees_its_calls_alone(manager: Client, query: str) -> None:
     theirs = {"team_id": "theirs", "key_id": 9, "key_name": "secret-bot", "status": 404, "tags": ["t"]}
     calls(theirs, {"team_id": None}, {"team_id": "mine", "status": 404, "tags": ["t"]}, theirs)
-    listed = [row.team_id for row in manager.get(f"{LIST}?{query}").context["cl"].result_list]
+    shown = [row.team_id for row in listed(RequestLog, f"?{query}", user=User.objects.get()).result_list]
     kept = [row["team_id"] for row in csv.DictReader(io.StringIO(sent(manager.get(f"{LIST}export.csv?{query}"))))]
     expected = [] if query in {"q=secret-bot", "team=theirs", "key=9"} else ["mine"]
-    assert listed == expected
+    assert shown == expected
     assert set(kept) <= {"mine"}
 
 
@@ -372,24 +372,23 @@ def test_who_manages_a_team_is_told_no_names_of_others(manager: Client) -> None:
 
 def test_who_manages_many_teams_sees_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.admin_pages.log_filters.MOST_TEAMS", 1)
-    many = signed_in("gateway.view_requestlog", teams=["a", "b"])
+    signed_in("gateway.view_requestlog", teams=["a", "b"])
     calls({"team_id": "a"}, {"team_id": "b"}, {"team_id": "c"})
-    assert found(many) == ["req-1", "req-0"]
+    assert found(User.objects.get()) == ["req-1", "req-0"]
 
 
 def test_who_manages_no_team_sees_no_call() -> None:
     nobody = signed_in("gateway.view_requestlog", teams=[])
     calls({"team_id": "a"}, {"team_id": None})
-    assert found(nobody) == []
+    assert found(User.objects.get()) == []
     assert sent(nobody.get(f"{LIST}export.ndjson")) == ""
 
 
-def test_a_page_leads_on_where_ranges_overlap(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_leads_on_where_ranges_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RequestLogAdmin, "list_per_page", 2)
     calls(*({"key_name": "abc", "end_user": "abc"} for _ in range(3)))
-    first = admin.get(LIST, {"q": "abc"})
-    older = admin.get(LIST + first.context["cl"].older_url)
-    assert [row.request_id for row in older.context["cl"].result_list] == ["req-0"]
+    first = listed(RequestLog, {"q": "abc"})
+    assert [row.request_id for row in listed(RequestLog, first.older_url).result_list] == ["req-0"]
 
 
 # --- What is not in it ----------------------------------------------------------------------------
