@@ -31,6 +31,7 @@ def figures(usage: Mapping[str, int]) -> list[tuple[str, str]]:
         ("Calls, 24 h", figure(usage["calls"])),
         ("Failed, 24 h", figure(failed_of(usage["errors"], usage["refused"], usage["cut"]))),
         ("Refused, 24 h", figure(usage["refused"])),
+        ("Cut, 24 h", figure(usage["cut"])),
         ("Prompt tokens, 24 h", figure(usage["prompt_tokens"])),
         ("Completion tokens, 24 h", figure(usage["completion_tokens"])),
     ]

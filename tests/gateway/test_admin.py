@@ -68,7 +68,10 @@ def test_a_keys_page_has_its_usage_and_leads_to_its_calls(admin: Client) -> None
     key, _ = VirtualKey.objects.issue(name="docs bot")
     calls({"key_id": key.pk, "status": 500}, {"key_id": key.pk})
     page = admin.get(f"{KEYS}{key.pk}/change/").content
-    assert "Calls, 24 h 2 Failed, 24 h 1 Refused, 24 h 0 Prompt tokens, 24 h 6 Completion tokens, 24 h 10" in text(page)
+    assert (
+        "Calls, 24 h 2 Failed, 24 h 1 Refused, 24 h 0 Cut, 24 h 0 Prompt tokens, 24 h 6 Completion tokens, 24 h 10"
+        in text(page)
+    )
     assert f"/admin/gateway/requestlog/?key={key.pk}" in page.decode()
 
 
@@ -88,7 +91,7 @@ def test_groups_have_their_usage_and_lead_to_their_calls(
     place = f"/admin/keys/{row._meta.model_name}/"
     assert "2 1,013 tokens" in text(admin.get(place).content)
     page = admin.get(f"{place}{row.pk}/change/").content
-    assert "Calls, 24 h 2 Failed, 24 h 1 Refused, 24 h 0 Prompt tokens, 24 h 1,003" in text(page)
+    assert "Calls, 24 h 2 Failed, 24 h 1 Refused, 24 h 0 Cut, 24 h 0 Prompt tokens, 24 h 1,003" in text(page)
     assert f"/admin/gateway/requestlog/?{name}=a+b" in page.decode()
     found = admin.get("/admin/gateway/requestlog/", {name: "a b"}).context["cl"].result_list
     assert len(found) == 2

@@ -41,6 +41,7 @@ class Line:
     tokens: int
     failed: int
     refused: int
+    cut: int
     bar: int
 
 
@@ -100,6 +101,7 @@ def _lines(
             tokens=weight(value)[0],
             failed=failed_of(sums[value][ERRORS], sums[value][REFUSED], sums[value][CUT]),
             refused=sums[value][REFUSED],
+            cut=sums[value][CUT],
             bar=round(weight(value)[place] / top[place] * BAR) if top[place] else 0,
         )
         for value in most

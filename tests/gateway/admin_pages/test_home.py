@@ -383,6 +383,13 @@ def test_the_most_used_come_first(admin: Client) -> None:
     assert "master key, or none" in told
 
 
+def test_calls_that_were_cut_have_a_figure_of_their_own(admin: Client) -> None:
+    calls({}, *({"outcome": outcome, "status": None} for outcome in ("revoked", "drained", "upstream_failed")))
+    told = part(admin, "tops")
+    assert told.count("Tokens Calls Failed Refused Cut") == 2  # of keys and of models
+    assert "qwen 32 4 1 0 2" in told
+
+
 def test_a_key_that_is_gone_keeps_its_name(admin: Client) -> None:
     calls({"key_id": 99, "key_name": "gone"})
     assert "gone 8 1" in part(admin, "tops")
