@@ -27,9 +27,11 @@ def a_team(team_id: str = "research", **fields: object) -> Team:
 def use(row: Team | VirtualKey | EndUser, *amounts: int) -> None:
     """Writes down what was used of each of the row's budgets, in their order."""
     budgets = limits_of({name: getattr(row, name) for name in COLUMNS}).budgets
-    for budget, used in zip(budgets, amounts, strict=True):
-        counter, _ = budget_counter(party_named(row), budget, time.time())
-        SpendWindow.objects.update_or_create(counter=counter, defaults={"used": used, "updated_at": datetime.now(UTC)})
+    counters = [budget_counter(party_named(row), budget, time.time())[0] for budget in budgets]
+    SpendWindow.objects.bulk_create(
+        SpendWindow(counter=counter, used=used, updated_at=datetime.now(UTC))
+        for counter, used in dict(zip(counters, amounts, strict=True)).items()  # two budgets may have one counter
+    )
 
 
 def told(row: Team) -> str:

@@ -15,7 +15,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from keys.models import EndUser, KeysVersion, Owner, Team, VirtualKey
-from tests.support.people import signed_in
+from tests.support.admin_forms import form_of
+from tests.support.admin_lists import listed
+from tests.support.people import signed_in, undrawn
 
 pytestmark = pytest.mark.django_db
 KINDS = [(Team, "team_id"), (Owner, "user_id"), (EndUser, "end_user_id")]
@@ -136,14 +138,24 @@ def test_an_id_is_made_up_when_it_is_left_empty(admin: Client, table: type[Any],
     assert len(table.objects.get().public_id) == 36
 
 
-def test_an_end_user_needs_the_id_that_calls_name(admin: Client) -> None:
-    assert errors_of(admin.post(at(EndUser, "add"), {"alias": "Bob"})) == {"end_user_id": ["This field is required."]}
+def test_an_end_user_needs_the_id_that_calls_name() -> None:
+    assert form_of(EndUser, {"alias": "Bob"}).errors == {"end_user_id": ["This field is required."]}
 
 
 @pytest.mark.parametrize(("table", "ident"), KINDS)
-def test_an_id_that_is_taken_is_told(admin: Client, table: type[Any], ident: str) -> None:
+def test_an_id_that_is_taken_is_told(table: type[Any], ident: str) -> None:
     made(table)
-    assert "already exists" in errors_of(admin.post(at(table, "add"), {ident: "research"}))[ident][0]
+    assert "already exists" in form_of(table, {ident: "research"}).errors[ident][0]
+
+
+@pytest.mark.parametrize(("table", "ident"), KINDS)
+def test_the_page_tells_what_is_refused_and_saves_nothing(admin: Client, table: type[Any], ident: str) -> None:
+    row = made(table, rpm_limit=5)
+    response = admin.post(at(row, "change"), {"rpm_limit": "-1"})
+    assert list(errors_of(response)) == ["rpm_limit"]
+    assert "Must be 0 or more" in text(response)
+    assert list(errors_of(admin.post(at(table, "add"), {ident: "new", "rpm_limit": "-1"}))) == ["rpm_limit"]
+    assert table.objects.get().rpm_limit == 5
 
 
 @pytest.mark.parametrize(("table", "ident"), KINDS)
@@ -172,16 +184,15 @@ def test_an_id_that_is_taken_is_told(admin: Client, table: type[Any], ident: str
     ],
 )
 def test_what_nobody_can_have_is_refused_beside_its_field(
-    admin: Client, table: type[Any], ident: str, field: str, value: object
+    table: type[Any], ident: str, field: str, value: object
 ) -> None:
-    row = made(table)
-    assert list(errors_of(admin.post(at(row, "change"), {field: value}))) == [field]
+    assert list(form_of(table(**{ident: "research"}), {field: value}).errors) == [field]
 
 
 @pytest.mark.parametrize(("table", "ident"), KINDS)
-def test_an_id_that_cannot_be_one_is_refused(admin: Client, table: type[Any], ident: str) -> None:
+def test_an_id_that_cannot_be_one_is_refused(table: type[Any], ident: str) -> None:
     for value in ("x" * 129, "a\0b"):
-        assert list(errors_of(admin.post(at(table, "add"), {ident: value}))) == [ident]
+        assert list(form_of(table, {ident: value}).errors) == [ident]
 
 
 def test_members_are_for_the_admins_own_use(admin: Client) -> None:
@@ -204,20 +215,19 @@ def test_an_owner_is_linked_to_a_person_by_hand(admin: Client) -> None:
 
 
 @pytest.mark.parametrize("login", ["999", "x", "\0", "9" * 30])
-def test_an_owner_is_linked_to_nobody_that_there_is_not(admin: Client, login: str) -> None:
-    assert "login_id" in errors_of(admin.post(at(made(Owner), "change"), {"login_id": login}))
+def test_an_owner_is_linked_to_nobody_that_there_is_not(login: str) -> None:
+    assert "login_id" in form_of(made(Owner), {"login_id": login}).errors
 
 
-def test_a_person_is_one_owner_at_most(admin: Client) -> None:
-    person = get_user_model()._default_manager.get(username="ada")
+def test_a_person_is_one_owner_at_most() -> None:
+    person = get_user_model()._default_manager.create(username="ada")
     made(Owner, "first", login_id=person.pk)
-    response = admin.post(at(made(Owner, "second"), "change"), {"login_id": person.pk})
-    assert "already exists" in errors_of(response)["login_id"][0]
+    assert "already exists" in form_of(made(Owner, "second"), {"login_id": person.pk}).errors["login_id"][0]
 
 
 def test_an_e_mail_address_is_one_owners_at_most(admin: Client) -> None:
     made(Owner, "first", email="a@example.com")
-    assert "email" in errors_of(admin.post(at(Owner, "add"), {"email": "a@example.com"}))
+    assert "email" in form_of(Owner, {"email": "a@example.com"}).errors
     admin.post(at(Owner, "add"), {"user_id": "second"})
     admin.post(at(Owner, "add"), {"user_id": "third"})
     assert Owner.objects.count() == 3
@@ -253,7 +263,7 @@ def test_rows_are_found_by_name_and_state(admin: Client, table: type[Any], ident
     made(table, "one", alias="First", blocked=True)
     made(table, "two")
     for query in ({"q": "first"}, {"q": "one"}, {"state": "blocked"}):
-        assert [row.public_id for row in admin.get(at(table), query).context["cl"].result_list] == ["one"]
+        assert [row.public_id for row in listed(table, query).result_list] == ["one"]
     assert "matches" in text(admin.get(at(table), {"q": "nobody"}))
     assert admin.get(at(table), {"metadata__contains": "x"}).status_code == 400
 
@@ -281,7 +291,7 @@ def test_a_list_has_the_number_of_keys_and_leads_to_them(admin: Client) -> None:
     assert '<a class="number" href="/admin/keys/virtualkey/?team_id=research">2</a>' in (
         admin.get(at(Team)).content.decode()
     )
-    found = admin.get(at(VirtualKey), {"team_id": "research"}).context["cl"].result_list
+    found = listed(VirtualKey, {"team_id": "research"}).result_list
     assert {key.name for key in found} == {"one", "two"}
 
 
@@ -452,7 +462,8 @@ def test_a_key_takes_every_limit(admin: Client) -> None:
 )
 def test_a_limit_that_a_key_cannot_have_is_refused_when_it_is_issued(admin: Client, field: str, value: str) -> None:
     new = {"name": "bot", "key_type": "default", "endpoint_classes": ["inference"], "valid_for": "0"}
-    assert list(errors_of(admin.post(at(VirtualKey, "add"), {**new, field: value}))) == [field]
+    page = undrawn(admin).post(at(VirtualKey, "add"), {**new, field: value})
+    assert list(page.context_data["adminform"].form.errors) == [field]
     assert not VirtualKey.objects.exists()
 
 

@@ -9,7 +9,8 @@ from django.utils import timezone
 
 from keys.models import Owner, Team, VirtualKey
 from keys.spending import start_with
-from tests.support.people import signed_in
+from tests.support.admin_lists import listed
+from tests.support.people import signed_in, undrawn
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/keys/virtualkey/"
@@ -18,7 +19,7 @@ DOLLAR = 10_000_000_000
 
 @pytest.fixture
 def admin() -> Client:
-    return signed_in()
+    return undrawn(signed_in())
 
 
 def issue(name: str = "docs bot", **fields: object) -> VirtualKey:
@@ -26,15 +27,16 @@ def issue(name: str = "docs bot", **fields: object) -> VirtualKey:
 
 
 def state(admin: Client) -> str:
-    [key] = admin.get(LIST).context["cl"].result_list
-    page = admin.get(f"{LIST}{key.pk}/change/").context["state"]
-    listed = admin.get(LIST).context["cl"].model_admin.state_badge(key)
-    assert listed == page
+    """The key's, which the list and the key's own page tell alike."""
+    changes = listed(VirtualKey)
+    [key] = changes.result_list
+    page = admin.get(f"{LIST}{key.pk}/change/").context_data["state"]
+    assert changes.model_admin.state_badge(key) == page
     return str(page)
 
 
-def found(admin: Client, **query: str) -> set[str | None]:
-    return {key.name for key in admin.get(LIST, query).context["cl"].result_list}
+def found(**query: str) -> set[str | None]:
+    return {key.name for key in listed(VirtualKey, query).result_list}
 
 
 @pytest.mark.parametrize(("holder", "word"), [(Team(team_id="red"), "Team"), (Owner(user_id="ada"), "Owner")])
@@ -42,17 +44,19 @@ def test_a_blocked_holder_is_in_the_state(admin: Client, holder: Team | Owner, w
     holder.blocked = True
     holder.save()
     issue(team_id="red", user_id="ada")
-    assert f"{word} blocked" in state(admin)
-    assert "Active" not in state(admin)
-    assert found(admin, state="held") == {"docs bot"}
+    told = state(admin)
+    assert f"{word} blocked" in told
+    assert "Active" not in told
+    assert found(state="held") == {"docs bot"}
 
 
 def test_a_spent_budget_is_in_the_state(admin: Client) -> None:
     key = issue(max_budget=Decimal(1))
     assert "Active" in state(admin)
     start_with(key, DOLLAR)
-    assert "Budget spent" in state(admin)
-    assert "Active" not in state(admin)
+    told = state(admin)
+    assert "Budget spent" in told
+    assert "Active" not in told
 
 
 def test_a_budget_that_a_team_has_spent_is_in_the_state(admin: Client) -> None:
@@ -65,8 +69,9 @@ def test_a_budget_that_a_team_has_spent_is_in_the_state(admin: Client) -> None:
 
 def test_a_budget_of_one_model_leaves_the_key_active(admin: Client) -> None:
     issue(model_max_budget={"qwen-*": {"budget_limit": 0, "time_period": "1d"}})
-    assert "Active" in state(admin)
-    assert "Budget for qwen-* spent" in state(admin)
+    told = state(admin)
+    assert "Active" in told
+    assert "Budget for qwen-* spent" in told
 
 
 def test_a_budget_in_shadow_refuses_nothing(admin: Client) -> None:
@@ -77,43 +82,44 @@ def test_a_budget_in_shadow_refuses_nothing(admin: Client) -> None:
 def test_a_blocked_key_says_so_first(admin: Client) -> None:
     Team(team_id="red", blocked=True).save()
     issue(team_id="red", blocked=True)
-    assert state(admin).index("Blocked") < state(admin).index("Team blocked")
+    told = state(admin)
+    assert told.index("Blocked") < told.index("Team blocked")
 
 
-def test_keys_that_expire_soon_are_found(admin: Client) -> None:
+def test_keys_that_expire_soon_are_found() -> None:
     now = timezone.now()
     issue("soon", expires_at=now + timedelta(days=6))
     issue("later", expires_at=now + timedelta(days=8))
     issue("over", expires_at=now)
     issue("blocked", expires_at=now + timedelta(days=6), blocked=True)
-    assert found(admin, state="soon") == {"soon"}
+    assert found(state="soon") == {"soon"}
 
 
-def test_keys_are_found_by_their_last_use(admin: Client) -> None:
+def test_keys_are_found_by_their_last_use() -> None:
     issue("never")
     issue("yesterday", last_used_at=timezone.now() - timedelta(days=1))
     issue("forgotten", last_used_at=timezone.now() - timedelta(days=100))
-    assert found(admin, used="never") == {"never"}
-    assert found(admin, used="recently") == {"yesterday"}
-    assert found(admin, used="long_ago") == {"forgotten"}
+    assert found(used="never") == {"never"}
+    assert found(used="recently") == {"yesterday"}
+    assert found(used="long_ago") == {"forgotten"}
 
 
 @pytest.mark.parametrize("words", ["Research", "RED", "Lovelace", "ada@example", "u-1", "docs lovelace", '"docs bot"'])
-def test_keys_are_found_by_what_people_call_their_holders(admin: Client, words: str) -> None:
+def test_keys_are_found_by_what_people_call_their_holders(words: str) -> None:
     Team(team_id="red", alias="Research").save()
     Owner(user_id="u-1", alias="Lovelace", email="ada@example.com").save()
     issue(team_id="red", user_id="u-1")
     issue("other", team_id="blue", user_id="tom")
-    assert found(admin, q=words) == {"docs bot"}
+    assert found(q=words) == {"docs bot"}
 
 
-def test_keys_are_found_by_their_masked_secret(admin: Client) -> None:
+def test_keys_are_found_by_their_masked_secret() -> None:
     key = issue()
     issue("other")
-    assert found(admin, q=key.masked) == found(admin, q=key.masked[-4:]) == {"docs bot"}
+    assert found(q=key.masked) == found(q=key.masked[-4:]) == {"docs bot"}
 
 
-def test_a_rotated_key_is_listed_once(admin: Client) -> None:
+def test_a_rotated_key_is_listed_once() -> None:
     key = issue()
     key.rotate(timedelta(hours=1))
-    assert len(admin.get(LIST, {"q": "docs"}).context["cl"].result_list) == 1
+    assert len(listed(VirtualKey, {"q": "docs"}).result_list) == 1

@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from tests.support import answers, vllm
-from tests.support.people import signed_in
+from tests.support.people import signed_in, undrawn
 from tests.support.upstream import Upstream as Server
 from upstreams.models import HealthChange, LoadSample, Upstream
 
@@ -128,7 +128,8 @@ def test_its_load_is_drawn_for_the_time_that_is_chosen(admin: Client) -> None:
     upstream, now = an_upstream(), timezone.now()
     for hours in (2, 3, 60):
         LoadSample.objects.create(upstream=upstream, at=now - timedelta(hours=hours), running=hours, waiting=0)
-    day, week = (admin.get(f"{page_of(upstream)}?hours={hours}").context["load_history"] for hours in (24, 168))
+    pages = [undrawn(admin).get(f"{page_of(upstream)}?hours={hours}") for hours in (24, 168)]
+    day, week = (page.context_data["load_history"] for page in pages)
     assert max(filter(None, day.chart["series"][0]["values"])) == 3
     assert max(filter(None, week.chart["series"][0]["values"])) == 60
 
@@ -137,7 +138,7 @@ def test_its_load_opens_on_an_hour_until_there_is_a_day_to_see(admin: Client) ->
     upstream, now = an_upstream(), timezone.now()
 
     def opened() -> str:
-        return str(admin.get(page_of(upstream)).context["load_history"].hours)
+        return str(undrawn(admin).get(page_of(upstream)).context_data["load_history"].hours)
 
     def sampled(hours: float) -> None:
         LoadSample.objects.create(upstream=upstream, at=now - timedelta(hours=hours), running=1, waiting=0)
@@ -168,7 +169,7 @@ def test_one_that_has_died_is_told_as_it_is_and_as_it_was(admin: Client, server:
         "no command will reach the server",
     ):
         assert words in html, words
-    drawn = admin.get(page_of(upstream)).context["load_history"].chart["series"][0]["values"]
+    drawn = undrawn(admin).get(page_of(upstream)).context_data["load_history"].chart["series"][0]["values"]
     assert (drawn[0], drawn[-1]) == (1, None)
     tried = admin.post(page_of(upstream, "try"), {"model": "tiny-chat"}, headers=FRAGMENT).content.decode()
     assert "No answer" in tried
@@ -246,7 +247,7 @@ def test_before_a_check_the_models_of_its_deployments_can_be_called(admin: Clien
     upstream = an_upstream()
     upstream.deployments.create(alias="chat", served_name="tiny-chat")
     upstream.deployments.create(alias="org/*")
-    assert admin.get(page_of(upstream)).context["models_to_try"] == ["tiny-chat"]
+    assert undrawn(admin).get(page_of(upstream)).context_data["models_to_try"] == ["tiny-chat"]
 
 
 @pytest.mark.sockets
