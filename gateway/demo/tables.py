@@ -9,6 +9,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
+from gateway.account.bulk_insert import BulkInsert
 from gateway.demo import cast
 from keys import crypto
 from keys.identity import Party
@@ -22,6 +23,10 @@ NOWHERE = "http://127.0.0.1:1"
 _MILLION = Decimal(1_000_000)
 _SAMPLES = ((timedelta(hours=24), 120), (timedelta(days=7), 900))
 """How densely load is sampled: seconds between two, for so long."""
+_SAMPLES_AT_ONCE = 5_000  # of 5 parameters each; SQLite takes 32,766 in one statement
+_INSERT_SAMPLES = BulkInsert(
+    LoadSample, ["upstream_id", "at", "running", "waiting", "kv_cache_use"], "ON CONFLICT DO NOTHING"
+)
 
 
 @dataclass(frozen=True)
@@ -114,13 +119,12 @@ def _write_load(row: Upstream, server: cast.Server, now: datetime, chance: Rando
         running = max(0, round(chance.gauss(level, level / 4 + 0.5)))
         waiting = max(0, round(chance.gauss(running - 24, 2)))
         use = min(0.97, max(0.01, running * 0.022 + chance.gauss(0.02, 0.01)))
-        samples.append(LoadSample(upstream=row, at=at, running=running, waiting=waiting, kv_cache_use=round(use, 3)))
+        samples.append((row.pk, at, running, waiting, round(use, 3)))
         moment += timedelta(seconds=step)
-    LoadSample.objects.bulk_create(samples, batch_size=1_000, ignore_conflicts=True)
-    last = samples[-1]
-    Upstream.objects.filter(pk=row.pk).update_quietly(
-        running=last.running, waiting=last.waiting, kv_cache_use=last.kv_cache_use, load_at=now
-    )
+    for first in range(0, len(samples), _SAMPLES_AT_ONCE):
+        _INSERT_SAMPLES.execute(samples[first : first + _SAMPLES_AT_ONCE])
+    _, _, running, waiting, use = samples[-1]
+    Upstream.objects.filter(pk=row.pk).update_quietly(running=running, waiting=waiting, kv_cache_use=use, load_at=now)
 
 
 def busy_at(at: datetime, rhythm: str) -> float:

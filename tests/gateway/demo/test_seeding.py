@@ -1,14 +1,15 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections import Counter
+from datetime import UTC, datetime, timedelta
 from io import StringIO
+from random import Random
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db.models import Count
 
-from gateway.demo.seeding import seed
-from gateway.models import RequestLog
+from gateway.demo import tables
+from gateway.demo.traffic import Traffic
 from keys.models import VirtualKey
 from upstreams.models import Upstream
 
@@ -17,11 +18,15 @@ NOW = datetime(2026, 5, 20, 15, 7, tzinfo=UTC)
 
 
 def test_every_way_to_end_that_is_common_is_there() -> None:
-    seed(now=NOW, days=3, calls=3_000)
-    outcomes = dict(RequestLog.objects.order_by().values_list("outcome").annotate(n=Count("pk")))
+    start, chance = NOW - timedelta(days=3), Random(1)
+    servers = tables.write_servers((), NOW, start, chance)
+    tables.write_holders(NOW)
+    traffic = Traffic(tables.write_keys(NOW), servers, tables.known_parties(), chance)
+    entries = list(traffic.calls(start, NOW, 3_000))
+    outcomes = Counter(entry["outcome"] for entry in entries)
     assert {"completed", "client_disconnected", "refused", "upstream_failed"} <= outcomes.keys()
-    assert outcomes["completed"] > 0.9 * sum(outcomes.values())
-    types = set(RequestLog.objects.values_list("error_type", flat=True).distinct())
+    assert outcomes["completed"] > 0.9 * len(entries)
+    types = {entry.get("error_type") for entry in entries}
     assert {"throttling_error", "budget_exceeded", "BadRequestError", "upstream_unreachable"} <= types
 
 
@@ -36,11 +41,11 @@ def test_the_command_tells_what_it_made() -> None:
 def test_a_gateway_with_keys_is_left_alone_unless_told() -> None:
     VirtualKey.objects.issue(name="mine")
     with pytest.raises(CommandError, match="--yes"):
-        call_command("seed_demo", "--calls", "20", stdout=StringIO())
-    call_command("seed_demo", "--calls", "20", "--yes", stdout=StringIO())
+        call_command("seed_demo", "--days", "1", "--calls", "20", stdout=StringIO())
+    call_command("seed_demo", "--days", "1", "--calls", "20", "--yes", stdout=StringIO())
     assert VirtualKey.objects.filter(name="mine").exists()
     with pytest.raises(CommandError, match="is here already"):
-        call_command("seed_demo", "--calls", "20", "--yes", stdout=StringIO())
+        call_command("seed_demo", "--days", "1", "--calls", "20", "--yes", stdout=StringIO())
 
 
 @pytest.mark.parametrize(
