@@ -20,6 +20,12 @@ from tests.support.threads import Thread
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+@pytest.fixture(autouse=True)
+def quick_hasher(settings: Settings) -> None:
+    """What a password is hashed with is Django's business, and takes a third of a second each time."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 def test_an_admin_is_made_with_a_password_that_is_shown_once() -> None:
     start = prepare()
     user = get_user_model().objects.get()
