@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import accumulate
 from random import Random
 
@@ -54,17 +55,10 @@ class Traffic:
         """When the key calls: more often in its hours, and a little more in each week than in the one before."""
         begins = max(start, now + timedelta(days=key.begins))
         ends = now if key.ends is None else now + timedelta(days=key.ends)
-        steps, weights = [], []
-        moment = begins
-        while moment < ends:
-            growth = 1 + 0.4 * ((moment - start) / (now - start))
-            length = min(_STEP, ends - moment)
-            steps.append((moment.timestamp(), length.total_seconds()))
-            weights.append(busy_at(moment, key.rhythm) * growth * (length / _STEP))
-            moment += _STEP
+        steps, weights = _steps(begins, ends, key.rhythm, start, now)
         if not steps or not count:
             return []
-        chosen = self._chance.choices(steps, weights, k=count)
+        chosen = self._chance.choices(steps, cum_weights=weights, k=count)
         return [first + length * self._chance.random() for first, length in chosen]
 
     # --- One call
@@ -217,3 +211,19 @@ class Traffic:
                     counter, seconds = budget_counter(party, budget, at)
                     found[counter] = Spent(counter, cost if budget.unit == "usd" else tokens, seconds)
         return [one for one in found.values() if one.amount]
+
+
+@lru_cache(maxsize=8)  # most keys call all the time, in one of a few rhythms
+def _steps(
+    begins: datetime, ends: datetime, rhythm: str, start: datetime, now: datetime
+) -> tuple[list[tuple[float, float]], list[float]]:
+    """The stretches of a key's time, each as its beginning and its length in seconds, and their weights, added up."""
+    steps, weights = [], []
+    moment = begins
+    while moment < ends:
+        growth = 1 + 0.4 * ((moment - start) / (now - start))
+        length = min(_STEP, ends - moment)
+        steps.append((moment.timestamp(), length.total_seconds()))
+        weights.append(busy_at(moment, rhythm) * growth * (length / _STEP))
+        moment += _STEP
+    return steps, list(accumulate(weights))
