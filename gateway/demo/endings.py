@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from gateway.account.entry import Outcome
 from gateway.demo import cast
+from gateway.errors import UpstreamSaturated
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class Ending:
         """Whether the gateway itself said no, before any upstream was asked."""
         return self.outcome is Outcome.REFUSED
 
+    @property
+    def finds_no_place(self) -> bool:
+        """Whether every upstream was full for as long as the call could wait, so that none was asked."""
+        return self.type == UpstreamSaturated.type
+
 
 _TOO_LONG = (
     "This model's maximum context length is 32768 tokens. However, your request has 39,014 input tokens. "
@@ -54,8 +60,8 @@ ENDINGS = (
            used=None, seconds=120.0),
     Ending(Outcome.UPSTREAM_FAILED, 60, 200, "upstream_error",
            "The upstream broke off in the middle of its answer.", used=0.5, source="estimated"),
-    Ending(Outcome.REFUSED, 40, 503, "upstream_saturated",
-           "All upstreams for this call are busy, and none had room in time. Try again in a moment.", used=None),
+    Ending(Outcome.UPSTREAM_FAILED, 40, UpstreamSaturated.status_code, UpstreamSaturated.type,
+           UpstreamSaturated.default_detail, used=None),
     Ending(Outcome.DRAINED, 15, 200, used=0.6, source="estimated"),
     Ending(Outcome.LOST, 8, None, used=None),
 )  # fmt: skip

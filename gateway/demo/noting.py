@@ -37,9 +37,7 @@ def served(
         noted["reused"] = True
     else:
         noted["at"]["connected"] = noted["at"]["asked"] + chance.randrange(300, 1_500)
-    noted["way"] = BY_MODEL
-    if len(places) > 1:
-        noted |= {"strategy": "least_in_flight", "hint": "", "among": _among(place, places, chance)}
+    noted |= _choice(place, places, chance)
     others = [one for one in places if one is not place]
     if entry["attempts"] > 1 and others:
         asked = noted["at"]["asked"]
@@ -50,6 +48,20 @@ def served(
     if place.prices is not None:
         noted["prices"] = place.prices.told
     return noted
+
+
+def full(entry: Entry, places: Sequence[Served], parties: Iterable[Party], chance: Random) -> dict[str, Any]:
+    """Of a call that waited for a place at one of these until its time was up."""
+    noted = _beginning(chance) | _choice(places[0], places, chance)
+    limits = list(_limits(entry, parties, chance, was_let_through=True))
+    return noted | {"limits": limits} if limits else noted
+
+
+def _choice(place: Served, places: Sequence[Served], chance: Random) -> dict[str, Any]:
+    if len(places) == 1:
+        return {"way": BY_MODEL}
+    among = _among(place, places, chance)
+    return {"way": BY_MODEL, "strategy": "least_in_flight", "hint": "", "among": among}
 
 
 def _beginning(chance: Random) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from functools import lru_cache
 from itertools import accumulate
 from random import Random
 
+from django.conf import settings
+
 from common.money import shown
 from gateway.account.entry import Entry, Outcome, clean
 from gateway.demo import cast, noting
@@ -31,12 +33,20 @@ Parties = Mapping[tuple[str, str], Party]
 class Traffic:
     """The calls of all keys between two moments."""
 
-    def __init__(self, keys: Sequence[Held], servers: Sequence[Served], parties: Parties, chance: Random) -> None:
+    def __init__(
+        self,
+        keys: Sequence[Held],
+        servers: Sequence[Served],
+        parties: Parties,
+        chance: Random,
+        endings: Sequence[Ending] = ENDINGS,
+    ) -> None:
         self._keys = keys
+        self._endings = endings
         self._servers = servers
         self._parties = parties
         self._chance = chance
-        self._weights = list(accumulate(ending.weight for ending in ENDINGS))
+        self._weights = list(accumulate(ending.weight for ending in endings))
 
     def calls(self, start: datetime, now: datetime, count: int) -> Iterator[Entry]:
         """About `count` entries, oldest first."""
@@ -94,6 +104,8 @@ class Traffic:
         if ending.refuses:
             return clean(self._refused(entry, ending))
         places = self._places(alias, is_early=is_early)
+        if ending.finds_no_place:
+            return clean(self._full(entry, ending, places, now))
         place = chance.choices(places, [one.server.share for one in places])[0]
         self._served(entry, model, place, ending, now)
         if ending.outcome is not Outcome.LOST:  # nobody was left who could have said
@@ -114,7 +126,7 @@ class Traffic:
             return too_late(now + key.expires * 86_400)
         if key.refused and self._chance.random() < key.refused:
             return limited(key)
-        return ENDINGS[bisect(self._weights, self._chance.random() * self._weights[-1])]
+        return self._endings[bisect(self._weights, self._chance.random() * self._weights[-1])]
 
     def _places(self, alias: str, *, is_early: bool) -> list[Served]:
         return [one for one in self._servers if one.server.model == alias and (is_early or not one.server.replaced)]
@@ -125,10 +137,22 @@ class Traffic:
         return [party for who in whose if (party := self._parties.get(who)) is not None]
 
     def _refused(self, entry: Entry, ending: Ending) -> Entry:
-        took = self._chance.uniform(0.0004, 0.003)
         text = ending.text.format(**entry, at=datetime.fromtimestamp(entry["received_at"] + 30, UTC))
-        entry |= {
-            "outcome": Outcome.REFUSED,
+        entry |= self._unasked(entry, ending, text, self._chance.uniform(0.0004, 0.003))
+        entry["decisions"] = noting.refused(entry, self._parties_of(entry), self._chance)
+        return entry
+
+    def _full(self, entry: Entry, ending: Ending, places: Sequence[Served], now: float) -> Entry:
+        waited = min(float(settings.QUEUE_SECONDS), now - entry["received_at"])
+        entry |= self._unasked(entry, ending, ending.text, waited)
+        entry["queue_ms"] = round(waited * 1000, 1)
+        entry["decisions"] = noting.full(entry, places, self._parties_of(entry), self._chance)
+        return entry
+
+    def _unasked(self, entry: Entry, ending: Ending, text: str, took: float) -> Entry:
+        """Of a call that no upstream was asked for."""
+        return {
+            "outcome": ending.outcome,
             "status": ending.status,
             "error_type": ending.type,
             "error_text": text,
@@ -136,8 +160,6 @@ class Traffic:
             "bytes_in": self._chance.randrange(300, 9_000),
             "bytes_out": 200 + len(text),
         }
-        entry["decisions"] = noting.refused(entry, self._parties_of(entry), self._chance)
-        return entry
 
     def _served(self, entry: Entry, model: cast.Model, place: Served, ending: Ending, now: float) -> None:
         chance = self._chance
