@@ -370,6 +370,26 @@ def test_who_manages_a_team_is_told_no_names_of_others(manager: Client) -> None:
     assert '<option value="mine">' in html
 
 
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ({"q": "fir"}, ["first-name"]),  # the last of its day
+        ({"q": "second-name"}, ["second-name"]),  # not that, so only the whole of it
+        ({"q": "third"}, ["third-name"]),
+        ({"key": "7"}, ["third-name", "second-name", "first-name"]),
+    ],
+)
+def test_who_manages_a_team_finds_calls_of_a_key_by_its_earlier_names(query: dict[str, str], names: list[str]) -> None:
+    Team.objects.create(team_id="mine")
+    signed_in("gateway.view_requestlog", teams=["mine"])
+    now = time.time()
+    times = {"first-name": now - 86_400, "second-name": now - 0.002, "third-name": now}
+    made = [an_entry(at=at, team_id="mine", key_id=7, key_name=name) for name, at in times.items()]
+    LogStore().store(made, pytest.fail)
+    shown = listed(RequestLog, query, user=User.objects.get()).result_list
+    assert [row.key_name for row in shown] == names
+
+
 def test_who_manages_many_teams_sees_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.admin_pages.log_filters.MOST_TEAMS", 1)
     signed_in("gateway.view_requestlog", teams=["a", "b"])
