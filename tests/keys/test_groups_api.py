@@ -9,6 +9,7 @@ from django.utils import timezone
 from keys.limits import spend_counter
 from keys.models import EndUser, Owner, SpendWindow, Team, VirtualKey
 from keys.spending import party_named
+from tests.keys.conftest import issued
 from tests.keys.groups import Groups, error
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.keys.groups")]
@@ -60,19 +61,19 @@ def row_of(kind):
 
 @pytest.mark.parametrize("path", POSTS)
 def test_a_virtual_key_may_not_write(groups, path):
-    key = groups.made("key/generate")["key"]
+    _, key = VirtualKey.objects.issue()
     assert error(groups.post(path, key=key))[:2] == (401, "auth_error")
 
 
 @pytest.mark.parametrize("path", GETS)
 def test_a_virtual_key_may_not_read(groups, path):
-    key = groups.made("key/generate")["key"]
+    _, key = VirtualKey.objects.issue()
     assert error(groups.get(path, key=key))[:2] == (401, "auth_error")
 
 
 @each_kind
 def test_a_management_key_may(groups, kind):
-    key = groups.made("key/generate", key_type="management", key_alias="ci")["key"]
+    _, key = VirtualKey.objects.issue(key_type="management", name="ci")
     name, path = MAKE[kind]
     answer = groups.post(path, key=key, **{name: "one"})
     assert (answer.status_code, answer.json()["created_by"]) == (200, "management key ci")
@@ -267,10 +268,11 @@ def test_lists_ask_the_database_as_often_for_many_as_for_one(groups):
         return {"team_id": "t0"} if path == "team/info" else {}
 
     def add(number):
-        groups.made("team/new", team_id=f"t{number}", members=[f"u{number}", "u0"])
-        groups.made("user/new", user_id=f"u{number}", team_id=f"t{number}")
-        groups.made("key/generate", user_id="u0", team_id="t0")
-        groups.made("customer/new", user_id=f"c{number}", max_budget=1)
+        Team.objects.create(team_id=f"t{number}", members=[member(f"u{number}"), member("u0")])
+        Owner.objects.create(user_id=f"u{number}")
+        VirtualKey.objects.issue(user_id=f"u{number}", team_id=f"t{number}")
+        VirtualKey.objects.issue(user_id="u0", team_id="t0")
+        EndUser.objects.create(end_user_id=f"c{number}", max_budget=1)
 
     add(0)
     before = queries()
@@ -311,9 +313,9 @@ def test_a_team_is_blocked_and_unblocked(groups):
 
 
 def test_a_team_is_shown_with_its_keys(groups):
-    groups.made("team/new", team_id="t")
-    keys = [groups.made("key/generate", team_id="t")["token"] for _ in range(3)]
-    groups.made("key/generate")
+    Team.objects.create(team_id="t")
+    keys = [issued(team_id="t")["token"] for _ in range(3)]
+    issued()
     shown = groups.seen("team/info", team_id="t")
     assert [key["token"] for key in shown["keys"]] == keys[::-1]
     assert shown["team_info"]["keys_count"] == 3
@@ -321,18 +323,18 @@ def test_a_team_is_shown_with_its_keys(groups):
 
 
 def test_a_team_goes_with_its_keys(groups):
-    groups.made("team/new", team_id="t")
-    groups.made("key/generate", team_id="t", key_alias="theirs")
-    groups.made("key/generate", key_alias="another")
+    Team.objects.create(team_id="t")
+    issued("theirs", team_id="t")
+    issued("another")
     assert groups.made("team/delete", team_ids=["t", "t"]) == {"deleted_teams": ["t"]}
     assert [key.name for key in VirtualKey.objects.all()] == ["another"]
     assert LogEntry.objects.filter(object_repr="theirs", change_message__startswith="Deleted with its team").exists()
 
 
 def test_a_management_key_neither_sees_nor_deletes_one_through_its_team(groups):
-    manager = groups.made("key/generate", key_type="management")["key"]
-    groups.made("team/new", team_id="t")
-    groups.made("key/generate", key_type="management", team_id="t")
+    manager = issued(key_type="management")["key"]
+    Team.objects.create(team_id="t")
+    issued(key_type="management", team_id="t")
     shown = groups.get("team/info", team_id="t", key=manager).json()
     assert (shown["keys"], shown["team_info"]["keys_count"]) == ([], 0)
     refused = groups.post("team/delete", team_ids=["t"], key=manager)
@@ -381,9 +383,9 @@ def test_members_that_an_admin_wrote_otherwise_are_read(groups):
 
 
 def test_teams_are_listed(groups):
-    groups.made("team/new", team_id="b", team_alias="Beta", members=["ada"])
-    groups.made("team/new", team_id="a", team_alias="Alpha")
-    groups.made("key/generate", team_id="b")
+    Team.objects.create(team_id="b", alias="Beta", members=[member("ada")])
+    Team.objects.create(team_id="a", alias="Alpha")
+    issued(team_id="b")
     answer = groups.get("team/list")
     assert [(team["team_id"], team["keys_count"]) for team in answer.json()] == [("a", 0), ("b", 1)]
     assert answer["X-Total-Count"] == "2"
@@ -393,7 +395,7 @@ def test_teams_are_listed(groups):
 
 def test_teams_are_listed_in_pages(groups):
     for number in range(3):
-        groups.made("team/new", team_id=f"t{number}", team_alias=f"Team {number}", members=["ada", "bob"])
+        Team.objects.create(team_id=f"t{number}", alias=f"Team {number}", members=[member("ada"), member("bob")])
     page = groups.seen("v2/team/list", page=2, page_size=2)
     assert [team["team_id"] for team in page.pop("teams")] == ["t0"]
     assert page == {"total": 3, "page": 2, "page_size": 2, "total_pages": 2}
@@ -415,8 +417,8 @@ def test_teams_are_listed_in_pages(groups):
     ],
 )
 def test_teams_are_sought(groups, query, found):
-    groups.made("team/new", team_id="a", team_alias="Alpha", members=["ada"])
-    groups.made("team/new", team_id="b", team_alias="Beta")
+    Team.objects.create(team_id="a", alias="Alpha", members=[member("ada")])
+    Team.objects.create(team_id="b", alias="Beta")
     assert [team["team_id"] for team in groups.seen("v2/team/list", **query)["teams"]] == found
 
 
@@ -441,7 +443,7 @@ def test_a_bad_query_is_refused(groups, path, query, status):
     ("search", "found"), [("RES", ["research"]), ("lab", ["research"]), ("e", ["research", "sales"]), ("%", [])]
 )
 def test_teams_are_found_by_a_part_of_their_id_or_alias(groups, search, found):
-    groups.made("team/new", team_id="research", team_alias="Lab")
-    groups.made("team/new", team_id="sales", team_alias="Sellers")
-    groups.made("team/new", team_id="x")
+    Team.objects.create(team_id="research", alias="Lab")
+    Team.objects.create(team_id="sales", alias="Sellers")
+    Team.objects.create(team_id="x")
     assert [team["team_id"] for team in groups.seen("team/list", search=search)] == found

@@ -7,6 +7,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 
 from keys.models import Owner, Team, VirtualKey
+from tests.keys.conftest import issued
 from tests.keys.groups import Groups, error
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.keys.groups")]
@@ -66,7 +67,7 @@ def test_an_id_and_an_address_are_given_once(groups):
 
 
 def test_a_key_whose_name_is_taken_makes_no_user(groups):
-    groups.made("key/generate", key_alias="laptop")
+    issued("laptop")
     assert error(groups.post("user/new", key_alias="laptop"))[0] == 400
     assert not Owner.objects.exists()
 
@@ -96,7 +97,7 @@ def test_nobody_may_log_in_who_could_not_before(groups):
 
 def test_a_user_joins_teams(groups):
     for team_id in ("a", "b"):
-        groups.made("team/new", team_id=team_id)
+        Team.objects.create(team_id=team_id)
     teams = ["a", {"team_id": "b", "user_role": "admin"}]
     assert groups.made("user/new", user_id="ada", user_email="ada@example.org", teams=teams)["teams"] == ["a", "b"]
     member = {"user_id": "ada", "user_email": "ada@example.org", "role": "admin"}
@@ -117,7 +118,7 @@ def test_a_budget_in_a_team_is_refused(groups):
 
 def test_teams_are_set_anew(groups):
     for team_id in ("a", "b", "c"):
-        groups.made("team/new", team_id=team_id)
+        Team.objects.create(team_id=team_id)
     groups.made("user/new", user_id="ada", teams=["a", "b"])
     changed = groups.made("user/update", user_id="ada", teams=["b", "c"])["data"]
     assert changed["teams"] == ["b", "c"]
@@ -152,7 +153,7 @@ def test_an_address_of_another_is_refused(groups):
 
 @pytest.mark.parametrize("field", ["key_alias", "duration", "team_id", "auto_create_key"])
 def test_what_is_of_the_first_key_only_is_refused_later(groups, field):
-    groups.made("user/new", user_id="ada")
+    Owner.objects.create(user_id="ada")
     assert error(groups.post("user/update", user_id="ada", **{field: "1d"}))[2] == field
 
 
@@ -164,16 +165,16 @@ def test_a_user_is_blocked(groups):
 def test_a_user_goes_with_their_keys_and_leaves_their_teams(groups):
     groups.made("team/new", team_id="a", members=["bob"])
     groups.made("user/new", user_id="ada", teams=["a"])
-    groups.made("key/generate", key_alias="another")
+    issued("another")
     assert groups.made("user/delete", user_ids=["ada"]) == 1
     assert [key.name for key in VirtualKey.objects.all()] == ["another"]
     assert [one["user_id"] for one in Team.objects.get().members] == ["bob"]
 
 
 def test_a_management_key_does_not_go_with_its_owner_but_by_the_master_key(groups):
-    manager = groups.made("key/generate", key_type="management")["key"]
-    groups.made("user/new", user_id="ada", auto_create_key=False)
-    groups.made("key/generate", key_type="management", user_id="ada")
+    manager = issued(key_type="management")["key"]
+    Owner.objects.create(user_id="ada")
+    issued(key_type="management", user_id="ada")
     assert error(groups.post("user/delete", user_ids=["ada"], key=manager))[0] == 403
     assert groups.get("user/info", user_id="ada", key=manager).json()["keys"] == []
     assert groups.made("user/delete", user_ids=["ada"]) == 1
@@ -183,9 +184,9 @@ def test_a_management_key_does_not_go_with_its_owner_but_by_the_master_key(group
 
 
 def test_a_user_is_shown_with_keys(groups):
-    groups.made("team/new", team_id="a", team_alias="Alpha")
+    Team.objects.create(team_id="a", alias="Alpha")
     groups.made("user/new", user_id="ada", team_id="a")
-    token = groups.made("key/generate", user_id="ada")["token"]
+    token = issued(user_id="ada")["token"]
     shown = groups.seen("user/info", user_id="ada")
     assert [(key["token"] == token, key["team_alias"]) for key in shown["keys"]] == [(True, None), (False, "Alpha")]
     assert (shown["user_id"], shown["user_info"]["user_id"], shown["user_info"]["key_count"]) == ("ada", "ada", 2)
@@ -202,7 +203,8 @@ def test_a_user_is_shown_without_keys(groups):
 
 def test_users_are_listed_in_pages(groups):
     for number in range(3):
-        groups.made("user/new", user_id=f"u{number}")
+        Owner.objects.create(user_id=f"u{number}")
+        issued(user_id=f"u{number}")
     page = groups.seen("user/list", page=2, page_size=2)
     assert [(user["user_id"], user["key_count"]) for user in page.pop("users")] == [("u0", 1)]
     assert page == {"total": 3, "page": 2, "page_size": 2, "total_pages": 2}
@@ -223,7 +225,7 @@ def test_users_are_listed_in_pages(groups):
     ],
 )
 def test_users_are_sought(groups, query, found):
-    groups.made("team/new", team_id="t")
-    groups.made("user/new", user_id="ada", user_role="internal_user", teams=["t"])
-    groups.made("user/new", user_id="bob", user_email="bob@example.org")
+    Team.objects.create(team_id="t", members=[{"user_id": "ada", "user_email": None, "role": "user"}])
+    Owner.objects.create(user_id="ada", role="internal_user")
+    Owner.objects.create(user_id="bob", email="bob@example.org")
     assert [user["user_id"] for user in groups.seen("user/list", **query)["users"]] == found

@@ -6,6 +6,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from keys.models import Team, VirtualKey
+from tests.keys.conftest import issued
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.keys.urls")]
 
@@ -32,7 +33,7 @@ def error(answer):
 
 @pytest.mark.parametrize("path", WRITES)
 def test_a_virtual_key_may_not_write(api, path):
-    key = api.generate()["key"]
+    key = issued()["key"]
     answer = api.post(path, {}, key=key)
     assert error(answer) == (401, "auth_error")
     assert "Only proxy admin can be used" in answer.json()["error"]["message"]
@@ -80,7 +81,7 @@ def test_without_the_database_the_answer_is_503(api, monkeypatch):
 
 
 def test_info_takes_the_secret_or_the_digest(api):
-    made = api.generate(key_alias="laptop")
+    made = issued("laptop")
     by_secret, by_digest = api.get(f"info?key={made['key']}").json(), api.get(f"info?key={made['token']}").json()
     assert by_secret["info"] == by_digest["info"]
     assert (by_secret["key"], by_digest["key"]) == (made["key"], made["token"])
@@ -89,7 +90,7 @@ def test_info_takes_the_secret_or_the_digest(api):
 
 
 def test_info_holds_neither_secret_nor_digest(api):
-    made = api.generate()
+    made = issued()
     text = str(api.get(f"info?key={made['key']}").json()["info"])
     assert made["key"] not in text
     assert made["token"] not in text
@@ -116,7 +117,7 @@ def test_info_tells_the_state(api, fields, status):
 
 
 def test_a_virtual_key_reads_its_own_info(api):
-    made = api.generate()
+    made = issued()
     for query in ("", f"?key={made['key']}", f"?key={made['token']}"):
         answer = api.get(f"info{query}", key=made["key"])
         assert answer.json()["info"]["key_name"] == made["key_name"]
@@ -124,7 +125,7 @@ def test_a_virtual_key_reads_its_own_info(api):
 
 
 def test_a_virtual_key_cannot_tell_whether_another_exists(api):
-    mine, other = api.generate()["key"], api.generate()["key"]
+    mine, other = issued()["key"], issued()["key"]
     answers = [api.get(f"info?key={key}", key=mine) for key in (other, "sk-of-nobody-at-all")]
     assert error(answers[0]) == (403, "key_info_access_denied")
     assert answers[0].content == answers[1].content
@@ -134,7 +135,7 @@ def test_a_virtual_key_cannot_tell_whether_another_exists(api):
 
 
 def test_update_changes_what_is_named_and_keeps_the_rest(api):
-    made = api.generate(key_alias="laptop", models=["a"], metadata={"a": 1, "b": 2})
+    made = issued("laptop", models=["a"], metadata={"a": 1, "b": 2})
     body = api.post("update", {"key": made["key"], "metadata": {"c": 3}, "user_id": "ann"}).json()
     assert (body["key"], body["token"]) == (made["key"], made["token"])
     assert (body["key_alias"], body["models"]) == ("laptop", ["a"])
@@ -152,14 +153,14 @@ def test_null_clears(api):
 
 
 def test_null_clears_what_routes(api):
-    made = api.generate(aliases={"a": "b"}, allowed_upstreams=["*"], priority=3, key_type="llm_api")
+    made = issued(aliases={"a": "b"}, allowed_upstreams=["*"], priority=3, key_type="llm_api")
     names = ["aliases", "allowed_upstreams", "priority", "key_type"]
     body = api.post("update", {"key": made["token"], **dict.fromkeys(names)}).json()
     assert [body[name] for name in names] == [{}, [], 0, "default"]
 
 
 def test_aliases_are_replaced_as_a_whole(api):
-    made = api.generate(aliases={"a": "b", "c": "d"}, priority=3)
+    made = issued(aliases={"a": "b", "c": "d"}, priority=3)
     body = api.post("update", {"key": made["token"], "aliases": {"e": "f"}}).json()
     assert (body["aliases"], body["priority"]) == ({"e": "f"}, 3)
 
@@ -174,7 +175,7 @@ def test_info_and_list_tell_what_routes(api):
 
 
 def test_an_alias_names_the_key_too(api):
-    made = api.generate(key_alias="laptop")
+    made = issued("laptop")
     body = api.post("update", {"key_alias": "laptop", "duration": "1h"}).json()
     assert (body["key"], body["key_alias"]) == (made["token"], "laptop")
     assert body["expires"]
@@ -196,14 +197,14 @@ def test_an_update_of_an_unknown_key_is_404(api, body):
 
 
 def test_an_update_cannot_take_the_name_of_another_key(api):
-    api.generate(key_alias="a")
-    made = api.generate(key_alias="b")
+    issued("a")
+    made = issued("b")
     assert error(api.post("update", {"key": made["key"], "key_alias": "a"})) == (400, "bad_request_error")
     assert api.post("update", {"key": made["key"], "key_alias": "b"}).status_code == 200
 
 
 def test_the_history_names_the_changed_columns(api):
-    made = api.generate()
+    made = issued()
     api.post("update", {"key": made["key"], "models": ["a"], "duration": None})
     assert "Changed expires_at, models through" in LogEntry.objects.latest("pk").change_message
 
@@ -212,8 +213,8 @@ def test_the_history_names_the_changed_columns(api):
 
 
 def test_a_key_is_blocked_and_unblocked_by_its_name(api):
-    made = api.generate(key_alias="laptop")
-    api.generate(key_alias="other")
+    made = issued("laptop")
+    issued("other")
     assert api.post("block", {"key_alias": "laptop"}).json()["blocked"] is True
     assert list(VirtualKey.objects.filter(blocked=True).values_list("name", flat=True)) == ["laptop"]
     assert api.post("unblock", {"key_alias": "laptop"}).json()["blocked"] is False
@@ -223,7 +224,7 @@ def test_a_key_is_blocked_and_unblocked_by_its_name(api):
 
 
 def test_block_and_unblock_work(api):
-    made = api.generate()
+    made = issued()
     assert api.post("block", {"key": made["token"]}).json()["blocked"] is True
     assert error(api.get("info", key=made["key"])) == (401, "auth_error")
     assert api.post("unblock", {"key": made["key"]}).json()["blocked"] is False
@@ -243,7 +244,7 @@ def test_what_is_no_key_cannot_be_blocked(api, path, body, status):
 
 
 def test_delete_works(api):
-    one, two, three = (api.generate(key_alias=name) for name in "abc")
+    one, two, three = (issued(name) for name in "abc")
     answer = api.post("delete", {"keys": [one["key"], two["token"], "sk-of-nobody-at-all"]})
     assert answer.json() == {"deleted_keys": [one["key"], two["token"], "sk-of-nobody-at-all"]}
     assert VirtualKey.objects.get().name == "c"
@@ -263,7 +264,7 @@ def test_a_delete_of_nothing_is_refused(api, body, status):
 
 
 def test_limits_are_changed_one_by_one(api):
-    made = api.generate(rpm_limit=5, max_budget=1, budget_duration="1d", model_rpm_limit={"m": 1})
+    made = issued(rpm_limit=5, max_budget=1, budget_duration="1d", model_rpm_limit={"m": 1})
     body = api.post("update", {"key": made["token"], "max_budget": 2.5, "shadow_limits": ["rpm_limit"]}).json()
     assert (body["rpm_limit"], body["max_budget"], body["budget_duration"]) == (5, 2.5, "1d")
     assert (body["model_rpm_limit"], body["shadow_limits"]) == ({"m": 1}, ["rpm_limit"])
@@ -343,7 +344,7 @@ def test_the_history_tells_limits_from_what_to_what_and_nothing_else(api):
 
 
 def test_a_bulk_update_does_what_it_can(api):
-    one, two = api.generate(key_alias="one"), api.generate(key_alias="two")
+    one, two = issued("one"), issued("two")
     items = [
         {"key": one["key"], "max_budget": 5, "tags": ["a"]},
         {"key": "sk-of-nobody-at-all", "max_budget": 5},
@@ -398,8 +399,8 @@ def test_a_service_account_needs_a_team_and_no_owner(api, fields):
 
 
 def test_several_infos_at_once(api):
-    one, two = api.generate(key_alias="one", spend=2), api.generate(key_alias="two")
-    api.generate(key_alias="three")
+    one, two = api.generate(key_alias="one", spend=2), issued("two")
+    issued("three")
     body = api.post("/v2/key/info", {"keys": [one["key"], "sk-of-nobody-at-all"], "key_aliases": ["two"]}).json()
     assert body["key"] == [one["key"], "sk-of-nobody-at-all"]
     assert [(info["key_alias"], info["spend"]) for info in body["info"]] == [("one", 2.0), ("two", 0.0)]
@@ -408,13 +409,13 @@ def test_several_infos_at_once(api):
 
 
 def test_several_infos_cost_the_same_queries_however_many(api, django_assert_max_num_queries):
-    keys = [api.generate()["token"] for _ in range(5)]
+    keys = [issued()["token"] for _ in range(5)]
     with django_assert_max_num_queries(3):
         assert len(api.post("/v2/key/info", {"keys": keys}).json()["info"]) == 5
 
 
 def test_of_several_infos_a_virtual_key_sees_its_own(api):
-    mine, other = api.generate(), api.generate()
+    mine, other = issued(), issued()
     body = api.post("/v2/key/info", {"keys": [other["token"], mine["token"]]}, key=mine["key"]).json()
     assert [info["key_name"] for info in body["info"]] == [mine["key_name"]]
     assert api.post("/v2/key/info", {"keys": [other["key"]]}, key=mine["key"]).json()["info"] == []
@@ -428,7 +429,7 @@ def test_infos_of_nothing_are_422(api):
 
 
 def test_a_usable_key_is_healthy(api):
-    made = api.generate()
+    made = issued()
     assert api.post("health", key=made["key"]).json() == {"key": "healthy", "logging_callbacks": None}
     assert api.post("health").status_code == 200
     api.post("block", {"key": made["token"]})

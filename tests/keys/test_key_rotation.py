@@ -7,8 +7,11 @@ import time_machine
 from django.contrib.admin.models import LogEntry
 from django.utils import timezone
 
+from common.money import USD
 from keys import crypto
 from keys.models import Secret, VirtualKey
+from keys.spending import start_with
+from tests.keys.conftest import issued
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.keys.urls")]
 
@@ -18,12 +21,14 @@ def error(answer):
 
 
 @pytest.fixture
-def made(api):
-    return api.generate(key_alias="laptop", models=["m"], rpm_limit=5, spend=1)
+def made():
+    made = issued("laptop", models=["m"], rpm_limit=5)
+    start_with(VirtualKey.objects.get(), USD)
+    return made
 
 
 def test_a_key_is_named_by_its_alias(api, made):
-    api.generate(key_alias="other")
+    issued("other")
     body = api.post("regenerate", {"key_alias": "laptop", "rpm_limit": 6}).json()
     assert (body["key_alias"], body["rpm_limit"]) == ("laptop", 6)
     assert api.get("info", key=body["key"]).status_code == 200
@@ -82,7 +87,7 @@ def test_an_own_secret_is_taken(api, made):
 
 @pytest.mark.parametrize(("new_key", "status"), [("hunter2", 400), ("sk-short", 400), ("{other}", 409), ("{key}", 409)])
 def test_an_own_secret_that_cannot_be_is_refused(api, made, new_key, status):
-    other = api.generate()["key"]
+    other = issued()["key"]
     answer = api.post("regenerate", {"key": made["key"], "new_key": new_key.format(other=other, **made)})
     assert answer.status_code == status
     assert api.get("info", key=made["key"]).status_code == 200
@@ -124,7 +129,7 @@ def test_what_is_refused(api, made, path, body, status):
 
 
 def test_a_refused_change_leaves_the_old_secret(api, made):
-    api.generate(key_alias="tower")
+    issued("tower")
     assert error(api.post("regenerate", {"key": made["key"], "key_alias": "tower"})) == (400, "bad_request_error")
     assert api.get("info", key=made["key"]).status_code == 200
 

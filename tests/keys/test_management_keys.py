@@ -4,6 +4,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 
 from keys.models import VirtualKey
+from tests.keys.conftest import issued
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.keys.urls")]
 
@@ -15,8 +16,8 @@ def error(answer):
 
 
 @pytest.fixture
-def manager(api):
-    return api.generate(key_alias="ci", key_type="management")
+def manager():
+    return issued("ci", key_type="management")
 
 
 def post(api, path, made, **options):
@@ -36,12 +37,12 @@ def test_it_works(api, manager):
 
 @pytest.mark.parametrize("path", WRITES)
 def test_it_writes_ordinary_keys(api, manager, path):
-    made = api.generate(key_alias="laptop")
+    made = issued("laptop")
     assert post(api, path, made, key=manager["key"]).status_code == 200
 
 
 def test_it_sees_ordinary_keys(api, manager):
-    made = api.generate(key_alias="laptop")
+    made = issued("laptop")
     assert api.get(f"info?key={made['token']}", key=manager["key"]).json()["info"]["key_alias"] == "laptop"
     assert api.get("list", key=manager["key"]).json()["keys"] == [made["token"]]
 
@@ -53,7 +54,7 @@ def test_it_makes_no_key_of_its_kind(api, manager):
 
 
 def test_it_lifts_no_key_to_its_kind(api, manager):
-    made = api.generate()
+    made = issued()
     answer = api.post("update", {"key": made["token"], "key_type": "management"}, key=manager["key"])
     assert error(answer) == (403, "management_key_access_denied")
     assert not VirtualKey.objects.filter(key_type="management").exclude(name="ci").exists()
@@ -62,14 +63,14 @@ def test_it_lifts_no_key_to_its_kind(api, manager):
 @pytest.mark.parametrize("path", WRITES)
 @pytest.mark.parametrize("whose", ["its own", "another"])
 def test_it_writes_no_key_of_its_kind(api, manager, path, whose):
-    made = manager if whose == "its own" else api.generate(key_alias="other", key_type="management")
+    made = manager if whose == "its own" else issued("other", key_type="management")
     before = list(VirtualKey.objects.values())
     assert error(post(api, path, made, key=manager["key"])) == (403, "management_key_access_denied")
     assert list(VirtualKey.objects.values()) == before
 
 
 def test_a_bulk_update_passes_it_over(api, manager):
-    made = api.generate()
+    made = issued()
     keys = [{"key": key["token"], "rpm_limit": 1} for key in (made, manager)]
     body = api.post("bulk_update", {"keys": keys}, key=manager["key"]).json()
     assert [one["key"] for one in body["successful_updates"]] == [made["token"]]
@@ -77,7 +78,7 @@ def test_a_bulk_update_passes_it_over(api, manager):
 
 
 def test_several_infos_leave_the_others_of_its_kind_out(api, manager):
-    made, other = api.generate(), api.generate(key_type="management")
+    made, other = issued(), issued(key_type="management")
     keys = [made["token"], other["token"], manager["token"]]
     body = api.post("/v2/key/info", {"keys": keys}, key=manager["key"]).json()
     assert [info["key_name"] for info in body["info"]] == [manager["key_name"], made["key_name"]]
@@ -85,7 +86,7 @@ def test_several_infos_leave_the_others_of_its_kind_out(api, manager):
 
 
 def test_a_name_is_no_way_around(api, manager):
-    api.generate(key_alias="other", key_type="management")
+    issued("other", key_type="management")
     for path, body in (
         ("update", {"key_alias": "other", "key_type": "default"}),
         ("delete", {"key_aliases": ["other"]}),
@@ -94,14 +95,14 @@ def test_a_name_is_no_way_around(api, manager):
 
 
 def test_one_management_key_among_many_stops_a_delete(api, manager):
-    made = api.generate()
+    made = issued()
     answer = api.post("delete", {"keys": [made["token"], manager["token"]]}, key=manager["key"])
     assert answer.status_code == 403
     assert VirtualKey.objects.count() == 2
 
 
 def test_it_sees_no_other_key_of_its_kind(api, manager):
-    other = api.generate(key_alias="other", key_type="management")
+    other = issued("other", key_type="management")
     assert error(api.get(f"info?key={other['token']}", key=manager["key"])) == (403, "management_key_access_denied")
     for query in ("", "?key_alias=other", f"?key_hash={other['token']}", "?return_full_object=true"):
         assert api.get(f"list{query}", key=manager["key"]).json()["keys"] == []
@@ -123,7 +124,7 @@ def test_the_master_key_manages_management_keys(api, manager):
 
 @pytest.mark.parametrize("key_type", ["default", "llm_api"])
 def test_keys_for_calls_manage_nothing(api, key_type):
-    key = api.generate(key_type=key_type)["key"]
+    key = issued(key_type=key_type)["key"]
     assert error(api.post("generate", {}, key=key)) == (401, "auth_error")
     assert error(api.get("list", key=key)) == (401, "auth_error")
     assert api.get("info", key=key).status_code == 200
@@ -154,12 +155,12 @@ def test_the_history_names_it(api, manager):
 
 
 def test_one_without_a_name_is_known_by_its_masked_secret(api):
-    nameless = api.generate(key_type="management")
+    nameless = issued(key_type="management")
     made = api.post("generate", {}, key=nameless["key"]).json()
     assert made["created_by"] == f"management key {nameless['key_name']}"
     assert nameless["key"] not in LogEntry.objects.latest("pk").change_message
 
 
 def test_the_longest_name_fits(api):
-    manager = api.generate(key_alias="x" * 255, key_type="management")
+    manager = issued("x" * 255, key_type="management")
     assert api.post("generate", {}, key=manager["key"]).status_code == 200

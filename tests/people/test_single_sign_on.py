@@ -127,7 +127,7 @@ def test_who_is_disabled_at_the_provider_does_not_come_back(provider, client):
 
 
 def test_a_local_person_of_the_same_name_is_somebody_else(provider, client):
-    admin = User.objects.create_superuser("ada@example.com", "ada@example.com", "a local password")
+    admin = User.objects.create(username="ada@example.com", email="ada@example.com", is_staff=True, is_superuser=True)
 
     sign_in(client)
 
