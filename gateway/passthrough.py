@@ -98,7 +98,7 @@ class PassThrough:
         model, target = self._read_target()
         self._plane.check_serving()
         match = routes.find(self._method, target.route)
-        identity = recognise(self._environ, self._plane.keys, self._look)
+        identity = self._identify()
         self._call = self._open_call(identity, match)
         check_usable(identity, self._call.received_at)
         check_head(identity, self._face, target, match, self._call, self._plane)
@@ -136,6 +136,10 @@ class PassThrough:
         return (operations.find(operations.OPERATIONS, exchange) or operations.pass_on)(exchange)
 
     # --- Who
+
+    def _identify(self) -> Identity:
+        """Who calls; the policy check, which has no secret, says it of the call that it asks about."""
+        return recognise(self._environ, self._plane.keys, self._look)
 
     def _look(self) -> None:
         self._looked = True
