@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from django.db.models import Model, QuerySet
 
 EVERY_TEAM = "people.view_every_team"
+_REMEMBERED = "_visible_teams"
 
 Row = TypeVar("Row", bound=Model)
 
@@ -16,12 +17,17 @@ def visible_teams(user: Any) -> frozenset[str] | None:
     """The ids of the teams whose rows the person may see; None stands for everything, rows of no team included.
 
     Who has not the permission for every team sees the teams that they manage, and nothing where they manage none.
+    The teams are remembered with the object `user`, as Django remembers its permissions: a page asks several times.
     """
     if user.has_perm(EVERY_TEAM):
         return None
     if not user.is_active or user.pk is None:
         return frozenset()
-    return frozenset(user.managed_teams.values_list("team_id", flat=True))
+    teams: frozenset[str] | None = getattr(user, _REMEMBERED, None)
+    if teams is None:
+        teams = frozenset(user.managed_teams.values_list("team_id", flat=True))
+        setattr(user, _REMEMBERED, teams)
+    return teams
 
 
 def scoped(rows: QuerySet[Row], user: Any, column: str = "team_id") -> QuerySet[Row]:

@@ -15,6 +15,8 @@ from django.contrib import auth, messages
 from django.contrib.auth.signals import user_logged_in
 from django.http import HttpRequest, HttpResponseBase
 
+from people.models import TeamManager
+
 logger = logging.getLogger(__name__)
 
 STANDING = "standing"
@@ -39,8 +41,11 @@ class StandingMiddleware:
 def standing(person: Any) -> list[str]:
     """What a person is: flags, roles and teams, each of which can be taken away."""
     flags = [name for name in ("is_staff", "is_superuser") if getattr(person, name)]
-    roles = [f"role:{pk}" for pk in person.groups.values_list("pk", flat=True)]
-    return flags + roles + [f"team:{team}" for team in person.managed_teams.values_list("team_id", flat=True)]
+    # Asked with every page: of the tables that tell, without a join.
+    memberships = auth.get_user_model().groups.through._default_manager.filter(user_id=person.pk)
+    roles = [f"role:{pk}" for pk in memberships.values_list("group_id", flat=True)]
+    teams = TeamManager.objects.filter(user_id=person.pk).values_list("team_id", flat=True)
+    return flags + roles + [f"team:{team}" for team in teams]
 
 
 def _remember(sender: Any, request: HttpRequest | None, user: Any, **_: Any) -> None:
