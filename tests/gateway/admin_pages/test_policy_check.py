@@ -92,15 +92,15 @@ def test_a_browser_sends_no_secret_in_an_address(text, is_fit):
 
 def test_what_an_end_user_spends_is_for_who_sees_every_team():
     VirtualKey.objects.issue(name="dev", team_id="red")
-    EndUser.objects.create(end_user_id="bob", rpm_limit=7)
-    asked = {"key": "dev", "route": "/v1/chat/completions", "method": "POST", "model": "tiny", "end_user": "bob"}
+    EndUser.objects.create(end_user_id="guest-7", rpm_limit=7)
+    asked = {"key": "dev", "route": "/v1/chat/completions", "method": "POST", "model": "tiny", "end_user": "guest-7"}
 
     _, of_all = _ask(signed_in("gateway.use_policy_check", name="eve"), **asked)
     page, of_red = _ask(signed_in("gateway.use_policy_check", teams=["red"]), **asked)
 
-    assert "end user bob): 0 of 7 in use" in of_all
+    assert "end user guest-7): 0 of 7 in use" in of_all
     assert page.context["verdict"].allowed
-    assert "bob" not in of_red
+    assert "guest-7" not in of_red
 
 
 def test_a_key_without_a_secret_is_nobody_s():
