@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import (
     CharField,
     DateTimeField,
+    Index,
     JSONField,
     Manager,
     Q,
@@ -152,6 +153,8 @@ class VirtualKey(Limited):
     class Meta:
         ordering = ["-created_at", "-pk"]
         verbose_name = "virtual key"
+        # What the first page and the list of keys that expire soon ask for.
+        indexes = [Index(fields=["expires_at"], name="key_expires_at", condition=Q(expires_at__isnull=False))]
 
     def __str__(self) -> str:
         return self.name or self.masked

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -17,6 +16,7 @@ from common.admin import BAD, QUIET, WARNING, figure
 from gateway.account import relay_report
 from gateway.account.journal import JournalStatus, journal_status
 from gateway.admin_pages.home import budgets
+from gateway.admin_pages.home.kept import Kept
 from gateway.admin_pages.home.notices import Notice, admin_url, several
 from gateway.admin_pages.playground_keys import usual
 from gateway.admin_pages.unlisted import unlisted
@@ -38,6 +38,8 @@ MOST_DOWN = 2
 MANY_UNKNOWN, MANY_NOT_TAKEN = 100, 20
 """Calls in an hour without rows; fewer are told beside the figures only."""
 _WEIGHT = {BAD: 0, WARNING: 1, QUIET: 2}
+_of_budgets: Kept[list[Notice]] = Kept(KEPT_SECONDS)
+forget = _of_budgets.forget
 
 
 def attention(user: Any) -> list[Notice]:
@@ -50,7 +52,7 @@ def attention(user: Any) -> list[Notice]:
         found += _of_upstreams(list(Upstream.objects.all()), user)
     if may("keys.view_virtualkey"):
         found += _of_expiry(user)
-    found += _slow.of(user, _of_budgets)
+    found += _of_budgets.of((user.pk, visible_teams(user)), lambda: list(islice(_budgets(user), MOST_NAMES)))
     if may("gateway.view_settings_in_force"):
         found += _of_settings()
     return [notice.for_user(user) for notice in sorted(found, key=lambda notice: _WEIGHT.get(notice.kind, 3))]
@@ -201,36 +203,6 @@ def _in(moment: datetime | None, now: datetime) -> str:
     return f"in {hours:.0f} hours" if hours < 48 else f"in {hours / 24:.0f} days"
 
 
-def _of_budgets(user: Any) -> Iterator[Notice]:
+def _budgets(user: Any) -> Iterator[Notice]:
     yield from budgets.spent(user)
     yield from budgets.unpriced(user, every_model())
-
-
-class _Kept:
-    """Keeps each person's notices of a kind for a while: whoever watches a page asks again every few seconds."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._found: dict[Any, tuple[float, list[Notice]]] = {}
-        self._lock = threading.Lock()
-
-    def of(self, user: Any, look: Callable[[Any], Iterator[Notice]]) -> list[Notice]:
-        now, who = self._clock(), (user.pk, visible_teams(user))
-        with self._lock:
-            at, found = self._found.get(who, (-KEPT_SECONDS, []))
-        if now - at < KEPT_SECONDS:
-            return found
-        found = list(islice(look(user), MOST_NAMES))
-        with self._lock:
-            self._found = {key: kept for key, kept in self._found.items() if now - kept[0] < KEPT_SECONDS}
-            self._found[who] = (now, found)
-        return found
-
-    def forget(self) -> None:
-        """Looks anew."""
-        with self._lock:
-            self._found.clear()
-
-
-_slow = _Kept()
-forget = _slow.forget

@@ -1,19 +1,20 @@
 """The last 24 hours out of the roll-ups, for the chart and the lists of what was used most.
 
 Cheap however many keys there are: models by the hour have small sums of their own; of the keys, the likeliest are
-found among the daily sums, and only their hours are read.
+found among the daily sums, which are looked through now and then, and only their hours are read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.db.models import F, QuerySet, Sum
 from django.utils import timezone
 
 from gateway.account.rollups_of_all import HOUR
+from gateway.admin_pages.home.kept import Kept
 from gateway.models import UsageDay, UsageHour, UsageHourModel, UsageOfAll
 from keys.scope import scoped, visible_teams
 from keys.validation import PLAYGROUND
@@ -26,6 +27,8 @@ CALLS, ERRORS, REFUSED, CUT, PROMPT, COMPLETION = range(len(MEASURES))
 Sums = list[int]
 Part = dict[Any, Sums]
 Hours = list[tuple[datetime, Part]]
+Ranking = list[tuple[int, str]]
+"""Weights and values, the heaviest first."""
 
 _WEIGHTS: dict[str, Any] = {
     "calls": F("calls"),
@@ -52,11 +55,38 @@ def by_key(user: Any, key_ids: Collection[int]) -> Hours:
 
 def busiest_keys(user: Any, measure: str) -> list[int]:
     """The keys that may have most of a figure: those with the highest sums of a day, of today and the day
-    before, but for those of the playground. One look along an index, without a sum for every key."""
-    days = UsageDay.objects.filter(dimension="key", day__gte=_first().date()).exclude(label__startswith=PLAYGROUND)
+    before, but for those of the playground.
+
+    Each day's sums are looked through along an index, without a sum for every key: today's at most every 20 seconds,
+    and those of the day before, to which only late calls are added, every 10 minutes.
+    """
+    first, today = _first().date(), timezone.now().date()
+    found = _of_today.of((today, measure, visible_teams(user)), lambda: _ranking(user, measure, today))
+    if first != today:
+        before = _of_the_day_before.of((first, measure, visible_teams(user)), lambda: _ranking(user, measure, first))
+        found = sorted([*found, *before], key=lambda one: (-one[0], one[1]))[:MOST_KEYS]
+    return sorted({int(value) if value.isdecimal() else 0 for _, value in found})
+
+
+def _is_long(ranking: Ranking) -> bool:
+    """Of few keys the sums are looked through quickly, and each new one is shown at once."""
+    return len(ranking) == MOST_KEYS
+
+
+_of_today: Kept[Ranking] = Kept(20, _is_long)
+_of_the_day_before: Kept[Ranking] = Kept(600, _is_long)
+
+
+def forget() -> None:
+    """Looks through the sums anew."""
+    _of_today.forget()
+    _of_the_day_before.forget()
+
+
+def _ranking(user: Any, measure: str, day: date) -> Ranking:
+    days = UsageDay.objects.filter(dimension="key", day=day).exclude(label__startswith=PLAYGROUND)
     heaviest = scoped(days, user).annotate(weight=_WEIGHTS[measure]).order_by("-weight", "value")
-    values = heaviest.values_list("value", flat=True)[:MOST_KEYS]
-    return sorted({int(value) if value.isdecimal() else 0 for value in values})
+    return list(heaviest.values_list("weight", "value")[:MOST_KEYS])
 
 
 def added(parts: Iterable[Part]) -> Part:

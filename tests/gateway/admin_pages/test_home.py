@@ -20,6 +20,7 @@ from gateway.account.journal import JournalStatus
 from gateway.account.log_store import LogStore
 from gateway.account.relay_report import RelayReport
 from gateway.admin_pages.home import attention as attention_page
+from gateway.admin_pages.home import day
 from gateway.admin_pages.home.attention import MANY_NOT_TAKEN, MANY_UNKNOWN, journal_notices
 from gateway.admin_pages.home.day import HOURS
 from gateway.admin_pages.home.now import NOT_AVAILABLE
@@ -37,9 +38,14 @@ PARTS = ("attention", "figures", "upstreams", "tops", "chart")
 
 @pytest.fixture(autouse=True)
 def nothing_is_remembered() -> Iterator[None]:
-    attention_page.forget()
+    forget()
     yield
+    forget()
+
+
+def forget() -> None:
     attention_page.forget()
+    day.forget()
 
 
 @pytest.fixture
@@ -402,6 +408,21 @@ def test_of_many_keys_the_busiest_are_found(admin: Client) -> None:
     )
     assert chart(admin, by="key")["others"] == 39 + 1 - 8
     assert "key-39 16 2" in part(admin, "tops")
+
+
+def test_of_many_keys_the_sums_of_a_day_are_not_looked_through_at_each_view(admin: Client) -> None:
+    calls(*({"key_id": number, "key_name": f"key-{number}"} for number in range(1, 31)))
+
+    def days_looked_through() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            part(admin, "tops")
+        return len([one for one in captured.captured_queries if "gateway_usageday" in one["sql"]])
+
+    assert [days_looked_through(), days_looked_through()] == [2, 1]  # of the day before there are no sums
+    calls(*[{"key_id": 99, "key_name": "late"}] * 2)
+    assert "late" not in part(admin, "tops")
+    day.forget()
+    assert "late 16 2" in part(admin, "tops")
 
 
 # --- Upstreams ------------------------------------------------------------------------------------
