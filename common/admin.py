@@ -15,6 +15,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.forms import DateTimeInput
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
 
 Row = TypeVar("Row", bound=Model)
+Answer = TypeVar("Answer", bound=HttpResponseBase)
 
 GOOD, WARNING, BAD, QUIET = "good", "warning", "bad", "quiet"
 DASH = "—"
+LOOKING = frozenset({"GET", "HEAD"})
 
 
 def badge(kind: str, text: str, title: str = "") -> SafeString:
@@ -106,7 +109,7 @@ def pressed(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     def of_button(self: ModelAdmin[Any], request: HttpRequest, object_id: int, **kwargs: Any) -> HttpResponse:
         if request.method == "POST":
             return view(self, request, object_id, **kwargs)
-        if request.method not in {"GET", "HEAD"}:
+        if request.method not in LOOKING:
             return HttpResponseNotAllowed(["POST"])
         row = self.get_object(request, str(object_id))
         if row is None:
@@ -116,6 +119,24 @@ def pressed(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", row.pk)
 
     return of_button
+
+
+def posted_from(page: str) -> Callable[[Callable[..., Answer]], Callable[..., Answer | HttpResponse]]:
+    """Decorates what a page posts to an address of no row's. Who comes by the address alone, as after a log-in, is led
+    to the page (`admin:<page>`), which says itself who may see it, and nothing is done.
+    """
+
+    def decorate(view: Callable[..., Answer]) -> Callable[..., Answer | HttpResponse]:
+        @wraps(view)
+        def of_page(*args: Any, **kwargs: Any) -> Answer | HttpResponse:
+            request = next(one for one in args if isinstance(one, HttpRequest))  # a method has `self` before it
+            if request.method == "POST":
+                return view(*args, **kwargs)
+            return redirect(f"admin:{page}") if request.method in LOOKING else HttpResponseNotAllowed(["POST"])
+
+        return of_page
+
+    return decorate
 
 
 def log_changes(request: HttpRequest, rows: Collection[Model], message: str) -> None:

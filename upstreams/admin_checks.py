@@ -15,9 +15,8 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST
 
-from common.admin import changeable, duration, pressed
+from common.admin import changeable, duration, posted_from, pressed
 from upstreams import preview, trial
 from upstreams.models import Upstream
 from upstreams.observations import check_and_record, record, record_posture
@@ -39,7 +38,8 @@ def wants_fragment(request: HttpRequest) -> bool:
 class CheckViews(_Base):
     """Mixed into the ModelAdmin of upstreams."""
 
-    @method_decorator([require_POST, never_cache])
+    @method_decorator(never_cache)
+    @posted_from("upstreams_upstream_add")
     def preview_view(self, request: HttpRequest) -> HttpResponseBase:
         """Checks the server that the form of a new upstream names; saves nothing."""
         if not self.has_add_permission(request):

@@ -11,8 +11,9 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
+from common.admin import posted_from
 from gateway.admin_pages import log_columns
 from gateway.admin_pages.log_details import details_of
 from gateway.admin_pages.log_export import FORMS, exported
@@ -129,7 +130,7 @@ class RequestLogAdmin(_LogAdmin):
         wrap = self.admin_site.admin_view
         own = [
             path("export.<str:form>", wrap(require_GET(self.export_view)), name="gateway_requestlog_export"),
-            path("columns/", wrap(require_POST(self.columns_view)), name="gateway_requestlog_columns"),
+            path("columns/", wrap(self.columns_view), name="gateway_requestlog_columns"),
         ]
         return [*own, *super().get_urls()]
 
@@ -141,6 +142,7 @@ class RequestLogAdmin(_LogAdmin):
         chosen = LogFilterForm(request.GET, user=request.user)
         return exported(chosen.branches(RequestLog.objects.all()), form, sees_all=chosen.sees_all)
 
+    @posted_from("gateway_requestlog_changelist")
     def columns_view(self, request: HttpRequest) -> HttpResponseBase:
         """Keeps the chosen columns, and goes back to the list as it was."""
         self._check(request)

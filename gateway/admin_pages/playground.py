@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.response import TemplateResponse
 from django.views.decorators.cache import never_cache
 
+from common.admin import posted_from
 from gateway.account.entry import Outcome
 from gateway.admin_pages import playground_keys
 from gateway.admin_pages.causes import BY_TYPE, CALLER, Cause, cause_of
@@ -48,10 +49,9 @@ def playground_view(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
+@posted_from("playground")
 def key_view(request: HttpRequest) -> HttpResponse:
     """Makes a key for the page, and tells its secret this once. POST, with the site's CSRF token."""
-    if request.method != "POST":
-        return HttpResponseNotAllowed(["POST"])
     try:
         key, plain = playground_keys.issue(request.user, request.POST.get("team", ""))
     except playground_keys.PlaygroundRefused as refusal:

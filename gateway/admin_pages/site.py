@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver
 
+from common.admin import posted_from
 from gateway.admin_pages import playground, policy_check, usage_page, usage_statement
 from gateway.admin_pages import settings as settings_page
 from gateway.admin_pages.home import views as home_page
@@ -83,6 +84,9 @@ class GatewayAdminSite(admin.AdminSite):
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return super().login(request, {**ways_in(request), **(extra_context or {})})
+
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return posted_from("index")(super().logout)(request, extra_context)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         return super().index(request, {"home": home_page.home(request), **(extra_context or {})})

@@ -107,7 +107,8 @@ def test_only_who_may_add_upstreams_can_have_a_url_asked() -> None:
 
 
 def test_a_check_is_no_link(admin: Client) -> None:
-    assert admin.get(f"{ADD}check/").status_code == 405
+    assert admin.get(f"{ADD}check/")["Location"] == ADD
+    assert admin.put(f"{ADD}check/").status_code == 405
 
 
 # --- What it shows

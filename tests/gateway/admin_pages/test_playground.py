@@ -141,7 +141,8 @@ def test_it_needs_its_permission(url: str, method: str) -> None:
 
 def test_a_key_is_not_made_by_a_link_or_another_site() -> None:
     client = signed_in()
-    assert client.get(KEY_URL).status_code == 405
+    assert client.get(KEY_URL)["Location"] == URL
+    assert client.put(KEY_URL).status_code == 405
     strict: Any = Client(enforce_csrf_checks=True)
     strict.cookies = client.cookies
     assert strict.post(KEY_URL).status_code == 403

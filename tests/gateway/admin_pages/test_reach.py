@@ -23,7 +23,7 @@ from django.db import connection
 from django.db.models import Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from gateway.account.log_store import LogStore
@@ -32,6 +32,7 @@ from keys.models import EndUser, Owner, Team, VirtualKey
 from people.models import SignInAttempt, TeamManager
 from people.roles import AUDITOR, KEY_MANAGER, OPERATOR
 from tests.support.entries import an_entry
+from tests.support.people import signed_in
 from upstreams import crypto
 from upstreams.models import ModelAlias, Routing, Upstream
 
@@ -280,6 +281,23 @@ def test_an_auditor_changes_nothing(world):
                 break
 
     assert told == []
+
+
+def test_who_comes_by_an_address_alone_is_not_told_that_the_method_is_wrong(world):
+    browser, before = signed_in(), everything()
+    led = {address: browser.get(address) for address in (*addresses(world), reverse("admin:logout"))}
+    pages = {answer.headers["Location"] for answer in led.values() if answer.status_code == 302}
+
+    assert [address for address, answer in led.items() if answer.status_code == 405] == []
+    assert {browser.get(page).status_code for page in pages} == {200}  # and they are signed in after all that
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    "name", ["logout", "playground_key", "gateway_requestlog_columns", "upstreams_upstream_preview"]
+)
+def test_what_only_takes_a_post_is_refused_to_other_methods(name):
+    assert signed_in().put(reverse(f"admin:{name}")).status_code == 405
 
 
 def test_an_auditor_sees_every_list(world):
