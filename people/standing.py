@@ -1,7 +1,8 @@
-"""Ends the sessions of those who lost a role, or may not sign in by that way any more.
+"""Ends the sessions of those who were disabled, lost a role, or may not sign in by that way any more.
 
 Permissions are looked up with every request, so that a role that is lost grants nothing from that moment on. The
-session ends too: what a page shows already, and what a script goes on asking for, should not outlive the role.
+session ends too: what a page shows already, and what a script goes on asking for, should not outlive the role. Who was
+disabled and is enabled again signs in anew: a cookie that was stolen must not come back to life.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from typing import Any
 from django.conf import settings
 from django.contrib import auth, messages
 from django.contrib.auth.signals import user_logged_in
+from django.contrib.sessions.models import Session
+from django.db.models.signals import post_save
 from django.http import HttpRequest, HttpResponseBase
+from django.utils import timezone
 
 from people.models import TeamManager
 
@@ -29,13 +33,21 @@ class StandingMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if settings.SESSION_COOKIE_NAME in request.COOKIES and request.user.is_authenticated:
-            lost = set(request.session.get(STANDING, ())) - set(standing(request.user))
-            if lost:
+        if settings.SESSION_COOKIE_NAME in request.COOKIES:
+            if not request.user.is_authenticated:
+                _end_of_nobody(request)
+            elif set(request.session.get(STANDING, ())) - set(standing(request.user)):
                 logger.warning("The session of %s ended: a role was taken away.", request.user.get_username())
                 auth.logout(request)
                 messages.warning(request, "Your roles have changed: please sign in again.")
         return self.get_response(request)
+
+
+def _end_of_nobody(request: HttpRequest) -> None:
+    """A session that names a person who may not sign in any more ends, also if they may again one day."""
+    if auth.SESSION_KEY in request.session:
+        logger.warning("The session of person %s ended: they may not sign in.", request.session[auth.SESSION_KEY])
+        request.session.flush()
 
 
 def standing(person: Any) -> list[str]:
@@ -53,6 +65,22 @@ def _remember(sender: Any, request: HttpRequest | None, user: Any, **_: Any) -> 
         request.session[STANDING] = standing(user)
 
 
+def end_sessions(person: Any) -> int:
+    """Ends what sessions a person has, also those that nobody asks with; returns how many."""
+    ended = 0
+    for session in Session.objects.filter(expire_date__gt=timezone.now()).iterator():
+        if session.get_decoded().get(auth.SESSION_KEY) == str(person.pk):
+            session.delete()
+            ended += 1
+    return ended
+
+
+def _look_whether_disabled(sender: Any, instance: Any, created: bool, **_: Any) -> None:  # noqa: FBT001 - Django's signal
+    if not created and not instance.is_active and (ended := end_sessions(instance)):
+        logger.warning("%d sessions of %s ended: the account was disabled.", ended, instance.get_username())
+
+
 def connect() -> None:
     """Called once, when the app is ready."""
+    post_save.connect(_look_whether_disabled, sender=settings.AUTH_USER_MODEL, dispatch_uid="sessions of the disabled")
     user_logged_in.connect(_remember, dispatch_uid="standing")

@@ -260,6 +260,26 @@ def test_a_session_ends_when_a_person(session, ada, lose):
     assert session.get(HOME).status_code == 302
 
 
+def test_a_session_does_not_come_back_with_a_person_who_is_enabled_again(session, ada):
+    User.objects.update(is_active=False)
+    assert session.get(HOME).status_code == 302
+    User.objects.update(is_active=True)
+
+    assert session.get(HOME).status_code == 302
+
+
+def test_who_is_disabled_has_no_session_left(session, ada):
+    other = Client()
+    other.force_login(User.objects.create_superuser("bob"))
+    ada.is_active = False
+    ada.save()
+    ada.is_active = True
+    ada.save()
+
+    assert session.get(HOME).status_code == 302
+    assert undrawn(other).get(HOME).status_code == 200
+
+
 def test_a_session_that_ended_with_a_role_says_so(session, ada):
     ada.groups.clear()
 
