@@ -106,6 +106,7 @@ _LOCALLY: dict[operations.Operation | None, Callable[[Exchange], HttpResponseBas
 def face_of(target: str) -> Face:
     """How a call to this address comes in, by the relay's own table of addresses. Raises NoCall."""
     from gateway.urls import relay
+    from gateway.views import PassThroughView
 
     path = unquote(target.partition("?")[0].partition("#")[0])
     try:
@@ -113,14 +114,9 @@ def face_of(target: str) -> Face:
     except Resolver404 as error:
         raise NoCall from error
     view = getattr(found.func, "view_class", None)
-    if view is None:
+    if view is None or not issubclass(view, PassThroughView):
         raise NoCall
-    return view().face(_Request(target))  # type: ignore[no-any-return]
-
-
-class _Request:
-    def __init__(self, target: str) -> None:
-        self.META = {"RAW_URI": target}
+    return view().face({"RAW_URI": target})
 
 
 def _placed(target: str, wanted: Wanted) -> str:
