@@ -11,6 +11,7 @@ from typing import Any, cast
 from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
+from typing_extensions import override
 
 from gateway.account import relay_report
 from gateway.account.relay_report import RelayReport
@@ -92,15 +93,19 @@ class RehearsalPlane(RelayPlane):
         self.upstream_health = Counter()
         self.unlisted = Unlisted()
 
+    @override
     def check_serving(self) -> None:
         """Whether a relay takes calls is not for this process to know."""
 
+    @override
     def look(self) -> None:
         """Everything is looked up in the database anyway."""
 
+    @override
     def admitted(self, call: OpenCall) -> None:
         """Nobody writes it down."""
 
+    @override
     def ended(self, call: OpenCall) -> None:
         """Likewise."""
         self.open_calls.discard(call)

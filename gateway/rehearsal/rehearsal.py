@@ -6,11 +6,13 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, unquote
 
 from django.http import HttpResponse, HttpResponseBase
 from django.urls import Resolver404
 from django.urls.resolvers import RegexPattern, URLResolver
+from typing_extensions import override
 
 from common.errors import GatewayError
 from gateway import operations, routes
@@ -68,9 +70,11 @@ class Rehearsal(PassThrough):
         """How the call comes in."""
         return self._face
 
+    @override
     def _identify(self) -> Identity:
         return self.identity
 
+    @override
     def _operate(self, exchange: Exchange) -> HttpResponseBase:
         self.exchange = exchange
         local = operations.find(operations.LOCAL_OPERATIONS, exchange)
@@ -80,6 +84,7 @@ class Rehearsal(PassThrough):
         self.admitted = True
         return response or HttpResponse(status=200)
 
+    @override
     def _refuse(self, error: GatewayError, unexpected: Exception | None = None) -> HttpResponseBase:
         self.error = error
         return super()._refuse(error, unexpected)
@@ -113,7 +118,7 @@ def face_of(target: str) -> Face:
         found = URLResolver(RegexPattern(r"^/"), relay()).resolve(path)
     except Resolver404 as error:
         raise NoCall from error
-    view = getattr(found.func, "view_class", None)
+    view: type[Any] | None = getattr(found.func, "view_class", None)
     if view is None or not issubclass(view, PassThroughView):
         raise NoCall
     return view().face({"RAW_URI": target})
