@@ -47,7 +47,7 @@ OPERATIONS: list[Operation] = [
         "Limits of the caller's key, what is left of them, its usage and its last errors",
         NoQuery,
         {},
-        {"key": {"key_alias": "laptop"}, "usage": {}, "errors": []},
+        {"key": {"key_alias": "laptop"}, "blocked_by": [], "usage": {}, "errors": []},
         for_everyone=True,
     ),
     get("spend/logs", TAG, "Read calls, or sums by day", queries.Rows, {**_DATES, "summarize": "false"}, [_ROW]),

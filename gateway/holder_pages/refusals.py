@@ -23,7 +23,7 @@ def in_words(refusal: GatewayError) -> str:
     if isinstance(refusal, HolderBlocked):
         return (
             f"The {KIND_WORDS[refusal.kind]} {refusal.name} is blocked: no call with this key is answered. "
-            "An admin can unblock it; ask one, or whoever gave you the key."
+            f"An admin can unblock the {KIND_WORDS[refusal.kind]}; ask one, or whoever gave you the key."
         )
     return _WORDS.get(type(refusal), str(refusal.message))
 

@@ -271,7 +271,7 @@ def test_what_blocks_its_team_or_owner_is_told_in_words() -> None:
     Owner.objects.create(user_id="ann", blocked=True)
     _, secret = issued(team_id="blue", user_id="ann")
     shown = page(opened(secret))
-    assert "The team Blue is blocked: no call with this key is answered. An admin can unblock it" in shown
+    assert "The team Blue is blocked: no call with this key is answered. An admin can unblock the team" in shown
     assert "The owner ann is blocked" in shown
     assert "Authentication Error" not in shown
 
