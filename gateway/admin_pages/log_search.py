@@ -109,11 +109,7 @@ def found_by(text: str, teams: Collection[str] | None = None) -> Found:
 def ids_like(text: str, teams: Collection[str] | None = None) -> set[UUID]:
     """Calls whose request id or call id is the text or starts with it; at most about two thousand of each team."""
     text = text.strip()
-    digits = text.replace("-", "").lower()
-    parts: list[RequestLogQuerySet] = []
-    if _HEX.fullmatch(digits):
-        first, last = (UUID(digits.ljust(32, filler)) for filler in "0f")
-        parts.append(RequestLog.objects.filter(pk__gte=first, pk__lte=last).newest_first())
+    parts = _by_call_id(text)
     near = _by_request_id(text, MOST_FOUND + 1)
     if teams is None:
         found = {pk for pk, _ in near[:MOST_FOUND]}
@@ -125,6 +121,25 @@ def ids_like(text: str, teams: Collection[str] | None = None) -> set[UUID]:
             parts.append(_with_prefix(text).newest_first())
         parts = [part.filter(team_id=team) for part in parts for team in sorted(teams)]
     return found.union(pk for part in parts for pk in part.values_list("pk", flat=True)[:MOST_FOUND])
+
+
+def few_like(text: str, teams: Collection[str] | None, most: int) -> set[UUID]:
+    """As `ids_like`, but those of the first `most` calls of all teams by either id, in two walks however many teams
+    there are: a whole id finds its call, and so does the beginning of one that few calls share."""
+    text = text.strip()
+    near = _by_request_id(text, most)
+    for part in _by_call_id(text):
+        near += part.values_list("pk", "team_id")[:most]
+    return {pk for pk, team in near if teams is None or team in teams}
+
+
+def _by_call_id(text: str) -> list[RequestLogQuerySet]:
+    """The calls whose own id begins so, the newest first; nothing where no id can."""
+    digits = text.replace("-", "").lower()
+    if not _HEX.fullmatch(digits):
+        return []
+    first, last = (UUID(digits.ljust(32, filler)) for filler in "0f")
+    return [RequestLog.objects.filter(pk__gte=first, pk__lte=last).newest_first()]
 
 
 def _by_request_id(text: str, most: int) -> list[tuple[UUID, str | None]]:

@@ -8,11 +8,12 @@ from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
 from common.admin import posted_from
 from gateway.admin_pages import playground, policy_check, usage_page, usage_statement
 from gateway.admin_pages import settings as settings_page
+from gateway.admin_pages.finding import find_view
 from gateway.admin_pages.home import views as home_page
 from gateway.admin_pages.navigation import DAILY, SYSTEM, navigation
 from gateway.admin_pages.page import Page, Part, has_perm
@@ -73,7 +74,8 @@ class GatewayAdminSite(admin.AdminSite):
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
         own = [url for page in PAGES for url in page.urls(self.admin_view)]
-        return [*home_page.urls(self.admin_view), *own, *super().get_urls()]
+        find = path("find/", self.admin_view(find_view), name="find")
+        return [*home_page.urls(self.admin_view), find, *own, *super().get_urls()]
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         context = super().each_context(request)
