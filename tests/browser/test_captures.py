@@ -6,6 +6,8 @@ import json
 import time
 import urllib.request
 
+from playwright.sync_api import expect
+
 from tests.browser.conftest import PASSWORD
 from tests.browser.test_pages import look_at
 from tests.browser.visitor import Visitor
@@ -32,14 +34,9 @@ def call(gateway: Gateway) -> str | None:
 def test_a_question_and_a_capture_are_sound(visitor: Visitor, gateway: Gateway) -> None:
     visitor.sign_in(gateway.url, PASSWORD)
     page = visitor.page
-    page.goto(f"{gateway.url}/admin/policy-check/")
-    page.get_by_label("Virtual key").fill(page.locator("#known-keys option").first.get_attribute("value") or "")
-    page.get_by_role("button", name="Check").click()
-    assert page.locator(".policy-step").count() > 10
-    look_at(visitor)
-
+    ask_before_a_call(visitor, gateway)
     page.goto(f"{gateway.url}/admin/gateway/payloadcapture/add/")
-    page.get_by_label("Model").fill(MODEL)
+    page.get_by_label("Model", exact=True).fill(MODEL)
     page.get_by_label("Reason").fill("Finding out what it sends.")
     page.get_by_role("button", name="Start").click()
     deadline = time.monotonic() + 5
@@ -56,3 +53,22 @@ def test_a_question_and_a_capture_are_sound(visitor: Visitor, gateway: Gateway) 
     page.go_back()
     page.get_by_role("button", name="Stop").click()
     page.get_by_text("The capture has stopped.").wait_for()
+
+
+def ask_before_a_call(visitor: Visitor, gateway: Gateway) -> None:
+    """What a new key may, and what it may not: to name an upstream."""
+    page, name = visitor.page, "asked-about"
+    gateway.make_key(key_alias=name)
+    page.goto(f"{gateway.url}/admin/policy-check/")
+    assert page.locator("#known-keys option").first.get_attribute("value") == name
+    page.get_by_label("Virtual key").fill(name)
+    page.get_by_label("Model", exact=True).fill("tiny-chat")
+    page.get_by_role("button", name="Check").click()
+    verdict = page.locator("#verdict")
+    expect(verdict).to_contain_text("Allowed")
+    assert page.locator(".policy-step").count() > 10
+    look_at(visitor)
+    page.get_by_label("Route").fill("/upstreams/h100-a/v1/chat/completions")
+    page.get_by_role("button", name="Check").click()
+    expect(verdict).to_have_text("Refused Named upstream")
+    expect(page.get_by_role("region", name="What the caller gets")).to_contain_text("HTTP 403")
