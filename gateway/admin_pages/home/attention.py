@@ -18,11 +18,11 @@ from gateway.account.journal import JournalStatus, journal_status
 from gateway.admin_pages.home import budgets
 from gateway.admin_pages.home.kept import Kept
 from gateway.admin_pages.home.notices import Notice, admin_url, several
+from gateway.admin_pages.home.routing import routing
 from gateway.admin_pages.playground_keys import usual
 from gateway.admin_pages.unlisted import unlisted
 from gateway.admin_pages.unlisted import url as unlisted_url
 from gateway.loose_settings import loose_settings
-from gateway.models import UsageHourTotal
 from keys.models import VirtualKey
 from keys.scope import scoped, visible_teams
 from upstreams import posture
@@ -130,17 +130,7 @@ def _of_settings() -> Iterator[Notice]:
 
 
 def _of_upstreams(upstreams: list[Upstream], user: Any) -> Iterator[Notice]:
-    if not upstreams and UsageHourTotal.objects.exists():  # before the first call, the first steps say so
-        text = f"No upstream: calls go to {settings.UPSTREAM_BASE_FALLBACK}."
-        if user.has_perm("upstreams.add_upstream"):
-            yield Notice(WARNING, "Routing", text, reverse("admin:upstreams_upstream_add"), "Add one")
-        else:
-            url = admin_url("upstreams_upstream")
-            yield Notice(WARNING, "Routing", text, url, "Add one", needs="upstreams.add_upstream")
-    if upstreams and not any(upstream.is_default for upstream in upstreams):
-        text = "No upstream is the default: calls whose model is nobody's alias are refused."
-        url = admin_url("upstreams_upstream")
-        yield Notice(WARNING, "Routing", text, url, "Choose one", needs="upstreams.change_upstream")
+    yield from routing(upstreams, user)
     active = [upstream for upstream in upstreams if upstream.state == ACTIVE]
     down = [upstream for upstream in active if upstream.health == UNHEALTHY]
     if len(down) > MOST_DOWN:

@@ -29,7 +29,7 @@ from keys.models import Team, VirtualKey
 from keys.spending import start_with
 from tests.support.entries import an_entry
 from tests.support.people import signed_in
-from upstreams.models import DISABLED, HEALTHY, UNHEALTHY, Deployment, Upstream
+from upstreams.models import DISABLED, DRAINING, HEALTHY, UNHEALTHY, Deployment, Upstream
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC).timestamp()
@@ -145,6 +145,31 @@ def test_a_missing_default_needs_attention(admin: Client) -> None:
     an_upstream()
     Upstream.objects.update(is_default=False)
     assert "No upstream is the default" in home(admin)
+
+
+def test_upstreams_none_of_which_takes_calls_need_attention(admin: Client) -> None:
+    an_upstream(state=DISABLED)
+    an_upstream("gpu-2", state=DRAINING)
+    told = part(admin, "attention")
+    assert (
+        "No upstream takes calls: gpu-1 is disabled, gpu-2 is draining. Every call is refused with status 503." in told
+    )
+    assert "default upstream" not in told
+
+
+def test_a_default_that_takes_no_calls_needs_attention(admin: Client) -> None:
+    an_upstream(state=DRAINING)
+    an_upstream("gpu-2")
+    assert "The default upstream, gpu-1, is draining: calls whose model is nobody" in part(admin, "attention")
+
+
+def test_a_model_whose_upstreams_all_take_no_calls_needs_attention(admin: Client) -> None:
+    an_upstream()
+    Deployment(upstream=an_upstream("gpu-2", state=DISABLED), alias="qwen").save()
+    told = part(admin, "attention")
+    assert "No upstream takes calls for qwen: gpu-2 is disabled. Such calls are refused with status 503." in told
+    Deployment(upstream=Upstream.objects.get(name="gpu-1"), alias="qwen").save()
+    assert "takes calls" not in part(admin, "attention")
 
 
 def test_an_upstream_that_anybody_may_use_needs_attention(admin: Client) -> None:
