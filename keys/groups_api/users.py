@@ -10,7 +10,7 @@ from typing import Any
 
 from django.contrib.admin.models import ADDITION, CHANGE
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, prefetch_related_objects
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -101,6 +101,7 @@ class NewView(UserView):
             expires_at=fields.get("duration"),
             created_by=history.name_of(self.identity),
         )
+        prefetch_related_objects([key], "secrets")  # which history and answer ask for several times
         self.record([key], ADDITION, "Issued with its owner")
         return key, secret
 

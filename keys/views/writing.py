@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION
 from django.db import transaction
+from django.db.models import prefetch_related_objects
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -36,6 +37,7 @@ class GenerateView(KeyView):
             key, secret = VirtualKey.objects.issue(
                 secret=fields.get("key"), created_by=history.name_of(self.identity), **columns
             )
+            prefetch_related_objects([key], "secrets")  # which history and answer ask for several times
             start_with(key, money.units(fields.get("spend") or 0))
             self.record([key], ADDITION, "Issued")
         return Response({"key": secret, "duration": None, **answers.with_token(key)})

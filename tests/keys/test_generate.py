@@ -4,6 +4,8 @@ from datetime import datetime, timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from keys import crypto
@@ -92,6 +94,14 @@ def test_every_field_is_kept(api):
 )
 def test_what_is_not_given_is_answered_as_empty(api, field, empty):
     assert api.generate()[field] == empty
+
+
+def test_the_secret_is_asked_for_once_and_not_for_each_field(api):
+    api.generate()
+    with CaptureQueriesContext(connection) as captured:
+        api.generate()
+    asked = [query["sql"] for query in captured if 'FROM "keys_secret"' in query["sql"]]
+    assert len(asked) == 2  # whether it is free, and what became of it
 
 
 def test_null_means_the_default(api):
