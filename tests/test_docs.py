@@ -8,6 +8,7 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -298,13 +299,17 @@ def tracked() -> list[Path]:
     return [ROOT / name for name in names.split("\0") if name]
 
 
+@cache
+def texts() -> dict[Path, str]:
+    """What stands in each file that is kept."""
+    return {path: path.read_text(errors="replace") for path in tracked() if path.is_file() and path.suffix != ".png"}
+
+
 def lines_with(pattern: str) -> list[str]:
-    found = []
-    for path in tracked():
-        if path.is_file() and path.suffix != ".png":
-            text = path.read_text(errors="replace")
-            found += [f"{path.relative_to(ROOT)}: {match[0]}" for match in re.finditer(pattern, text)]
-    return found
+    wanted = re.compile(pattern)
+    return [
+        f"{path.relative_to(ROOT)}: {match[0]}" for path, text in texts().items() for match in wanted.finditer(text)
+    ]
 
 
 def test_no_file_names_a_folder_of_somebodys_machine() -> None:
