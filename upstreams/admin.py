@@ -192,6 +192,14 @@ class UpstreamAdmin(StateActions, CheckViews, ControlViews, FiltersOnly, _Upstre
     ) -> HttpResponse:
         return super().add_view(request, form_url, {"title": "Add an upstream", **(extra_context or {})})
 
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        form = context["adminform"].form
+        if isinstance(form, UpstreamForm):  # who may only look has another one
+            form.ask_again()
+        return super().render_change_form(request, context, *args, **kwargs)
+
     def save_model(self, request: HttpRequest, obj: Upstream, form: Any, change: bool) -> None:  # noqa: FBT001
         if not change:
             obj.save()

@@ -18,6 +18,7 @@ from django.views.decorators.cache import never_cache
 
 from common.admin import changeable, duration, posted_from, pressed
 from upstreams import preview, trial
+from upstreams.admin_forms import AGAIN
 from upstreams.models import Upstream
 from upstreams.observations import check_and_record, record, record_posture
 
@@ -27,7 +28,6 @@ else:
     _Base = object
 
 KEPT = ("name", "url", "state", "is_default", "max_parallel", "price_per_hour")
-CREDENTIAL_AGAIN = "Enter the credential once more before you save: it is never sent back to a page."
 
 
 def wants_fragment(request: HttpRequest) -> bool:
@@ -49,7 +49,7 @@ class CheckViews(_Base):
         context: dict[str, Any] = {"preview": seen, "twins": Upstream.objects.at(seen.url)}
         if wants_fragment(request):
             return render(request, "admin/upstreams/upstream/preview.html", context)
-        context["credential_again"] = CREDENTIAL_AGAIN if credential else ""
+        context["credential_again"] = AGAIN if credential else ""
         request.method = "GET"  # the form is shown again with what was entered, and is not judged yet
         return self.add_view(request, reverse("admin:upstreams_upstream_add"), context)
 

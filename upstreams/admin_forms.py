@@ -14,6 +14,7 @@ from upstreams.models import Upstream
 
 KEEP = "A credential is stored. Leave this empty to keep it."
 NONE_YET = "The server's own API key (vllm serve --api-key). Leave this empty when it has none."
+AGAIN = "Enter the credential once more before you save: it is never sent back to a page."
 MOVED = " It belongs to this scheme, host and port: changing one of them clears it."
 
 
@@ -111,6 +112,12 @@ class UpstreamForm(forms.ModelForm[Upstream]):
             has = "has" if len(names) == 1 else "have"
             told = SAME_ADDRESS.format(names=", ".join(names[:MOST_NAMES]) + more, has=has, label=ONCE_MORE)
             self.add_error("url", ValidationError(told))
+
+    def ask_again(self) -> None:
+        """Before a refused form is shown again, wherever on its page the fault was: asks for a credential that was
+        entered, since the field is empty then, and an empty one is stored without a word."""
+        if self.is_bound and "credential" in self.fields and "credential" in self.changed_data:
+            self.add_error("credential", ValidationError(AGAIN))
 
     @property
     def changed_columns(self) -> set[str]:

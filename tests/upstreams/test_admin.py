@@ -104,6 +104,23 @@ def test_a_refused_form_does_not_give_the_credential_back(admin: Client) -> None
     assert SECRET not in response.content.decode()
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"name": ""}, {"url": "nonsense"}, {**INLINE, "deployments-TOTAL_FORMS": 1, **deployment(weight=-1)}]
+)
+def test_a_refused_form_asks_for_the_credential_again(admin: Client, wrong: dict[str, object]) -> None:
+    upstream = an_upstream(credential=SECRET)
+    assert "Enter the credential once more" in save(admin, upstream, credential="another", **wrong).content.decode()
+    assert "once more" not in save(admin, upstream, **wrong).content.decode()
+
+
+def test_a_new_upstream_whose_form_is_refused_asks_for_the_credential_again(admin: Client) -> None:
+    an_upstream()
+    response = admin.post(ADD, {"name": "gpu-1", "url": "http://gpu-2:8000", "credential": SECRET, "state": "active"})
+    form = response.context["adminform"].form
+    assert set(form.errors) == {"name", "credential"}
+    assert SECRET not in response.content.decode()
+
+
 def test_an_empty_credential_keeps_the_stored_one(admin: Client) -> None:
     upstream = an_upstream(credential=SECRET)
     save(admin, upstream, name="gpu-2", credential="")
