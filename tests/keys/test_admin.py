@@ -17,7 +17,7 @@ from keys.crypto import digest, is_well_formed
 from keys.models import KeysVersion, VirtualKey
 from tests.support.admin_forms import form_of, sent
 from tests.support.admin_lists import listed
-from tests.support.people import signed_in
+from tests.support.people import signed_in, undrawn
 
 pytestmark = pytest.mark.django_db
 LIST, ADD, ROTATE = "/admin/keys/virtualkey/", "/admin/keys/virtualkey/add/", "/admin/keys/virtualkey/rotate/"
@@ -82,15 +82,15 @@ def test_the_list_is_narrowed_by_its_filters_only(admin: Client) -> None:
 
 
 def test_only_the_name_is_needed(admin: Client) -> None:
-    response = admin.post(ADD, {**NEW, "name": ""})
-    assert response.context["errors"] == [["This field is required."]]
+    response = undrawn(admin).post(ADD, {**NEW, "name": ""})
+    assert response.context_data["errors"] == [["This field is required."]]
     assert not VirtualKey.objects.exists()
 
 
 def test_everything_can_be_set(admin: Client) -> None:
     more = {"user_id": "ada", "models": "qwen-*\r\n\r\n llama ", "max_parallel_requests": "3", "valid_for": "86400"}
     routing = {"aliases": '{"fast": "llama"}', "allowed_upstreams": "gpu-*", "priority": "7", "key_type": "llm_api"}
-    admin.post(ADD, {**NEW, **more, **routing, "metadata": '{"tags": ["x"]}'})
+    undrawn(admin).post(ADD, {**NEW, **more, **routing, "metadata": '{"tags": ["x"]}'})
     key = VirtualKey.objects.get()
     assert (key.aliases, key.allowed_upstreams) == ({"fast": "llama"}, ["gpu-*"])
     assert (key.priority, key.key_type) == (7, "llm_api")
@@ -117,12 +117,12 @@ def test_sending_the_form_again_issues_no_second_key(admin: Client) -> None:
 def test_a_name_that_is_taken_meanwhile_is_told(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     issue()
     monkeypatch.setattr("keys.admin_secrets.IssueForm.validate_unique", lambda self: None)
-    response = admin.post(ADD, NEW)
-    assert "already exists" in response.context["adminform"].form.errors["name"][0]
+    response = undrawn(admin).post(ADD, NEW)
+    assert "already exists" in response.context_data["adminform"].form.errors["name"][0]
 
 
 def test_issuing_is_in_the_history(admin: Client) -> None:
-    admin.post(ADD, NEW)
+    undrawn(admin).post(ADD, NEW)
     assert history_of(VirtualKey.objects.get()) == ["Added."]
 
 
@@ -148,7 +148,7 @@ def test_the_list_and_the_page_tell_a_management_key(admin: Client) -> None:
 
 
 def test_a_management_key_needs_nothing_that_it_may_call(admin: Client) -> None:
-    admin.post(ADD, {**NEW, "key_type": "management", "endpoint_classes": []})
+    undrawn(admin).post(ADD, {**NEW, "key_type": "management", "endpoint_classes": []})
     assert VirtualKey.objects.get().key_type == "management"
 
 
@@ -254,9 +254,9 @@ def test_what_a_search_found_can_be_deleted(admin: Client) -> None:
 def test_rotate_as_an_action_asks_for_the_overlap(admin: Client) -> None:
     one, two = issue("one"), issue("two")
     response = act(admin, "rotate", one, two)
-    page = admin.get(response.url)
-    assert page.context["title"] == "Rotate 2 keys"
-    assert set(page.context["form"].initial["secret"]) == {one.secret.pk, two.secret.pk}
+    page = undrawn(admin).get(response.url)
+    assert page.context_data["title"] == "Rotate 2 keys"
+    assert set(page.context_data["form"].initial["secret"]) == {one.secret.pk, two.secret.pk}
 
 
 def test_more_keys_than_a_page_of_secrets_holds_are_not_rotated(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +291,7 @@ def test_rotating_shows_a_new_secret_and_keeps_the_old_for_the_overlap(admin: Cl
 
 def test_rotating_now_ends_the_old_secret(admin: Client) -> None:
     key = issue()
-    rotate(admin, key.secret.pk, overlap=0)
+    rotate(undrawn(admin), key.secret.pk, overlap=0)
     assert key.secrets.count() == 1
 
 
@@ -302,11 +302,11 @@ def test_several_keys_show_all_their_secrets(admin: Client) -> None:
 
 @pytest.mark.parametrize("overlap", [0, 3600])
 def test_sending_the_rotation_again_rotates_once(admin: Client, overlap: int) -> None:
-    key = issue()
+    key, browser = issue(), undrawn(admin)
     shown = key.secret.pk
-    rotate(admin, shown, overlap=overlap)
+    rotate(browser, shown, overlap=overlap)
     newest = VirtualKey.objects.get().secret.pk
-    again = rotate(admin, shown, overlap=overlap)
+    again = rotate(browser, shown, overlap=overlap)
     assert (again.status_code, VirtualKey.objects.get().secret.pk) == (302, newest)
     assert "has been rotated meanwhile" in messages_of(again)[-1]
 

@@ -8,7 +8,7 @@ from django.http import QueryDict
 
 from keys.admin_models import KnownModel, ModelsField, ModelsInput, counts_nothing, usable
 from keys.models import Team, VirtualKey
-from tests.support.people import signed_in
+from tests.support.people import signed_in, undrawn
 from upstreams.models import Deployment, Upstream
 
 KNOWN = [KnownModel("llama"), KnownModel("qwen-7b", is_priced=True, note="stands for q")]
@@ -93,7 +93,7 @@ class TestThePages:
 
     def test_a_ticked_model_is_stored(self) -> None:
         self.a_priced_model()
-        signed_in().post(
+        undrawn(signed_in()).post(
             ADD, {"name": "docs", "key_type": "default", "endpoint_classes": "inference", "models_picked": "llama"}
         )
         assert VirtualKey.objects.get().models == ["llama"]
@@ -104,7 +104,7 @@ class TestThePages:
         admin = signed_in()
         assert ("data-price-warning hidden" not in admin.get(ADD).content.decode()) is warned
         fields = {"name": "docs", "key_type": "default", "endpoint_classes": "inference", "max_budget": "5"}
-        told = [str(one) for one in get_messages(admin.post(ADD, fields).wsgi_request)]
+        told = [str(one) for one in get_messages(undrawn(admin).post(ADD, fields).wsgi_request)]
         assert any("No model that may be used has a price" in one for one in told) is warned
         page = admin.get(f"/admin/keys/virtualkey/{VirtualKey.objects.get().pk}/change/").content.decode()
         assert ("Never spent" in page) is warned
