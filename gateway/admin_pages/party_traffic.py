@@ -126,6 +126,7 @@ def _chart(days: dict[datetime, Sums], unit: str, series: Sequence[tuple[str, li
         "series": [{"name": name, "unit": unit, "values": values, "colour": colour} for name, values, colour in series],
         "stacked": True,
         "kind": "bars",
+        "dates": "day",
     }
 
 

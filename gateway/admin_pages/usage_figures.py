@@ -196,6 +196,7 @@ def chart(asked: Asked, top: list[Line]) -> dict[str, Any]:
         ],
         "stacked": asked.by != "tag",
         "kind": "bars",
+        "dates": asked.step,
     }
 
 

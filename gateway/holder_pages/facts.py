@@ -122,4 +122,5 @@ def _chart(rows: list[dict[str, Any]]) -> dict[str, Any]:
         ],
         "stacked": True,
         "kind": "bars",
+        "dates": "day",
     }

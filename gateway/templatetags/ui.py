@@ -17,6 +17,8 @@ register = template.Library()
 
 WIDTH, HEIGHT, EDGE = 120, 28, 2
 """The sparkline's own measures, in SVG units; the stylesheet gives it its size."""
+DATES = {"day": ("Day (UTC)", "j M Y"), "week": ("Week from (UTC)", "j M Y"), "month": ("Month (UTC)", "F Y")}
+"""What the times of a chart by day, week or month are called in its figures, and how they are written."""
 
 
 @register.simple_tag
@@ -90,8 +92,10 @@ def chart(element_id: str, data: Mapping[str, Any], caption: str = "") -> dict[s
     """A chart that charts.js draws, with a table of its figures for who cannot see it, or wants the figures.
 
     `data`: `{"x": [Unix seconds], "series": [{"name", "unit", "values"}], "stacked": bool, "kind": "line" or "bars"}`;
-    at most two different units. `caption` names the chart.
+    at most two different units. `"dates": "day"`, `"week"` or `"month"` where each x is the midnight of UTC at which
+    one begins: it is then told as a date, the same in every zone. `caption` names the chart.
     """
+    head, format_of_date = DATES.get(data.get("dates", ""), ("Time", ""))
     rows = [
         (datetime.fromtimestamp(at, UTC), [series["values"][index] for series in data["series"]])
         for index, at in enumerate(data["x"])
@@ -99,6 +103,8 @@ def chart(element_id: str, data: Mapping[str, Any], caption: str = "") -> dict[s
     return {
         "id": element_id,
         "caption": caption,
+        "head": head,
+        "format_of_date": format_of_date,
         "series": data["series"],
         "rows": rows[::-1],
         "json": json_script(dict(data), f"{element_id}-data"),

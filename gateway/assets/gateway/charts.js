@@ -1,11 +1,14 @@
 // Charts: `<figure class="chart">` with `data-chart="<id of a json_script>"` or `data-source="<url>"` (and, where it is
 // to be live, `data-every="<seconds>"`). The data: {"x": [Unix seconds], "series": [{"name", "unit", "values"}],
-// "stacked": bool, "kind": "line" | "bars"}; a series may name its "colour". Drawn by uPlot, which is loaded where a page has a chart.
+// "stacked": bool, "kind": "line" | "bars", "dates": "day" | "week" | "month"}; a series may name its "colour". With
+// "dates" each x is the midnight of UTC at which such a step begins, and is told as a date, the same in every zone.
+// Drawn by uPlot, which is loaded where a page has a chart.
 'use strict';
 {
     const home = new URL('.', document.currentScript.src);
     const HEIGHT = 220;
     const COLOURS = 8; // --series-1 … --series-8 of the stylesheet
+    const TICK = 72; // pixels from one word below the chart to the next, at least
     const charts = new Map();
     let loading = null;
 
@@ -49,6 +52,14 @@
     const clock = new Intl.DateTimeFormat(undefined, {hour: '2-digit', minute: '2-digit', hourCycle: 'h23'});
     const seconds = new Intl.DateTimeFormat(undefined, {hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23'});
     const day = new Intl.DateTimeFormat(undefined, {day: 'numeric', month: 'short'});
+    const dayOfUtc = new Intl.DateTimeFormat(undefined, {day: 'numeric', month: 'short', timeZone: 'UTC'});
+    const dateOfUtc = new Intl.DateTimeFormat(undefined, {day: 'numeric', month: 'short', year: 'numeric', timeZone: 'UTC'});
+    const monthOfUtc = new Intl.DateTimeFormat(undefined, {month: 'short', year: 'numeric', timeZone: 'UTC'});
+    const dates = {
+        day: at => dateOfUtc.format(at * 1000),
+        week: at => `Week from ${dateOfUtc.format(at * 1000)}`,
+        month: at => monthOfUtc.format(at * 1000),
+    };
 
     function amount(value, unit) {
         if (value === null || value === undefined) {
@@ -72,6 +83,18 @@
             const midnight = date.getHours() === 0 && date.getMinutes() === 0 && date.getSeconds() === 0;
             return step >= 86400 || midnight ? day.format(date) : (step < 60 ? seconds : clock).format(date);
         });
+    }
+
+    // Each word stands below a bar, of as many as have room.
+    function ticksOfDates({x, dates}) {
+        const words = dates === 'month' ? monthOfUtc : dayOfUtc;
+        return {
+            splits: (chart, axis, from, to, seconds, pixels) => { // as many pixels are as many seconds
+                const every = x.length > 1 ? Math.ceil((TICK * seconds) / pixels / (x[1] - x[0])) : 1;
+                return x.filter((at, number) => number % every === 0);
+            },
+            values: (chart, splits) => splits.map(at => words.format(at * 1000)),
+        };
     }
 
     // Each series on top of those before it; the sums are drawn from the highest to the lowest.
@@ -226,6 +249,10 @@
             this.plot.append(legend);
         }
 
+        moment(at) {
+            return dates[this.data.dates]?.(at) ?? moment(at, this.step());
+        }
+
         step() {
             const {x} = this.data;
             return x.length > 1 ? x[1] - x[0] : 3600;
@@ -249,7 +276,7 @@
                     ...Object.fromEntries(units.map(unit => [`y:${unit}`, {range: (chart, from, to) => [Math.min(0, from), to > 0 ? to * 1.08 : 1]}])),
                 },
                 axes: [
-                    {...axis, grid: {show: false}, values: ticks, space: 72, size: 24},
+                    {...axis, grid: {show: false}, values: ticks, space: TICK, size: 24, ...(this.data.dates ? ticksOfDates(this.data) : {})},
                     ...units.slice(0, 2).map((unit, at) => ({
                         ...axis,
                         scale: `y:${unit}`,
@@ -287,7 +314,7 @@
             this.at = index;
             const {x, series} = this.data;
             const head = document.createElement('strong');
-            head.textContent = moment(x[index], this.step());
+            head.textContent = this.moment(x[index]);
             const lines = series.map((one, at) => {
                 const line = document.createElement('span');
                 line.className = `series-${tone(one, at) + 1}`;
@@ -358,7 +385,7 @@
                 const row = body.insertRow();
                 const time = document.createElement('th');
                 time.scope = 'row';
-                time.textContent = moment(this.data.x[at], this.step());
+                time.textContent = this.moment(this.data.x[at]);
                 time.title = `${new Date(this.data.x[at] * 1000).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
                 row.append(time);
                 for (const one of this.data.series) {

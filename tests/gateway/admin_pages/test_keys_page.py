@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import connection
 from django.test import Client
-from django.utils import timezone
 
 from gateway.account.log_store import LogStore
-from gateway.account.relay_report import RelayReport
-from keys.models import Counter, EndUser, KeysVersion, Owner, Team, VirtualKey
+from keys.counters import Charge, MemoryCounters
+from keys.models import EndUser, Owner, Team, VirtualKey
+from tests.support.counting import counted_here
 from tests.support.entries import an_entry
 from tests.support.people import signed_in
 
@@ -26,6 +24,11 @@ DAY = 86_400
 @pytest.fixture
 def admin() -> Client:
     return signed_in()
+
+
+@pytest.fixture
+def counters(monkeypatch: pytest.MonkeyPatch) -> MemoryCounters:
+    return counted_here(monkeypatch)
 
 
 def issue(**fields: object) -> VirtualKey:
@@ -47,7 +50,7 @@ def text(response) -> str:
 # --- What is left --------------------------------------------------------------------------------
 
 
-def test_all_limits_are_told_with_whose_they_are(admin: Client) -> None:
+def test_all_limits_are_told_with_whose_they_are(admin: Client, counters: MemoryCounters) -> None:
     Team(team_id="red", alias="Research", max_budget=Decimal(5), budget_duration="1d").save()
     Owner(user_id="ada", token_budget=1_000).save()
     key = issue(team_id="red", user_id="ada", rpm_limit=60, max_parallel_requests=4, model_tpm_limit={"qwen-*": 7})
@@ -58,29 +61,30 @@ def test_all_limits_are_told_with_whose_they_are(admin: Client) -> None:
     assert "0 of 1,000 tokens 1,000 tokens never" in told
 
 
-def test_open_calls_are_those_that_the_relay_reports(admin: Client) -> None:
-    key = issue(max_parallel_requests=4, team_id="red")
+def test_open_calls_and_rates_are_told_as_they_are_counted(admin: Client, counters: MemoryCounters) -> None:
+    key = issue(max_parallel_requests=4, rpm_limit=60, tpm_limit=100, team_id="red")
     Team(team_id="red", max_parallel_requests=10).save()
-    facts = {"open_by_key": {str(key.pk): 3}, "open_by_team": {"red": 5}}
-    RelayReport.objects.replace(node="gw", worker="1", keys_version=KeysVersion.current(), facts=facts)
+    for number in range(3):
+        counters.take(
+            f"call {number}",
+            [
+                Charge(f"key:{key.pk}/parallel", 1, 4),
+                Charge("team:red/parallel", 1, 10),
+                Charge(f"key:{key.pk}/rpm", 4, 60, held=False, seconds=60),
+            ],
+        )
     told = text(page(admin, key))
     assert "3 of 4 calls 1 call when one ends" in told
-    assert "5 of 10 calls" in told
+    assert "3 of 10 calls 7 calls when one ends" in told
+    assert re.search(r"12 of 60 calls 48 calls \d{4}-", told)
+    assert "0 of 100 tokens 100 tokens —" in told
 
 
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="counters are in the relay's memory")
-def test_rates_are_told_where_postgresql_counts_them(admin: Client) -> None:
-    key = issue(rpm_limit=60, tpm_limit=100)
-    end = timezone.now() + timedelta(seconds=30)
-    Counter.objects.create(counter=f"key:{key.pk}/rpm", used=12, ends_at=end)
-    told = text(page(admin, key))
-    assert "12 of 60 calls 48 calls" in told
-    assert "0 of 100 tokens" in told
-
-
-@pytest.mark.skipif(connection.vendor == "postgresql", reason="PostgreSQL counts them")
-def test_rates_that_only_the_relay_knows_are_ceilings(admin: Client) -> None:
-    assert "60 calls at most told in each answer" in text(page(admin, issue(rpm_limit=60)))
+def test_while_nobody_tells_what_is_in_use_ceilings_are_told(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.admin_pages.known_models.in_use", lambda charges: None)
+    told = text(page(admin, issue(rpm_limit=60, max_parallel_requests=4)))
+    assert "60 calls at most told in each answer" in told
+    assert "4 calls at most — —" in told
 
 
 def test_a_key_without_limits_says_so(admin: Client) -> None:
@@ -104,6 +108,7 @@ def test_two_weeks_are_drawn_by_day(admin: Client) -> None:
     calls({"key_id": key.pk, "status": 500}, {"key_id": key.pk}, {"key_id": key.pk, "at": now - 3 * DAY})
     calls({"key_id": key.pk, "at": now - 20 * DAY}, {"key_id": key.pk + 1})
     traffic = page(admin, key).context["traffic_of"]
+    assert [traffic.calls_chart["dates"], traffic.tokens_chart["dates"]] == ["day", "day"]
     answered, failed, refused = (series["values"] for series in traffic.calls_chart["series"])
     assert (len(answered), answered[-1], answered[-4], sum(answered)) == (14, 1, 1, 2)
     assert (failed[-1], sum(failed), sum(refused)) == (1, 1, 0)

@@ -4,6 +4,7 @@ import json
 import re
 from datetime import UTC, datetime
 
+import pytest
 from django import forms
 from django.template import Context, Template
 
@@ -87,6 +88,21 @@ def test_a_chart_has_a_table_of_its_figures_newest_first() -> None:
     page = shown("{% chart 'load' data %}", data=DATA)
     assert "cost, USD" in page
     assert page.index("2025-11-21 10:00:00 UTC") < page.index("2025-11-21 09:00:00 UTC")
+
+
+@pytest.mark.parametrize(
+    ("dates", "head", "told"),
+    [
+        ("day", "Day (UTC)", "21 Nov 2025"),
+        ("week", "Week from (UTC)", "21 Nov 2025"),
+        ("month", "Month (UTC)", "November 2025"),
+    ],
+)
+def test_dates_of_a_chart_are_no_times_that_a_zone_would_change(dates: str, head: str, told: str) -> None:
+    page = shown("{% chart 'usage' data %}", data={**DATA, "x": [1763683200, 1763769600], "dates": dates})
+    assert head in page
+    assert f'<th scope="row">{told}</th>' in page
+    assert "<time" not in page
 
 
 def test_a_chart_without_figures_says_so() -> None:

@@ -54,6 +54,7 @@ def test_it_works() -> None:
     shown = page(opened(secret))
     assert all(text in shown for text in ("mine", "qwen-*", "at most", "10.00", "2.50", "qwen-7b", "YOUR_KEY"))
     assert 'data-chart="holder-usage-data"' in shown
+    assert '"dates": "day"' in shown
 
 
 def test_without_a_key_it_asks_for_one() -> None:
