@@ -19,7 +19,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Group, Permission, User
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -96,8 +96,15 @@ def captured(key: VirtualKey, call: RequestLog, word: str) -> tuple[PayloadCaptu
     return capture, CapturedPayload.objects.create(call_id=call.pk, capture=capture, **names, **bodies, **lengths)
 
 
-@pytest.fixture
-def world() -> World:
+@pytest.fixture(scope="module")
+def world(django_db_setup: None, django_db_blocker: Any) -> Iterator[World]:
+    """Made once for all tests here: what one changes is undone after it."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield made_world()
+        transaction.set_rollback(True)
+
+
+def made_world() -> World:
     made = World()
     for word, team, owner, end_user in (("ours", "red", "ro", "rick"), ("theirs", "blue", "bo", "eve")):
         made.rows[Team] = Team.objects.create(team_id=team, alias=f"team {word}", rpm_limit=60)
