@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from gateway.admin_pages.usage_figures import Asked, Line, lines, total
 from gateway.chargeback.hours import Weights
-from gateway.chargeback.month import Month, WrongMonth, month
+from gateway.chargeback.month import Month, NoFullHour, WrongMonth, latest, month
 from gateway.chargeback.report import report
 from gateway.models import UsageHourTotal
 from keys.scope import visible_teams
@@ -51,16 +51,19 @@ class Statement:
 def statement_view(request: HttpRequest) -> HttpResponse:
     """The page of a month, `?month=2026-11`; of one team with `?team=`."""
     now = timezone.now()
-    name = request.GET.get("month") or f"{now:%Y-%m}"
+    newest = latest(now)
+    name = request.GET.get("month") or f"{newest:%Y-%m}"
     context: dict[str, Any] = {
         **admin.site.each_context(request),
         "title": "Monthly statement",
         "month_name": name,
-        "months": _months(now.date()),
+        "months": _months(newest.date()),
         "made_at": now,
     }
     try:
         wanted = month(name, now)
+    except NoFullHour:
+        return TemplateResponse(request, "admin/usage/statement.html", {**context, "is_too_early": True})
     except WrongMonth as error:
         context["wrong"] = str(error).replace("--month", "The month")
         return TemplateResponse(request, "admin/usage/statement.html", context, status=400)
@@ -68,8 +71,7 @@ def statement_view(request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "admin/usage/statement.html", context)
 
 
-def _months(today: date) -> Iterator[tuple[str, str]]:
-    first = today.replace(day=1)
+def _months(first: date) -> Iterator[tuple[str, str]]:
     for _ in range(MONTHS):
         yield f"{first:%Y-%m}", f"{first:%B %Y}"
         first = (first - timedelta(days=1)).replace(day=1)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 _NAME = re.compile(r"(20\d\d)-(0[1-9]|1[0-2])")
 
 
 class WrongMonth(ValueError):
     """One sentence about what is wrong."""
+
+
+class NoFullHour(WrongMonth):
+    """The month began less than an hour ago: there is nothing to tell of it yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,7 @@ class Month:
 
 
 def month(name: str, now: datetime) -> Month:
-    """The month of a name such as 2026-11. Raises WrongMonth."""
+    """The month of a name such as 2026-11. Raises WrongMonth, and NoFullHour in its first hour."""
     found = _NAME.fullmatch(name)
     if found is None:
         raise WrongMonth(f"--month must be a month such as {now:%Y-%m}.")
@@ -35,5 +39,10 @@ def month(name: str, now: datetime) -> Month:
         raise WrongMonth(f"The month {name} has not begun.")
     last = now.replace(minute=0, second=0, microsecond=0)
     if last == start:
-        raise WrongMonth(f"The month {name} has no full hour yet.")
+        raise NoFullHour(f"The month {name} has no full hour yet.")
     return Month(name, start, min(end, last), is_over=end <= last)
+
+
+def latest(now: datetime) -> datetime:
+    """When the newest month began that has a full hour: in the first hour of a month the one before."""
+    return (now - timedelta(hours=1)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)

@@ -8,11 +8,13 @@ from random import Random
 from typing import Any
 
 import pytest
+import time_machine
 from django.utils import timezone
 
 from gateway.account.log_store import LogStore
 from gateway.admin_pages import usage_figures
 from gateway.admin_pages.usage_figures import OTHERS, Asked, chart, lines, start_of, total
+from gateway.chargeback.month import latest
 from keys.models import Team, VirtualKey
 from tests.support.entries import an_entry
 from tests.support.people import signed_in
@@ -305,4 +307,16 @@ def test_a_wrong_month_is_said_in_a_sentence(month: str, said: str) -> None:
 
 def test_the_months_to_choose_begin_with_this_one() -> None:
     options: Sequence[str] = statement(signed_in()).split("<option value=")[1:]
-    assert options[0].startswith(f'"{timezone.now():%Y-%m}"')
+    assert options[0].startswith(f'"{latest(timezone.now()):%Y-%m}"')
+
+
+def test_the_first_hour_of_a_month_shows_the_month_before() -> None:
+    calls(at(NOW, team_id="a", cost="1.5"))
+    client = signed_in()
+    with time_machine.travel(datetime(2026, 6, 1, 0, 30, tzinfo=UTC), tick=False):
+        page = client.get(STATEMENT).content.decode()
+        early = client.get(STATEMENT, {"month": "2026-06"})
+    assert '<option value="2026-05" selected>' in page
+    assert '<option value="2026-06"' not in page
+    assert '<article class="card statement"' in page
+    assert (early.status_code, "This month has no full hour yet" in early.content.decode()) == (200, True)

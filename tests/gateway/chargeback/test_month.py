@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.chargeback.month import WrongMonth, month
+from gateway.chargeback.month import NoFullHour, WrongMonth, latest, month
 
 NOW = datetime(2026, 11, 21, 12, 34, 56, tzinfo=UTC)
 
@@ -41,5 +41,20 @@ def test_what_is_no_month_is_refused(name: str) -> None:
 def test_a_month_to_come_is_refused() -> None:
     with pytest.raises(WrongMonth, match="2026-12 has not begun"):
         month("2026-12", NOW)
-    with pytest.raises(WrongMonth, match="2026-11 has no full hour yet"):
+    with pytest.raises(NoFullHour, match="2026-11 has no full hour yet"):
         month("2026-11", datetime(2026, 11, 1, 0, 59, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("now", "began"),
+    [
+        ((2026, 11, 1, 0, 59, 59), (2026, 10, 1)),
+        ((2026, 11, 1, 1), (2026, 11, 1)),
+        ((2026, 1, 1, 0, 30), (2025, 12, 1)),
+        ((2026, 11, 30, 23, 59), (2026, 11, 1)),
+    ],
+)
+def test_the_latest_month_has_a_full_hour(now: tuple[int, ...], began: tuple[int, int, int]) -> None:
+    moment = datetime(*now, tzinfo=UTC)  # type: ignore[arg-type,misc]
+    assert latest(moment) == datetime(*began, tzinfo=UTC)
+    assert month(f"{latest(moment):%Y-%m}", moment).end > latest(moment)
