@@ -41,7 +41,7 @@ def report(plane: RelayPlane, now: float) -> dict[str, Any]:
     """The detail of `/readyz`. `now` is in unix seconds."""
     database = _database(plane, now)
     upstreams = _upstreams(plane)
-    journal = _journal()
+    journal = _journal(plane)
     counters = _counters(plane)
     troubles = [part["status"] != "ok" for part in (database, counters, upstreams, journal)]
     if not plane.ready:
@@ -83,12 +83,13 @@ def _upstreams(plane: RelayPlane) -> dict[str, Any]:
     return {"status": "unhealthy" if counts.get("unhealthy") else "ok", "total": sum(counts.values()), **counts}
 
 
-def _journal() -> dict[str, Any]:
+def _journal(plane: RelayPlane) -> dict[str, Any]:
     status = journal_status(settings.DATA_DIR / "journal")
-    trouble = status.lost or status.quarantined or status.backlog_bytes > BACKLOG_BYTES
+    lost = max(status.lost, plane.journal.lost)  # a disk that was full from the start holds no count
+    trouble = lost or status.quarantined or status.backlog_bytes > BACKLOG_BYTES
     return {
         "status": "trouble" if trouble else "ok",
-        "lost_calls": status.lost,
+        "lost_calls": lost,
         "quarantined_lines": status.quarantined,
         "backlog_bytes": status.backlog_bytes,
     }

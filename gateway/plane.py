@@ -38,6 +38,7 @@ from gateway.serving.control_address import base_url
 from gateway.serving.local_files import private_directory
 from gateway.sweeper import INTERVAL_SECONDS, Sweeper
 from gateway.time_limits import TimeLimits
+from gateway.turns import let_others_go
 from keys.counters import Counters, make_counters
 from keys.registry import KeyRegistry
 from keys.registry import registry as key_registry
@@ -49,6 +50,7 @@ from upstreams.pool import pool as upstream_pool
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.1
+JOURNAL_SECONDS = 1.0
 HEALTH_SECONDS = 2.0
 CLOSE_IDLE_SECONDS = 2.0
 DRAIN_MARGIN_SECONDS = 2.0
@@ -97,6 +99,7 @@ class RelayPlane:
         """Starts what runs beside the calls; `worker` is gunicorn's."""
         self._worker = worker
         _lighten()
+        self.journal.open()
         self._greenlets = [
             gevent.spawn(self.refresher.loop),
             gevent.spawn(self._every, INTERVAL_SECONDS, partial(self._sweep, Sweeper(self.limits))),
@@ -104,6 +107,7 @@ class RelayPlane:
             gevent.spawn(self._every, FLUSH_SECONDS, self.counters.flush),
             gevent.spawn(self._every, CLOSE_IDLE_SECONDS, self.client.close_idle),
             gevent.spawn(self._every, CAPTURE_SECONDS, self.captures.flush),
+            gevent.spawn(self._every, JOURNAL_SECONDS, self._catch_up),
             gevent.spawn(self._every, REPORT_SECONDS, self.reporter.report),
         ]
 
@@ -210,6 +214,10 @@ class RelayPlane:
             self.counters.settle(call.call_id, booked)
             if not settings.EMBEDDED:
                 self._flush_soon()
+
+    def _catch_up(self) -> None:
+        while self.journal.catch_up():
+            let_others_go()  # streams come before thousands of lines that have waited for the disk
 
     def _flush_soon(self) -> None:
         """A round trip that no client waits for, shared by the calls that end meanwhile."""

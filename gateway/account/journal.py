@@ -38,7 +38,8 @@ _journals: weakref.WeakSet[Journal] = weakref.WeakSet()
 
 
 class Journal:
-    """This process's journal in `directory`, which is made when missing. Files are opened with the first line.
+    """This process's journal in `directory`, which is made when missing. Files are opened by `open`, at the latest with
+    the first line.
 
     A line that cannot be written is counted as a lost call where other processes see it (`journal_status`), kept
     in memory (the last 2,000), and written when the disk takes lines again, which takes the count back.
@@ -67,9 +68,35 @@ class Journal:
         """Notes how a call ended: the whole entry."""
         self._append(ENDED, FIELDS, entry)
 
-    def close(self) -> None:
-        """Gives up the files. Calls that were admitted and have not ended become rows with the outcome lost."""
+    def open(self) -> None:
+        """Opens the files. Before the first call, since a disk that is full by then leaves no room for the count that
+        other processes see. Never raises: `catch_up` tries again."""
         with self._lock:
+            try:
+                self._open_files()
+            except OSError as error:
+                logger.error("The journal cannot be written: %s", error)  # noqa: TRY400 - nothing is to be debugged
+
+    def catch_up(self) -> bool:
+        """Writes a few of the lines that could not be written before. To be called once a second, and again at once
+        while it returns true: there are more, and the disk takes them. Never raises."""
+        with self._lock:
+            try:
+                if self._files is None:
+                    self._open_files()
+                self._lost.show()
+                return self._write_waiting(_REWRITTEN_AT_ONCE)
+            except OSError:
+                return False
+
+    def close(self) -> None:
+        """Writes what waits, if the disk takes it now, and gives up the files. Calls that were admitted and have not
+        ended become rows with the outcome lost."""
+        with self._lock:
+            with contextlib.suppress(OSError):
+                self._write_waiting(_MOST_UNWRITTEN)
+            if self._lost.value:
+                logger.error("Calls that are not in the journal and will have no row: %d", self._lost.value)
             self._close_files()
             self._lost.close()
 
@@ -115,16 +142,21 @@ class Journal:
             self._unwritten[call_id] = line
 
     def _recover(self, ended: Any) -> None:
-        """Writes what could not be written before, a few lines with each that could. An admission is not made
-        good, as the call's end says all that it did."""
+        """Goes on with what could not be written before. An admission is not made good, as the call's end says all
+        that it did."""
         if self._unwritten.pop(ended, None) is not None:
             self._lost.add(-1)
-        waiting = [(call_id, line) for call_id, line in self._unwritten.items() if line]
         with contextlib.suppress(OSError):
-            for call_id, line in waiting[:_REWRITTEN_AT_ONCE]:
-                self._open_files().write(line)
-                del self._unwritten[call_id]
-                self._lost.add(-1)
+            self._write_waiting(_REWRITTEN_AT_ONCE)
+
+    def _write_waiting(self, most: int) -> bool:
+        """Writes at most so many of the lines in memory; whether there are more. Raises OSError."""
+        waiting = [(call_id, line) for call_id, line in self._unwritten.items() if line]
+        for call_id, line in waiting[:most]:
+            self._open_files().write(line)
+            del self._unwritten[call_id]
+            self._lost.add(-1)
+        return len(waiting) > most
 
     def _forget(self) -> None:
         """In a forked child: the files, and their lock, are the parent's."""
@@ -228,6 +260,11 @@ class _LostCount:
         self.close()
         self._path = path
         self.add(0)
+
+    def show(self) -> None:
+        """Makes the file, if the disk had no room for it before."""
+        if self._page is None:
+            self.add(0)
 
     def _make(self, path: Path) -> None:
         with contextlib.suppress(OSError, ValueError), path.open("w+b", buffering=0) as file:

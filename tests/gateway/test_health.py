@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,11 +12,13 @@ import pytest
 from django.test import RequestFactory
 
 from gateway import health, this_relay
+from gateway.account.journal import Journal
 from gateway.plane import RelayPlane
 from keys.counters import Charge, MemoryCounters
 from keys.counters.redis import RedisCounters
 from keys.errors import LimitsAway
 from keys.registry import KeyRegistry
+from tests.support.entries import an_entry
 from tests.support.upstream import unused_port
 from upstreams.pool import UpstreamPool
 
@@ -91,6 +94,19 @@ def test_an_unhealthy_upstream_is_degraded(plane: RelayPlane) -> None:
     plane.upstream_health = {"healthy": 2, "unhealthy": 1}
     report = health.report(plane, NOW)
     assert (report["status"], report["upstreams"]["total"]) == ("degraded", 3)
+
+
+def test_lost_calls_that_no_file_could_hold_are_told(plane: RelayPlane, tmp_path: Path) -> None:
+    directory = tmp_path / "a-file-in-its-place"
+    directory.write_text("")
+    plane.journal = Journal(directory)
+    plane.journal.ended(an_entry())
+    report = health.report(plane, NOW)
+    assert (report["status"], report["journal"]["status"], report["journal"]["lost_calls"]) == (
+        "degraded",
+        "trouble",
+        1,
+    )
 
 
 @pytest.mark.parametrize("view", [health.alive, health.liveliness])

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import shutil
 import subprocess
@@ -166,15 +167,83 @@ def test_only_so_many_lines_wait_for_the_disk(directory: Path, monkeypatch: pyte
     journal.close()
 
 
+@contextlib.contextmanager
+def full_disk(journal: Journal) -> Iterator[None]:
+    """While it lasts, the open segment takes no line, and has room again afterwards."""
+    segment = journal._files._segment  # type: ignore[union-attr]
+    kept, full = os.dup(segment), os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, segment)
+    yield
+    if journal._files is not None and journal._files._segment == segment:
+        os.dup2(kept, segment)
+    os.close(kept)
+    os.close(full)
+
+
 def test_a_full_disk_is_counted_where_others_see_it(journal: Journal, directory: Path) -> None:
     journal.ended(an_entry())
-    full = os.open("/dev/full", os.O_WRONLY)
-    os.dup2(full, journal._files._segment)  # type: ignore[union-attr]
-    os.close(full)
-    journal.ended(an_entry())
-    assert journal_status(directory).lost == 1
-    journal.ended(an_entry())  # to a new segment
+    with full_disk(journal):
+        journal.ended(an_entry())
+        assert journal_status(directory).lost == 1
+        journal.ended(an_entry())  # to a new segment
     assert (journal_status(directory).lost, len(lines_in(directory))) == (0, 3)
+
+
+def test_a_disk_that_is_full_from_the_first_call_on_is_counted_where_others_see_it(
+    journal: Journal, directory: Path
+) -> None:
+    journal.open()
+    with full_disk(journal):
+        journal.admitted(entry := an_entry())
+        journal.ended(entry)
+        assert (journal_status(directory).lost, lines_in(directory)) == (1, [])
+
+
+def test_what_waits_for_the_disk_is_written_without_another_call(
+    journal: Journal, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "_REWRITTEN_AT_ONCE", 2)
+    journal.open()
+    with full_disk(journal):
+        for _ in range(3):
+            journal.ended(an_entry())
+        assert not journal.catch_up()
+    assert [journal.catch_up(), journal.catch_up()] == [True, False]
+    assert (journal_status(directory).lost, len(lines_in(directory))) == (0, 3)
+
+
+def test_what_waits_for_the_disk_is_written_at_the_end(
+    journal: Journal, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal.open()
+    with full_disk(journal):
+        journal.ended(an_entry())
+    journal.close()
+    assert (journal_status(directory).lost, len(lines_in(directory))) == (0, 1)
+    assert "no row" not in caplog.text
+
+
+def test_what_is_lost_at_the_end_is_said_and_stays_counted(
+    journal: Journal, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal.open()
+    with full_disk(journal):
+        journal.ended(an_entry())
+        journal.close()
+    assert journal_status(directory).lost == 1
+    assert "will have no row: 1" in caplog.text
+
+
+def test_a_journal_that_could_not_begin_begins_later(directory: Path) -> None:
+    directory.write_text("a file in its place")
+    journal = Journal(directory)
+    journal.open()
+    journal.admitted(an_entry())
+    assert (journal.catch_up(), journal.lost) == (False, 1)
+    directory.unlink()
+    assert not journal.catch_up()
+    assert (journal_status(directory).lost, len(segments_in(directory))) == (1, 1)
+    journal.close()
 
 
 FULL_DISK = """
@@ -243,6 +312,16 @@ def test_a_status_that_cannot_be_made_is_made_later(journal: Journal, directory:
     assert lost_calls(status) == 0
     status.parent.mkdir()
     journal._lost.add(2)
+    assert lost_calls(status) == 2
+
+
+def test_a_status_for_which_there_was_no_room_is_made_without_another_loss(journal: Journal, directory: Path) -> None:
+    journal.open()
+    status = directory / "later" / "x.status"
+    journal._lost.show_in(status)
+    journal._lost.add(2)
+    status.parent.mkdir()
+    journal.catch_up()
     assert lost_calls(status) == 2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -66,6 +67,22 @@ def test_a_killed_gateway_loses_no_call(upstream: Upstream, tmp_path: Path) -> N
             assert "password" not in second.output.split("master key")[-2]
             usage = second.query("SELECT sum(calls) AS calls FROM gateway_usagehour")
             assert int(usage[0]["calls"]) >= 503
+
+
+def _limit_files(gateway: Gateway, size: int) -> None:
+    """Lets no file of the relay's grow beyond `size` bytes, as if its disk were full."""
+    resource.prlimit(gateway.pids().relay, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def test_a_full_disk_ends_no_call_and_its_rows_are_written_once_there_is_room(upstream: Upstream) -> None:
+    """From the relay's first call on, and without a call after it."""
+    with Gateway(planes=["--relay"], HOSTED_VLLM_API_BASE=upstream.url) as gateway:
+        _limit_files(gateway, 10)
+        assert gateway.post(CHAT, {"model": "tiny-chat"}, [("x-request-id", "full")]).status == 200
+        wait_for(lambda: gateway.ready()["journal"]["lost_calls"] == 1)
+        _limit_files(gateway, resource.RLIM_INFINITY)
+        assert gateway.row("full")["outcome"] == "completed"
+        assert gateway.ready()["journal"]["lost_calls"] == 0
 
 
 # --- SIGTERM ------------------------------------------------------------------------------------------------
