@@ -20,6 +20,7 @@ RANGES = {
     "own": "From … to …",
 }
 LONGEST = timedelta(days=1_100)
+EARLIEST = date(2000, 1, 1)
 _DEFAULTS = {"by": "team", "range": "30d", "step": "day", "measure": "tokens"}
 _DAY = forms.DateInput(attrs={"type": "date"})
 
@@ -41,17 +42,25 @@ class UsageForm(forms.Form):
         self.fields["team"].choices = [("", "All teams"), *teams.items()]  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
-        """The days, where they are said one by one. Each mistake is a sentence."""
+        """The days, where they are said one by one. Each mistake is a sentence; days to come are left out."""
         found: dict[str, Any] = super().clean() or {}
-        since, until = found.get("since"), found.get("until")
         if found.get("range") == "own" and not self.errors:
-            if since is None:
-                self.add_error("since", "Choose the first day.")
-            elif (until or self.today) < since:
-                self.add_error("until", "The last day must not be before the first.")
-            elif (until or self.today) - since > LONGEST:
-                self.add_error("since", f"Choose at most {LONGEST.days} days.")
+            self._clean_days(found)
         return found
+
+    def _clean_days(self, found: dict[str, Any]) -> None:
+        since, until = found.get("since"), found.get("until") or self.today
+        tomorrow = self.today + timedelta(days=1)  # which it already is in the east of UTC
+        if since is None:
+            self.add_error("since", "Choose the first day.")
+        elif not EARLIEST <= since <= tomorrow:
+            self.add_error("since", f"Choose a day from {EARLIEST.year} to today.")
+        elif until < since:
+            self.add_error("until", "The last day must not be before the first.")
+        elif min(until, tomorrow) - since > LONGEST:
+            self.add_error("since", f"Choose at most {LONGEST.days} days.")
+        else:
+            found["until"] = max(since, min(until, self.today))
 
     def asked(self, visible: Collection[str] | None) -> Asked:
         """What a valid form asks for, of the teams that may be seen (None: all)."""
@@ -64,12 +73,17 @@ class UsageForm(forms.Form):
 def _days(data: Mapping[str, Any], today: date) -> tuple[date, date]:
     chosen, this_month = data["range"], today.replace(day=1)
     if chosen == "own":
-        return data["since"], data["until"] or today
+        return data["since"], data["until"]
     if chosen == "month":
         return this_month, today
     if chosen == "last-month":
         last = this_month - timedelta(days=1)
         return last.replace(day=1), last
     if chosen == "year":
-        return this_month.replace(year=this_month.year - 1), today
+        return _a_year_before_the_end_of(this_month), today
     return today - timedelta(days=int(chosen.removesuffix("d")) - 1), today
+
+
+def _a_year_before_the_end_of(month: date) -> date:
+    """So that the month is the twelfth."""
+    return month.replace(year=month.year - (month.month < 12), month=month.month % 12 + 1)

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import product
 from random import Random
 from typing import Any
 
@@ -14,6 +15,7 @@ from django.utils import timezone
 from gateway.account.log_store import LogStore
 from gateway.admin_pages import usage_figures
 from gateway.admin_pages.usage_figures import OTHERS, Asked, chart, lines, start_of, total
+from gateway.admin_pages.usage_form import UsageForm
 from gateway.chargeback.month import latest
 from keys.models import Team, VirtualKey
 from tests.support.entries import an_entry
@@ -82,9 +84,8 @@ def test_names_are_those_of_now_or_the_last_known(by: str, names: list[str]) -> 
 
 
 @pytest.mark.parametrize("measure", ["tokens", "cost", "calls", "failed", "refused"])
-@pytest.mark.parametrize("by", ["key", "end_user"])
 def test_the_largest_are_the_same_whether_looked_for_by_month_or_by_day(
-    by: str, measure: str, monkeypatch: pytest.MonkeyPatch
+    measure: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chance, ends = Random(measure), [("completed", 200), ("upstream_failed", 502), ("refused", 429)]
     made = []
@@ -94,10 +95,10 @@ def test_the_largest_are_the_same_whether_looked_for_by_month_or_by_day(
         moment = NOW - timedelta(days=chance.randrange(80))
         made.append(at(moment, outcome=outcome, status=status, completion_tokens=chance.randrange(99), **who))
     calls(*made)
-    every, _ = lines(asked(by, measure=measure), most=None)
-    for looked_at in ((1,), (3, 6), (50,)):
+    all_lines = {by: lines(asked(by, measure=measure), most=None)[0] for by in ("key", "end_user")}
+    for by, looked_at in product(all_lines, ((1,), (3, 6), (50,))):
         monkeypatch.setattr("gateway.admin_pages.usage_ranking.LOOKED_AT", looked_at)
-        found, more = lines(asked(by, measure=measure), most=4)
+        every, (found, more) = all_lines[by], lines(asked(by, measure=measure), most=4)
         assert [getattr(line, measure) or 0 for line in found] == [getattr(line, measure) or 0 for line in every[:4]]
         assert more
         assert all(line in every for line in found)
@@ -177,6 +178,8 @@ def test_a_time_without_calls_is_told_from_an_empty_gateway() -> None:
         ({"range": "own", "since": "2026-05-02", "until": "2026-05-01"}, "must not be before the first"),
         ({"range": "own", "since": "2001-01-01"}, "Choose at most 1100 days."),
         ({"range": "own", "since": "yesterday"}, "Enter a valid date."),
+        ({"range": "own", "since": "9999-12-01", "until": "9999-12-31"}, "Choose a day from 2000 to today."),
+        ({"range": "own", "since": "0001-01-01", "until": "0001-01-31"}, "Choose a day from 2000 to today."),
         ({"team": "nobody"}, "Select a valid choice"),
     ],
 )
@@ -184,6 +187,33 @@ def test_a_wrong_query_is_said_in_a_sentence(query: dict[str, str], said: str) -
     response = signed_in().get(URL, query)
     assert response.status_code == 400
     assert said in response.content.decode()
+
+
+def days(today: date = DAY, **query: str) -> tuple[date, date]:
+    form = UsageForm(query, teams={}, today=today)
+    assert form.is_valid(), form.errors
+    found = form.asked(None)
+    return found.first, found.last
+
+
+def test_days_to_come_are_left_out() -> None:
+    own = {"range": "own", "since": "2026-05-01"}
+    assert days(**own) == days(**own, until="9999-12-31") == (date(2026, 5, 1), DAY)
+    assert days(**own, until="2026-05-02") == (date(2026, 5, 1), date(2026, 5, 2))
+    tomorrow = DAY + timedelta(days=1)
+    assert days(range="own", since=str(tomorrow), until=str(tomorrow)) == (tomorrow, tomorrow)
+
+
+@pytest.mark.parametrize(
+    ("today", "first"),
+    [
+        (date(2026, 11, 21), date(2025, 12, 1)),
+        (date(2026, 12, 31), date(2026, 1, 1)),
+        (date(2024, 2, 29), date(2023, 3, 1)),
+    ],
+)
+def test_the_last_twelve_months_are_twelve(today: date, first: date) -> None:
+    assert days(today, range="year") == (first, today)
 
 
 def test_csv_has_every_line_and_no_formulas() -> None:
@@ -223,15 +253,13 @@ def two_teams() -> None:
 
 
 @pytest.mark.parametrize("by", ["team", "key", "owner", "end_user", "model", "upstream", "tag"])
-@pytest.mark.parametrize("path", ["", "csv/"])
-def test_who_manages_a_team_sees_only_that(by: str, path: str) -> None:
+def test_who_manages_a_team_sees_only_that(by: str) -> None:
     two_teams()
-    client = signed_in("gateway.view_usagehour", teams=["a"])
-    response = client.get(f"{URL}{path}", {"by": by, "measure": "cost"})
-    body = b"".join(response.streaming_content) if response.streaming else response.content  # type: ignore[attr-defined]
-    page = body.decode()
-    assert "of-a" in page or "Team a" in page
-    assert not any(text in page for text in ("of-b", "Team b", "of-none", "7.77", "11.77"))
+    client, query = signed_in("gateway.view_usagehour", teams=["a"]), {"by": by, "measure": "cost"}
+    file = b"".join(client.get(f"{URL}csv/", query).streaming_content)  # type: ignore[arg-type]
+    for page in (client.get(URL, query).content.decode(), file.decode()):
+        assert "of-a" in page or "Team a" in page
+        assert not any(text in page for text in ("of-b", "Team b", "of-none", "7.77", "11.77"))
 
 
 def test_another_team_cannot_be_asked_for() -> None:
