@@ -21,7 +21,7 @@ from keys.identity import MANAGEMENT, SERVER_CONTROL
 from keys.limit_words import limit_word
 from keys.models import Owner, Team, VirtualKey
 from keys.patterns import matches
-from keys.scope import scoped, visible_teams
+from keys.scope import scoped, scoped_keys, visible_teams
 
 if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[Any]
@@ -58,8 +58,7 @@ class KeysScoped(TeamScoped):
     """Keys. Those of type management reach beyond every team, whatever team they name."""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request)
-        return rows if visible_teams(request.user) is None else rows.exclude(key_type=MANAGEMENT)
+        return scoped_keys(super().get_queryset(request), request.user)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return super().has_add_permission(request) and visible_teams(request.user) != frozenset()

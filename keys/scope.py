@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 from django.db.models import Model, QuerySet
 
+from keys.identity import MANAGEMENT
+
 EVERY_TEAM = "people.view_every_team"
 _REMEMBERED = "_visible_teams"
 
@@ -34,6 +36,13 @@ def scoped(rows: QuerySet[Row], user: Any, column: str = "team_id") -> QuerySet[
     """Those of the rows that the person may see. `column` names the team of a row."""
     teams = visible_teams(user)
     return rows if teams is None else rows.filter(**{f"{column}__in": teams})
+
+
+def scoped_keys(keys: QuerySet[Row], user: Any) -> QuerySet[Row]:
+    """Those of the virtual keys that the person may see. Keys of type management reach beyond every team, whatever
+    team they name: who sees some teams sees none of them, not even their names."""
+    mine = scoped(keys, user)
+    return mine if visible_teams(user) is None else mine.exclude(key_type=MANAGEMENT)
 
 
 def may_see(user: Any, team_id: str | None) -> bool:

@@ -19,11 +19,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from common.admin import QUIET, WARNING, FiltersOnly, badge, changeable, figure, log_changes, moment
-from gateway.admin_pages.key_named import key_named
+from gateway.admin_pages.key_named import key_named, known_keys
 from gateway.capture.models import LONGEST, MOST_CALLS, CapturedPayload, PayloadCapture, PayloadCaptureQuerySet
 from gateway.models import RequestLog
 from keys.models import VirtualKey
-from keys.scope import scoped, visible_teams
+from keys.scope import scoped_keys, visible_teams
 
 if TYPE_CHECKING:
     _CaptureAdmin = admin.ModelAdmin[PayloadCapture]
@@ -32,7 +32,6 @@ else:
     _CaptureAdmin, _CaptureForm = admin.ModelAdmin, forms.ModelForm
 
 MOST_SHOWN = 200
-MOST_LISTED = 200
 MOST_CALLS_AT_ALL = 10_000
 TIMES = ((15, "15 minutes"), (60, "1 hour"), (240, "4 hours"), (720, "12 hours"), (1440, "24 hours"))
 assert timedelta(minutes=TIMES[-1][0]) <= LONGEST  # noqa: S101 - of two constants
@@ -43,7 +42,7 @@ def visible_captures(user: Any) -> PayloadCaptureQuerySet:
     rows = PayloadCapture.objects.all()
     if visible_teams(user) is None:
         return rows
-    return rows.filter(key_id__in=scoped(VirtualKey.objects.all(), user).values("pk"))
+    return rows.filter(key_id__in=scoped_keys(VirtualKey.objects.all(), user).values("pk"))
 
 
 class StartForm(_CaptureForm):
@@ -190,8 +189,7 @@ class PayloadCaptureAdmin(FiltersOnly, _CaptureAdmin):
         return redirect("admin:gateway_payloadcapture_change", obj.pk)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
-        names = scoped(VirtualKey.objects.all(), request.user).order_by("-pk").values_list("pk", "name")[:MOST_LISTED]
-        context = {"title": "Start a capture", "known_keys": [name or str(pk) for pk, name in names]}
+        context = {"title": "Start a capture", "known_keys": known_keys(request.user)}
         return super().add_view(request, form_url, {**context, **(extra_context or {})})
 
     def change_view(

@@ -8,9 +8,10 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q
 
 from keys.models import VirtualKey
-from keys.scope import scoped
+from keys.scope import scoped_keys
 
 NO_SECRET = "This looks like a secret. Choose the key by its name or its id; a secret belongs into no form."  # noqa: S105
+MOST_LISTED = 200
 NO_KEY = "There is no key with this name or id that you may see."
 
 
@@ -25,8 +26,14 @@ def key_named(text: str, user: Any) -> VirtualKey:
     if looks_like_secret(text):
         raise ValidationError(NO_SECRET)
     is_id = text.isdecimal() and len(text) < 19
-    mine = scoped(VirtualKey.objects.all(), user)
+    mine = scoped_keys(VirtualKey.objects.all(), user)
     found: VirtualKey | None = mine.filter(Q(name=text) | (Q(pk=int(text)) if is_id else Q(pk=None))).first()
     if found is None:
         raise ValidationError(NO_KEY)
     return found
+
+
+def known_keys(user: Any) -> list[str]:
+    """What may be suggested to who names a key: the names of the newest, or ids where there is none."""
+    rows = scoped_keys(VirtualKey.objects.all(), user).order_by("-pk").values_list("pk", "name")[:MOST_LISTED]
+    return [name or str(pk) for pk, name in rows]

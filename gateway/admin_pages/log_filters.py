@@ -28,7 +28,7 @@ from keys.admin_forms import known_end_users, known_owners, known_teams
 from keys.identity import ENDPOINT_CLASSES
 from keys.limit_words import LIMIT_WORDS
 from keys.models import VirtualKey
-from keys.scope import scoped, visible_teams
+from keys.scope import scoped_keys, visible_teams
 from upstreams.models import Upstream
 
 MOST_CHOICES = 500
@@ -294,7 +294,7 @@ class LogFilterForm(forms.Form):
         self.fields[name].choices = choices  # type: ignore[attr-defined]
 
     def _key_choices(self) -> list[tuple[str, str]]:
-        keys = scoped(usual(VirtualKey.objects.all()), self._user).order_by("name").values_list("pk", "name")
+        keys = scoped_keys(usual(VirtualKey.objects.all()), self._user).order_by("name").values_list("pk", "name")
         choices = [("", "Any key"), *([(NO_KEY, "Master key or anonymous")] if self.sees_all else [])]
         choices += [(str(pk), name or f"key {pk}") for pk, name in keys[:MOST_CHOICES]]
         return _with_chosen(choices, str(self.data.get("key", "")), "key")

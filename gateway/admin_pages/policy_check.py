@@ -12,16 +12,15 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from gateway import routes
-from gateway.admin_pages.key_named import NO_SECRET, key_named
+from gateway.admin_pages.key_named import MOST_LISTED, NO_SECRET, key_named, known_keys
 from gateway.rehearsal.rehearsal import NoCall, Wanted
 from gateway.rehearsal.verdict import Verdict, judge
 from keys.models import VirtualKey
 from keys.registry import DatabaseDirectory
-from keys.scope import scoped, visible_teams
+from keys.scope import visible_teams
 from upstreams.models import Deployment, Upstream
 
 PERMISSION = "gateway.use_policy_check"
-MOST_LISTED = 200
 NAME_OR_ID = r"(?!\s*([Ss][Kk]-|[Bb][Ee][Aa][Rr][Ee][Rr] )).*"
 """What `key_named.looks_like_secret` lets through, as browsers check it."""
 
@@ -117,7 +116,7 @@ def policy_check_view(request: HttpRequest) -> HttpResponse:
         "verdict": verdict,
         "key": form.found,
         "now": timezone.now(),
-        "known_keys": _known_keys(request),
+        "known_keys": known_keys(request.user),
         "known_routes": sorted({route.template for route in routes.ROUTES if "{" not in route.template}),
         "known_models": _known_models(),
     }
@@ -136,12 +135,6 @@ def _verdict(form: PolicyCheckForm) -> Verdict | None:
     except NoCall:
         form.add_error("route", "At this address there are no calls: they begin with /v1, /vllm or /upstreams/<name>.")
         return None
-
-
-def _known_keys(request: HttpRequest) -> list[str]:
-    """Names, or ids where there is none, of those used last."""
-    rows = scoped(VirtualKey.objects.all(), request.user).order_by("-pk").values_list("pk", "name")[:MOST_LISTED]
-    return [name or str(pk) for pk, name in rows]
 
 
 def _known_models() -> list[str]:

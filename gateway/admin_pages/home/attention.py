@@ -24,7 +24,7 @@ from gateway.admin_pages.unlisted import unlisted
 from gateway.admin_pages.unlisted import url as unlisted_url
 from gateway.loose_settings import loose_settings
 from keys.models import VirtualKey
-from keys.scope import scoped, visible_teams
+from keys.scope import scoped_keys, visible_teams
 from upstreams import posture
 from upstreams.admin_control import PERMISSION as CONTROL
 from upstreams.model_list import every_model
@@ -171,7 +171,7 @@ def _of_weak(weak: list[tuple[Upstream, list[str]]]) -> Iterator[Notice]:
 def _of_expiry(user: Any) -> Iterator[Notice]:
     now = timezone.now()
     expiring = VirtualKey.objects.filter(blocked=False, expires_at__gt=now, expires_at__lte=now + SOON)
-    keys = scoped(usual(expiring), user)
+    keys = scoped_keys(usual(expiring), user)
     soon = list(keys.order_by("expires_at")[: MOST_NAMES + 1])
     if not soon:
         return

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
 from common.admin import BAD, QUIET, WARNING
 from gateway.admin_pages.home.notices import Notice, admin_url, several
@@ -17,7 +17,7 @@ from keys.limit_values import SOFT_BUDGET
 from keys.limit_words import KIND_WORDS
 from keys.models import EndUser, Group, Owner, SpendWindow, Team, VirtualKey
 from keys.permissions import may_use_model
-from keys.scope import visible_teams
+from keys.scope import scoped, scoped_keys, visible_teams
 from upstreams.model_list import Model
 
 MOST_WINDOWS, MOST_ROWS, MOST_TOLD = 2_000, 500, 4
@@ -43,7 +43,7 @@ def unpriced(user: Any, models: list[Model]) -> Iterator[Notice]:
     if not user.has_perm("keys.view_virtualkey") or not any(model.places for model in models):
         return
     priced = [model.name for model in models if model.places and model.is_priced]
-    keys = _of_teams(usual(VirtualKey.objects.filter(_IN_DOLLARS, blocked=False)), user).order_by("-pk")[:MOST_ROWS]
+    keys = scoped_keys(usual(VirtualKey.objects.filter(_IN_DOLLARS, blocked=False)), user).order_by("-pk")[:MOST_ROWS]
     blind = [key for key in keys if not any(_may_use(key, name) for name in priced)]
     if not blind:
         return
@@ -71,18 +71,13 @@ def _rows(user: Any) -> Iterator[list[Row]]:
     reason."""
     if user.has_perm("keys.view_virtualkey"):
         keys = usual(VirtualKey.objects.filter(_ANY, pk__in=_last_spending(), blocked=False))
-        yield list(_of_teams(keys, user)[:MOST_ROWS])
+        yield list(scoped_keys(keys, user)[:MOST_ROWS])
     if user.has_perm("keys.view_team"):
-        yield list(_of_teams(Team.objects.filter(_ANY, blocked=False), user)[:MOST_ROWS])
+        yield list(scoped(Team.objects.filter(_ANY, blocked=False), user)[:MOST_ROWS])
     if visible_teams(user) is None:
         for table, permission in ((Owner, "keys.view_owner"), (EndUser, "keys.view_enduser")):
             if user.has_perm(permission):
                 yield list(table.objects.filter(_ANY, blocked=False)[:MOST_ROWS])
-
-
-def _of_teams(rows: QuerySet[Any], user: Any) -> QuerySet[Any]:
-    teams = visible_teams(user)
-    return rows if teams is None else rows.filter(team_id__in=teams)
 
 
 def _last_spending() -> list[int]:

@@ -221,6 +221,14 @@ def test_who_manages_a_team_sees_its_captures_only(key: VirtualKey) -> None:
     assert start(client, key="crew").status_code == 302
 
 
+def test_who_manages_a_team_captures_no_key_that_manages_and_sees_no_capture_of_one() -> None:
+    key, _ = VirtualKey.objects.issue(name="manager", team_id="crew", key_type="management")
+    client = signed_in(*STARTER, teams=["crew"])
+    assert client.get(f"{LIST}{capture_of(key).pk}/change/").status_code == 302
+    assert "that you may see" in start(client, key="manager").content.decode()
+    assert client.get(f"{LIST}add/").context["known_keys"] == []
+
+
 def test_the_list_tells_the_state_of_each(key: VirtualKey) -> None:
     capture_of(key)
     capture_of(model="full", most_calls=0)

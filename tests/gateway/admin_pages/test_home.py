@@ -277,6 +277,17 @@ def test_keys_of_the_playground_need_no_attention(admin: Client) -> None:
     assert "playground" not in part(admin, "attention")
 
 
+def test_keys_that_manage_are_not_named_to_who_manages_a_team() -> None:
+    Deployment(upstream=an_upstream(), alias="qwen").save()
+    soon = timezone.now() + timedelta(days=3, minutes=5)
+    for name, kind in (("covert", "management"), ("open", "default")):
+        key, _ = VirtualKey.objects.issue(name=name, team_id="red", key_type=kind, max_budget=1, expires_at=soon)
+        start_with(key, units(1))
+    told = part(signed_in(*AUDITOR, teams=["red"]), "attention")
+    assert "open expires in 3 days" in told
+    assert "covert" not in told
+
+
 AUDITOR = ("keys.view_virtualkey", "upstreams.view_upstream")
 
 

@@ -363,6 +363,7 @@ def test_who_manages_a_team_cannot_open_anothers_call(manager: Client) -> None:
 def test_who_manages_a_team_is_told_no_names_of_others(manager: Client) -> None:
     Team.objects.create(team_id="theirs")
     key, _ = VirtualKey.objects.issue(name="covert bot")
+    VirtualKey.objects.issue(name="covert manager", team_id="mine", key_type="management")
     calls({"team_id": "theirs", "model": "covert-model", "tags": ["covert-tag"], "key_id": key.pk})
     html = manager.get(LIST).content.decode()
     assert "covert" not in html

@@ -118,5 +118,13 @@ def test_keys_of_other_teams_are_not_there():
     assert page.context["known_keys"] == []
 
 
+def test_keys_that_manage_are_not_there_for_who_manages_a_team():
+    VirtualKey.objects.issue(name="theirs", team_id="crew", key_type="management")
+    VirtualKey.objects.issue(name="ours", team_id="crew")
+    page, text = _ask(signed_in("gateway.use_policy_check", teams=["crew"]), key="theirs")
+    assert "There is no key with this name or id that you may see." in text
+    assert page.context["known_keys"] == ["ours"]
+
+
 def test_it_is_for_who_may_use_it():
     assert signed_in("keys.view_virtualkey").get("/admin/policy-check/").status_code == 403
