@@ -12,6 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from gateway.account.log_store import LogStore
+from gateway.admin_pages import finding
 from gateway.admin_pages.finding import LONGEST, MOST
 from gateway.admin_pages.playground_keys import PLAYGROUND
 from keys.models import EndUser, Owner, Team, VirtualKey
@@ -106,6 +107,20 @@ def test_a_key_is_found_by_its_last_four_characters_and_by_its_digest() -> None:
     assert found(client, plain[-4:])["Keys"][0] == "wanted"
     assert key.secret is not None
     assert found(client, key.secret.digest)["Keys"] == ["wanted"]
+
+
+def test_a_key_without_a_name_is_found_by_its_last_four_characters() -> None:
+    _, plain = VirtualKey.objects.issue()
+    assert found(signed_in(), plain[-4:]) == {"Keys": [f"sk-...{plain[-4:]}"]}
+
+
+def test_in_a_large_table_old_names_are_found_by_how_they_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finding, "MOST_READ", 1)
+    for name in ("old-acme", "acme-old", "new-acme"):
+        VirtualKey.objects.issue(name=name, team_id="red")
+    assert found(signed_in(), "acme")["Keys"] == ["acme-old", "new-acme"]
+    of_team = somebody(KEY_MANAGER, "red")  # who sees few keys finds all of them
+    assert found(of_team, "acme")["Keys"] == ["acme-old", "new-acme", "old-acme"]
 
 
 def test_a_key_says_its_team_and_that_it_is_blocked() -> None:
@@ -256,3 +271,11 @@ def test_the_number_of_queries_does_not_grow(rows: None) -> None:
                 browser.post(FIND, {"q": text})
             counts.append(len(queries))
     assert max(counts) <= MOST_QUERIES, counts
+
+
+def test_a_popup_has_no_frame() -> None:
+    client = signed_in()
+    assert b"palette" in client.get("/admin/keys/team/add/").content
+    popup = client.get("/admin/keys/team/add/", {"_popup": "1"}).content
+    assert b"palette" not in popup
+    assert b"side.js" not in popup
