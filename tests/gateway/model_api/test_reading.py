@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
+from django.db import transaction
+from django.test import Client
 
 from keys.models import VirtualKey
 from tests.gateway.model_api.conftest import API
@@ -11,13 +16,17 @@ from upstreams.models import Deployment, ModelAlias, Upstream
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(autouse=True)
-def models(api: API) -> None:
-    """Two servers with `chat`, one with `embed`."""
+@pytest.fixture(scope="module", autouse=True)
+def models(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Two servers with `chat`, one with `embed`, made once for all tests here: what one changes is undone after it."""
     private = {"mode": "chat", "note": "http://10.0.0.1/private"}
-    api.new("chat", api_base="http://one:1", api_key="hunter2", rpm=5, tpm=10, info={**private, "id": "first"})
-    api.new("chat", api_base="http://two:1", rpm=7, input_cost_per_token=1e-6)
-    api.new("embed", api_base="http://two:1", info={"mode": "embedding"})
+    with django_db_blocker.unblock(), transaction.atomic():
+        api = API(Client())
+        api.new("chat", api_base="http://one:1", api_key="hunter2", rpm=5, tpm=10, info={**private, "id": "first"})
+        api.new("chat", api_base="http://two:1", rpm=7, input_cost_per_token=1e-6)
+        api.new("embed", api_base="http://two:1", info={"mode": "embedding"})
+        yield
+        transaction.set_rollback(True)
 
 
 @pytest.mark.parametrize("path", ["/model/info", "/v1/model/info", "/v2/model/info", "/model_group/info"])
