@@ -162,7 +162,7 @@ class VirtualKeyAdmin(RevokingAdmin, ExpiryAdmin, SecretsAdmin, KeysScoped):
         for holder in holders_of([row])[row.pk]:
             # What an owner spends is also of keys of other teams.
             if holder.word == "Team" or visible_teams(request.user) is None:
-                lines = lines_of(cast("Row", holder.row), holder.spend, self.open_calls_of(holder.row))
+                lines = lines_of(cast("Row", holder.row), holder.spend, self.in_use)
                 yield LimitGroup(holder.word, str(holder.row), address_of(request, holder.row), lines)
 
     def _holders(self, request: HttpRequest, key: VirtualKey) -> Iterator[dict[str, str]]:

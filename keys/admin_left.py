@@ -1,27 +1,35 @@
 """What is left of each limit and when it starts anew, for the page of whatever has limits.
 
-Budgets are read where their spend is written down. Rates are counted by the relay: they can be read only while
-PostgreSQL counts them; else each answer tells them to its caller, and the page tells the ceilings alone.
+Budgets are read where their spend is written down. Limits a minute are read where calls are counted, by whoever knows
+where that is; while nobody can tell, the page tells the ceilings alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
-from django.conf import settings
-from django.db import connection
-from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from common.admin import BAD, DASH, GOOD, WARNING, moment
 from keys.admin_budgets import BAR, NEARLY, Row, Spend
-from keys.limit_values import COLUMNS, Limits, limits_of
+from keys.counters import Charge
+from keys.limit_values import COLUMNS, limits_of
 from keys.limit_words import limit_word, so_many
-from keys.models import Counter
+from keys.limits import CALLS, InUse, rates_of
 from keys.spending import party_named
 
-Standings = Mapping[str, Counter]
+Look = Callable[[Sequence[Charge]], Sequence[InUse] | None]
+"""What is in use of the counters of these charges; None where nobody can tell now."""
+
+_UNTOLD_RATE, _UNTOLD_PLACES = ("told in each answer", "a minute after the first call"), (DASH, DASH)
+
+
+def nobody_knows(charges: Sequence[Charge]) -> Sequence[InUse] | None:
+    """A look that finds nothing."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +55,9 @@ class LimitGroup:
     lines: tuple[Line, ...]
 
 
-def lines_of(row: Row, spend: Spend, open_calls: int | None = None) -> tuple[Line, ...]:
+def lines_of(row: Row, spend: Spend, look: Look = nobody_knows) -> tuple[Line, ...]:
     """All limits of the row: what refuses soonest is not sorted first, the order is that of the form."""
-    limits = limits_of({name: getattr(row, name) for name in COLUMNS})
-    return (*_rates(row, limits, open_calls), *_budgets(spend))
+    return (*_rates(row, look), *_budgets(spend))
 
 
 def _budgets(spend: Spend) -> Iterator[Line]:
@@ -59,47 +66,29 @@ def _budgets(spend: Spend) -> Iterator[Line]:
         yield Line(use.name, under, use.told, use.left, use.resets, use.kind, use.bar)
 
 
-def _rates(row: Row, limits: Limits, open_calls: int | None) -> Iterator[Line]:
-    scope = party_named(row).scope
-    shadow = limits.shadow
-    if limits.parallel is not None:
-        yield _places(limits.parallel, open_calls, "max_parallel_requests" in shadow)
-    rates: list[tuple[str, str, str, int, str]] = [
-        *((("rpm_limit", "", f"{scope}/rpm", limits.rpm, "calls"),) if limits.rpm is not None else ()),
-        *((("tpm_limit", "", f"{scope}/tpm", limits.tpm, "tokens"),) if limits.tpm is not None else ()),
-        *(
-            ("model_rpm_limit", model, f"{scope}/rpm@{model}", most, "calls")
-            for model, most in limits.model_rpm.items()
-        ),
-        *(
-            ("model_tpm_limit", model, f"{scope}/tpm@{model}", most, "tokens")
-            for model, most in limits.model_tpm.items()
-        ),
-    ]
-    standings = _standings([counter for _, _, counter, _, _ in rates])
-    for name, model, counter, ceiling, unit in rates:
-        told = limit_word(name).removesuffix(", per model") + (f", {model}" if model else "")
-        under = "in shadow" if name in shadow else ""
-        yield _rate(told, under, ceiling, unit, standings, counter)
+def _rates(row: Row, look: Look) -> Iterator[Line]:
+    limits = limits_of({name: getattr(row, name) for name in COLUMNS})
+    charges = rates_of(replace(party_named(row), limits=limits))
+    found: Sequence[InUse | None] | None = look(charges) if charges else None
+    for charge, in_use in zip(charges, found or [None] * len(charges), strict=True):
+        yield _rate(charge, in_use)
 
 
-def _places(ceiling: int, open_calls: int | None, in_shadow: bool) -> Line:  # noqa: FBT001
-    under = "in shadow" if in_shadow else ""
-    name = limit_word("max_parallel_requests")
-    if open_calls is None:
-        return Line(name, under, f"{so_many(ceiling, 'calls')} at most", DASH, DASH)
-    return _measured(name, under, open_calls, ceiling, "calls", "when one ends")
+def _rate(charge: Charge, in_use: InUse | None) -> Line:
+    name = limit_word(charge.limit).removesuffix(", per model") + (f", {charge.model}" if charge.model else "")
+    under = "" if charge.enforced else "in shadow"
+    unit = charge.unit or CALLS
+    if in_use is None:
+        most = f"{so_many(charge.ceiling, unit)} at most"
+        return Line(name, under, most, *(_UNTOLD_RATE if charge.seconds else _UNTOLD_PLACES))
+    used, seconds = in_use
+    return _measured(name, under, used, charge.ceiling, unit, _resets(charge, used, seconds))
 
 
-def _rate(name: str, under: str, ceiling: int, unit: str, standings: Standings | None, counter: str) -> Line:
-    if standings is None:
-        return Line(
-            name, under, f"{so_many(ceiling, unit)} at most", "told in each answer", "a minute after the first call"
-        )
-    standing = standings.get(counter)
-    used = 0 if standing is None else standing.used
-    resets = DASH if standing is None else moment(standing.ends_at)
-    return _measured(name, under, used, ceiling, unit, resets)
+def _resets(charge: Charge, used: int, seconds: float | None) -> SafeString | str:
+    if not charge.seconds:
+        return "when one ends"
+    return moment(timezone.now() + timedelta(seconds=seconds)) if used and seconds is not None else DASH
 
 
 def _measured(name: str, under: str, used: int, ceiling: int, unit: str, resets: SafeString | str) -> Line:
@@ -115,11 +104,3 @@ def _measured(name: str, under: str, used: int, ceiling: int, unit: str, resets:
         kind,
         min(BAR, round(share * BAR)),
     )
-
-
-def _standings(counters: Sequence[str]) -> Standings | None:
-    """How they stand; None where PostgreSQL does not count them. One that has no row stands at zero."""
-    if connection.vendor != "postgresql" or settings.REDIS_URL:
-        return None
-    rows = Counter.objects.filter(counter__in=counters, ends_at__gt=Now()) if counters else ()
-    return {row.counter: row for row in rows}

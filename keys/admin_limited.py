@@ -24,10 +24,12 @@ from django.utils.safestring import SafeString
 from common.admin import FiltersOnly, changeable, log_changes, pressed
 from keys.admin_budgets import BAR, Row, Spend, SpendChangeList, budget_cell, spend_of
 from keys.admin_confirm import Question, ask, is_confirmed
-from keys.admin_left import LimitGroup, lines_of
+from keys.admin_left import LimitGroup, lines_of, nobody_knows
 from keys.admin_limits import WITHOUT_PRICE
 from keys.admin_models import MONEY, KnownModel, counts_nothing, with_models
+from keys.counters import Charge
 from keys.limit_words import dollars, in_short
+from keys.limits import InUse
 from keys.models import KeysVersion
 from keys.spending import set_spent
 
@@ -217,11 +219,11 @@ class LimitedAdmin(FiltersOnly, _Admin):
 
     def limit_groups(self, request: HttpRequest, row: Any, spend: Spend) -> Iterator[LimitGroup]:
         """Whose limits hold: those of the row itself."""
-        yield LimitGroup("", str(row), "", lines_of(row, spend, self.open_calls_of(row)))
+        yield LimitGroup("", str(row), "", lines_of(row, spend, self.in_use))
 
-    def open_calls_of(self, row: Any) -> int | None:
-        """How many calls of the row are open; None where nobody knows. The gateway does."""
-        return None
+    def in_use(self, charges: Sequence[Charge]) -> Sequence[InUse] | None:
+        """How much of limits is in use, as `keys.admin_left.Look`. The gateway knows."""
+        return nobody_knows(charges)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # noqa: FBT001
         if not change:

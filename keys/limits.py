@@ -19,6 +19,11 @@ from keys.limit_values import SOFT_BUDGET, Budget
 from keys.patterns import matches
 
 MINUTE = 60.0
+CALLS = "calls"
+"""The unit of charges that have none."""
+
+InUse = tuple[int, float | None]
+"""How much of a counter is in use, and the seconds until it starts anew (None: never)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +140,15 @@ def charges_for(parties: Iterable[Party], asked: Asked, floor: Floor, now: float
         for limit in LIMITS
         for charge in limit.charges(party, asked, floor, at)
     )
+
+
+def rates_of(party: Party) -> list[Charge]:
+    """The party's limits of open calls and of a minute, those of single models last: as a call would be charged that
+    any model may answer."""
+    asked = Asked(counts_tokens=True, may_be_any=True)
+    limits: Sequence[Limit] = (MaxParallelRequests(), RequestsPerMinute(), TokensPerMinute())
+    charges = [charge for limit in limits for charge in limit.charges(party, asked, lambda _: 0, 0.0)]
+    return sorted(charges, key=lambda charge: charge.model is not None)
 
 
 def budget_counter(party: Party, budget: Budget, now: float) -> tuple[str, float | None]:

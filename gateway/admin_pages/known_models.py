@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from gateway.account import relay_report
+from gateway.limits_in_use import in_use
 from keys.admin_limited import LimitedAdmin
 from keys.admin_models import KnownModel
-from keys.models import Team, VirtualKey
+from keys.counters import Charge
+from keys.limits import InUse
 from upstreams.entries import Entry
 from upstreams.models import UNHEALTHY, ModelAlias, Upstream
 from upstreams.view import View
@@ -81,7 +82,5 @@ class KnowsRelay(LimitedAdmin):
     def known_models(self) -> Sequence[KnownModel]:
         return known_models()
 
-    def open_calls_of(self, row: Any) -> int | None:
-        if isinstance(row, VirtualKey):
-            return relay_report.total("open_by_key").get(str(row.pk), 0)
-        return relay_report.total("open_by_team").get(row.team_id, 0) if isinstance(row, Team) else None
+    def in_use(self, charges: Sequence[Charge]) -> Sequence[InUse] | None:
+        return in_use(charges)

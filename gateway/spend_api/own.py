@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from common.errors import InvalidRequest
 from common.money import dollars
 from gateway.admin_pages.causes import ADMIN, cause_of
+from gateway.limits_in_use import in_use
 from gateway.models import RequestLog, UsageHour
 from gateway.spend_api.pages import HOUR
 from gateway.spend_api.sums import DAYS, grouped, thirty_days_ago, total
@@ -24,7 +25,7 @@ from keys import limit_values
 from keys.errors import HolderBlocked, KeyMissing
 from keys.identity import MANAGEMENT, MASTER, Identity, Party
 from keys.limit_values import SOFT_BUDGET, Budget
-from keys.limits import budget_counter, spend_counter
+from keys.limits import CALLS, InUse, budget_counter, rates_of, spend_counter
 from keys.models import Group, Owner, SpendWindow, Team, VirtualKey
 from keys.parties import party_of
 from keys.permissions import check_parties
@@ -145,7 +146,7 @@ def _limits(parties: list[Party], now: float) -> dict[str, Any]:
         ],
         "limits": [
             *(_budget(party, one, used.get(counter, 0), seconds, now) for party, one, counter, seconds in budgets),
-            *(line for party in parties for line in _rates(party)),
+            *_rates(parties, now),
         ],
     }
 
@@ -164,27 +165,20 @@ def _budget(party: Party, budget: Budget, used: int, seconds: float | None, now:
     }
 
 
-def _rates(party: Party) -> Iterator[dict[str, Any]]:
-    """Ceilings alone: what is in use of them is known where calls are counted, and told in their answers' headers."""
-    limits = party.limits
-    rates: list[tuple[str, str | None, str, int | None]] = [
-        ("max_parallel_requests", None, "calls", limits.parallel),
-        ("rpm_limit", None, "calls", limits.rpm),
-        ("tpm_limit", None, "tokens", limits.tpm),
-        *(("model_rpm_limit", model, "calls", most) for model, most in limits.model_rpm.items()),
-        *(("model_tpm_limit", model, "tokens", most) for model, most in limits.model_tpm.items()),
-    ]
-    for name, model, unit, ceiling in rates:
-        if ceiling is not None:
-            period = None if name == "max_parallel_requests" else "1m"
-            yield {
-                **_line(party, name, model, unit),
-                "period": period,
-                "ceiling": ceiling,
-                "used": None,
-                "left": None,
-                "resets_at": None,
-            }
+def _rates(parties: Iterable[Party], now: float) -> Iterator[dict[str, Any]]:
+    """Open calls and limits a minute: what is in use of them where calls are counted, None while nobody can tell."""
+    rates = [(party, charge) for party in parties for charge in rates_of(party)]
+    found: Sequence[InUse | None] | None = in_use([charge for _, charge in rates]) if rates else None
+    for (party, charge), told in zip(rates, found or [None] * len(rates), strict=True):
+        used, seconds = told or (None, None)
+        yield {
+            **_line(party, charge.limit, charge.model, charge.unit or CALLS),
+            "period": "1m" if charge.seconds else None,
+            "ceiling": charge.ceiling,
+            "used": used,
+            "left": None if used is None else max(0, charge.ceiling - used),
+            **_until(seconds if used and charge.seconds else None, now),
+        }
 
 
 def _line(party: Party, name: str, model: str | None, unit: str) -> dict[str, Any]:

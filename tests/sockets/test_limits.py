@@ -83,6 +83,16 @@ def test_of_a_thousand_calls_a_hundred_are_let_through(gateway: Gateway, upstrea
     assert together(gateway, secret, 8, each=125) == {200: 100, 429: 900}
 
 
+def test_the_holder_of_a_key_sees_what_is_left_of_its_minute(gateway: Gateway, upstream: Upstream) -> None:
+    secret = gateway.make_key(rpm_limit=5, tpm_limit=1_000, max_parallel_requests=2)
+    assert [chat(gateway, secret).status for _ in range(2)] == [200, 200]
+    wait_for(lambda: gateway.call("GET", "/me", key=secret).json()["limits"][0]["used"] == 0)
+    lines = {one["limit"]: one for one in gateway.call("GET", "/me", key=secret).json()["limits"]}
+    assert (lines["rpm_limit"]["used"], lines["rpm_limit"]["left"]) == (2, 3)
+    assert lines["tpm_limit"]["used"] > 0
+    assert lines["max_parallel_requests"]["left"] == 2
+
+
 @pytest.mark.parametrize("target", [CHAT, "/v1/chat/completions", "/chat/completions"])
 @pytest.mark.parametrize("stream", [True, False])
 def test_every_face_counts_and_tells_what_is_left(

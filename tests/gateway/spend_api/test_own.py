@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from common.money import units
+from keys.counters import MemoryCounters
 from keys.errors import HolderBlocked
+from keys.limit_values import COLUMNS, limits_of
+from keys.limits import Asked, charges_for
 from keys.models import Owner, Team, VirtualKey
-from keys.spending import start_with
+from keys.spending import party_named, start_with
 from tests.gateway.spend_api.conftest import API, at, store
+from tests.support.counting import counted_here
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def counters(monkeypatch: pytest.MonkeyPatch) -> MemoryCounters:
+    return counted_here(monkeypatch)
 
 
 def test_it_works(api: API, ann: tuple[VirtualKey, str]) -> None:
@@ -52,7 +64,8 @@ def test_nothing_is_left_of_a_budget_that_is_overspent(api: API) -> None:
     assert (line["used"], line["left"]) == (3.0, 0.0)
 
 
-def test_rates_are_told_without_use(api: API) -> None:
+def test_rates_are_told_without_use_while_nobody_tells(api: API, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.spend_api.own.in_use", lambda charges: None)
     _, secret = VirtualKey.objects.issue(
         rpm_limit=60, max_parallel_requests=2, model_tpm_limit={"q*": 7}, shadow_limits=["rpm_limit"]
     )
@@ -66,7 +79,17 @@ def test_rates_are_told_without_use(api: API) -> None:
     assert {one["used"] for one in lines} == {None}
 
 
-def test_the_limits_of_team_and_owner_hold_too(api: API, ann: tuple[VirtualKey, str]) -> None:
+def test_what_is_left_of_rates_is_asked_where_calls_are_counted(api: API, counters: MemoryCounters) -> None:
+    key, secret = VirtualKey.objects.issue(rpm_limit=60, max_parallel_requests=2, model_tpm_limit={"q*": 7})
+    party = replace(party_named(key), limits=limits_of({name: getattr(key, name) for name in COLUMNS}))
+    counters.take("open", charges_for([party], Asked(model="m"), lambda _: 0))
+    parallel, rpm, tpm = api.get("/me", key=secret)["limits"]
+    assert [(one["used"], one["left"]) for one in (parallel, rpm, tpm)] == [(1, 1), (1, 59), (0, 7)]
+    assert (parallel["resets_at"], tpm["resets_at"]) == (None, None)
+    assert 0 < datetime.fromisoformat(rpm["resets_at"]).timestamp() - time.time() <= 61
+
+
+def test_the_limits_of_team_and_owner_hold_too(api: API, ann: tuple[VirtualKey, str], counters: MemoryCounters) -> None:
     start_with(Team.objects.create(team_id="blue", alias="Blue", max_budget=Decimal(4)), units(Decimal(1)))
     Owner.objects.create(user_id="ann", rpm_limit=3, soft_budget=Decimal(1))
     found = api.get("/me", key=ann[1])
@@ -74,7 +97,7 @@ def test_the_limits_of_team_and_owner_hold_too(api: API, ann: tuple[VirtualKey, 
     assert told == [
         ("team", "Blue", "max_budget", 4.0, 3.0),
         ("user", "ann", "soft_budget", 1.0, 1.0),
-        ("user", "ann", "rpm_limit", 3, None),
+        ("user", "ann", "rpm_limit", 3, 3),
     ]
     assert found["limits"][1]["enforced"] is False
     assert [one["spend"] for one in found["spend"]] == [0.0, 1.0, 0.0]
