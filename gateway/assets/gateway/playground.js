@@ -236,6 +236,9 @@
         if (!response.ok && !answer.failed) {
             answer.fail(response.status, {});
         }
+        if (response.status === 401) {
+            made = null; // blocked or deleted meanwhile: the next call gets another
+        }
     }
 
     function readWhole(response, whole, answer) {
