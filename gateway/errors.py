@@ -11,6 +11,7 @@ common.errors.GatewayError
 │   ├── BodyTooLarge              413
 │   └── BodyTooSlow               408
 ├── UnsupportedOperation          501  what vLLM cannot do
+├── NoRoomForBody                 507  the body is too large for memory, and the disk does not take it
 ├── NotServing                    503  starting or draining
 ├── ControlPlaneAway              503  the process with the admin and the key API is not there
 ├── CallTooLong                   504  over the total time of a call
@@ -101,6 +102,16 @@ class BodyTooSlow(InvalidRequest):
     status_code = 408
     type = "request_timeout"
     default_detail = "The request body did not arrive in time."
+
+
+class NoRoomForBody(GatewayError):
+    """The request's body is too large to wait in memory, and the disk does not take it (RFC 4918, section 11.5)."""
+
+    status_code = 507
+    type = "insufficient_storage"
+    default_detail = (
+        "The gateway has no room on its disk for a request body of this size at the moment. Smaller calls go on."
+    )
 
 
 class NotServing(GatewayError):

@@ -259,6 +259,18 @@ def _runner() -> Callable[[Callable[[], None]], None]:
     pool = ThreadPool(1)
 
     def run_in_thread(act: Callable[[], None]) -> None:
-        pool.apply(act)
+        error = pool.apply(_error_of, (act,))
+        if error is not None:
+            raise error
 
     return run_in_thread
+
+
+def _error_of(act: Callable[[], None]) -> Exception | None:
+    """What `act` raises. gevent prints what leaves a thread, though whoever waits for it gets it too; and what is
+    printed is not a line of the log."""
+    try:
+        act()
+    except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+        return error
+    return None

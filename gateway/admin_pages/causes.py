@@ -160,6 +160,11 @@ BY_TYPE = {
         place="settings",
         short="open for too long",
     ),
+    "insufficient_storage": Cause(
+        ADMIN,
+        "The body was too large to wait in memory, and the data directory's disk was full: make room on it.",
+        short="disk full",
+    ),
     "no_db_connection": Cause(ADMIN, "The database was away and the key not known from memory.", short="database away"),
     "not_serving": Cause(
         CALLER, "The gateway was starting or stopping: the call can be repeated.", short="starting or stopping"

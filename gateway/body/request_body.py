@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -9,8 +11,10 @@ from typing import IO, Any, Protocol
 
 from common.errors import GatewayError, InvalidRequest
 from gateway.cuts import client_gone
-from gateway.errors import BodyTooLarge
+from gateway.errors import BodyTooLarge, NoRoomForBody
 from gateway.turns import let_others_go
+
+logger = logging.getLogger(__name__)
 
 IN_MEMORY_BYTES = 1_000_000
 STEP_BYTES = 16_384
@@ -108,14 +112,22 @@ def receive(
 
     `length` as `announced_length` tells; `limit` in bytes, and `in_memory`, beyond which it is spooled; `on_bytes` is
     told how many bytes have come so far.
-    Raises BodyTooLarge, InvalidRequest (broken framing), or the cut of a client that left in the middle.
+    Raises BodyTooLarge, NoRoomForBody (it cannot be spooled), InvalidRequest (broken framing), or the cut of a client
+    that left in the middle.
     """
     if length is not None and length > limit:
         raise BodyTooLarge(limit)
     if length == 0:
         return RequestBody()
-    pieces = _pieces(stream, length, limit, on_bytes)
-    scanners = tuple(scanners)
+    try:
+        return _kept(_pieces(stream, length, limit, on_bytes), tuple(scanners), spool, in_memory)
+    except OSError as error:  # the spool's: what the client's socket raises is one of ours by now
+        logger.warning("A request body cannot be spooled: %s", error.strerror)
+        raise NoRoomForBody from error
+
+
+def _kept(pieces: Iterable[bytes], scanners: tuple[Scanner, ...], spool: Path, in_memory: int) -> RequestBody:
+    """The whole body, in memory or on disk. Raises OSError when the disk does not take it."""
     held: list[bytes] = []
     total = 0
     file: IO[bytes] | None = None
@@ -132,9 +144,12 @@ def receive(
                 held.append(piece)
             else:
                 file.write(piece)
+        if file is not None:
+            file.flush()  # a disk that is full shall say so now, and not while the body goes upstream
     except BaseException:
         if file is not None:
-            file.close()
+            with contextlib.suppress(OSError):  # closing writes what is left, and closes in any case
+                file.close()
         raise
     return RequestBody(data=b"".join(held)) if file is None else RequestBody(file, length=total)
 

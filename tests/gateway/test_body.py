@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from common.errors import InvalidRequest
 from gateway.account.entry import Outcome
 from gateway.body.request_body import IN_MEMORY_BYTES, RequestBody, announced_length, receive
 from gateway.cuts import CallCut
-from gateway.errors import BodyTooLarge, BodyTooSlow
+from gateway.errors import BodyTooLarge, BodyTooSlow, NoRoomForBody
 
 LARGE = bytes(range(250)) * 5000
 LIMIT = 10_000_000
@@ -81,6 +82,29 @@ def test_a_large_body_is_spooled(received: Any, length: int | None) -> None:
         assert b"".join(whole) == LARGE
     assert (len(whole), bool(whole)) == (len(LARGE), True)
     body.close()
+
+
+@pytest.fixture
+def full_disk() -> Iterator[Callable[[int], None]]:
+    """Lets no file grow beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("room", [0, IN_MEMORY_BYTES + 1, len(LARGE) - 1])
+def test_a_body_for_which_the_disk_has_no_room_is_refused_as_that(
+    received: Any, full_disk: Callable[[int], None], room: int
+) -> None:
+    full_disk(room)
+    with pytest.raises(NoRoomForBody) as caught:
+        received(LARGE)
+    assert caught.value.status_code == 507
+
+
+def test_a_small_body_needs_no_disk(received: Any, full_disk: Callable[[int], None]) -> None:
+    full_disk(0)
+    assert received(b"abc").held == b"abc"
 
 
 def test_stretches_can_be_replaced(received: Any) -> None:

@@ -80,9 +80,12 @@ def test_a_full_disk_ends_no_call_and_its_rows_are_written_once_there_is_room(up
         _limit_files(gateway, 10)
         assert gateway.post(CHAT, {"model": "tiny-chat"}, [("x-request-id", "full")]).status == 200
         wait_for(lambda: gateway.ready()["journal"]["lost_calls"] == 1)
+        large = gateway.post(CHAT, {"model": "tiny-chat", "prompt": "x" * 1_500_000}, [("x-request-id", "large")])
+        assert (large.status, large.json()["error"]["type"]) == (507, "insufficient_storage")
         _limit_files(gateway, resource.RLIM_INFINITY)
-        assert gateway.row("full")["outcome"] == "completed"
+        assert [gateway.row(name)["outcome"] for name in ("full", "large")] == ["completed", "gateway_failed"]
         assert gateway.ready()["journal"]["lost_calls"] == 0
+        assert "Traceback" not in gateway.output
 
 
 # --- SIGTERM ------------------------------------------------------------------------------------------------
