@@ -26,15 +26,15 @@ class DeploymentInline(_DeploymentInline):
         "alias",
         "served_name",
         "origin",
-        "hidden",
         "weight",
-        "rpm",
-        "tpm",
+        "hidden",
         "input_cost_per_token",
         "cache_read_input_token_cost",
         "output_cost_per_token",
         "cost_per_second",
         "cost_per_request",
+        "rpm",
+        "tpm",
     )
     readonly_fields = ("origin",)
     extra = 0

@@ -171,3 +171,16 @@ def test_a_row_is_a_card_on_a_phone(admin: Visitor, gateway: Gateway) -> None:
     assert row.locator("td[data-label=State]").count() == 1
     boxes = [cell.bounding_box() for cell in row.locator("td").all()]
     assert all(box is not None and box["x"] < PHONE["width"] for box in boxes)
+
+
+@pytest.mark.parametrize("width", [PHONE["width"], 1100, DESK["width"]])
+def test_every_field_of_a_deployment_can_be_reached(admin: Visitor, gateway: Gateway, width: int) -> None:
+    admin.page.goto(f"{gateway.url}/admin/upstreams/upstream/")
+    admin.page.locator("#result_list tbody th a").first.click()
+    admin.page.set_viewport_size({"width": width, "height": 800})
+    card = admin.page.locator("#deployments-group .form-row:not(.empty-form)").first
+    group = admin.page.locator("#deployments-group").bounding_box()
+    boxes = [one.bounding_box() for one in card.locator("input:not([type=hidden])").all()]
+    assert group is not None
+    assert len(boxes) == 12
+    assert all(box is not None and box["x"] + box["width"] <= group["x"] + group["width"] for box in boxes)
