@@ -22,8 +22,9 @@ from common.admin import QUIET, WARNING, FiltersOnly, badge, changeable, figure,
 from gateway.admin_pages.key_named import key_named, known_keys
 from gateway.capture.models import LONGEST, MOST_CALLS, CapturedPayload, PayloadCapture, PayloadCaptureQuerySet
 from gateway.models import RequestLog
+from keys.identity import MANAGEMENT
 from keys.models import VirtualKey
-from keys.scope import scoped_keys, visible_teams
+from keys.scope import scoped, visible_teams
 
 if TYPE_CHECKING:
     _CaptureAdmin = admin.ModelAdmin[PayloadCapture]
@@ -38,11 +39,19 @@ assert timedelta(minutes=TIMES[-1][0]) <= LONGEST  # noqa: S101 - of two constan
 
 
 def visible_captures(user: Any) -> PayloadCaptureQuerySet:
-    """Those that the person may know of: of keys that they see, and of models for who sees every team."""
-    rows = PayloadCapture.objects.all()
-    if visible_teams(user) is None:
+    """Those that the person may know of: of keys while these were of their teams, and of models for who sees every
+    team."""
+    rows, teams = PayloadCapture.objects.all(), visible_teams(user)
+    if teams is None:
         return rows
-    return rows.filter(key_id__in=scoped_keys(VirtualKey.objects.all(), user).values("pk"))
+    return rows.filter(team_id__in=teams).exclude(
+        key_id__in=VirtualKey.objects.filter(key_type=MANAGEMENT).values("pk")
+    )
+
+
+def visible_payloads(user: Any) -> QuerySet[CapturedPayload]:
+    """Those of their captures, and of calls for their teams: whose log they may read."""
+    return scoped(CapturedPayload.objects.filter(capture__in=visible_captures(user)), user)
 
 
 class StartForm(_CaptureForm):
@@ -99,6 +108,7 @@ class StartForm(_CaptureForm):
             self.add_error("key", error)
             return
         self.instance.key_id, self.instance.key_name = key.pk, key.name or key.masked
+        self.instance.team_id = key.team_id
         self.instance.model = ""
 
     def save(self, commit: bool = True) -> PayloadCapture:  # noqa: FBT001, FBT002 - Django's own
@@ -129,7 +139,7 @@ class PayloadCaptureAdmin(FiltersOnly, _CaptureAdmin):
     add_form_template = "admin/gateway/payloadcapture/add_form.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PayloadCapture]:
-        return visible_captures(request.user).counted()
+        return visible_captures(request.user).counted().with_moves()
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002
         if obj is not None:
@@ -203,7 +213,7 @@ class PayloadCaptureAdmin(FiltersOnly, _CaptureAdmin):
 
     def _details(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         may_read = request.user.has_perm("gateway.view_capturedpayload")
-        rows = CapturedPayload.objects.filter(capture=row).defer("request_body", "response_body")
+        rows = visible_payloads(request.user).filter(capture=row).defer("request_body", "response_body")
         return {
             "title": f"Payload capture: {row}",
             "subtitle": None,
@@ -244,6 +254,8 @@ def state_badge(row: Any) -> SafeString:
         return badge(QUIET, "Over")
     if row.captured >= row.most_calls:
         return badge(QUIET, "Full")
+    if row.has_moved:
+        return badge(QUIET, "Rests: the key is of another team")
     return badge(WARNING, "Captures now")
 
 
@@ -251,5 +263,5 @@ def payload_of(request: HttpRequest, call: RequestLog) -> CapturedPayload | None
     """What was captured of a call, without its bodies; None where nothing was, or the viewer may not read it."""
     if not request.user.has_perm("gateway.view_capturedpayload"):
         return None
-    rows = CapturedPayload.objects.filter(pk=call.pk, capture__in=visible_captures(request.user))
+    rows = visible_payloads(request.user).filter(pk=call.pk)
     return rows.defer("request_body", "response_body").first()

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from common.admin import log_changes
-from gateway.admin_pages.captures import payload_of, visible_captures
+from gateway.admin_pages.captures import payload_of, visible_payloads
 from gateway.admin_pages.log_curl import BODY_SOURCES
 from gateway.capture.models import CapturedPayload
 from gateway.models import RequestLog
@@ -36,7 +36,7 @@ class CapturedPayloadAdmin(_PayloadAdmin):
         return {}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CapturedPayload]:
-        return CapturedPayload.objects.filter(capture__in=visible_captures(request.user)).select_related("capture")
+        return visible_payloads(request.user).select_related("capture")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -29,16 +29,17 @@ FLUSH_SECONDS = 0.25
 MOST_HELD_BYTES = 64_000_000
 """Of all payloads that this process holds at once: beyond it bodies are cut."""
 AT_ONCE = 16
-_COLUMNS = ("pk", "key_id", "model", "ends_at", "most_calls", "captured", "unsent")
+_COLUMNS = ("pk", "key_id", "team_id", "model", "ends_at", "most_calls", "captured", "unsent")
 
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """One capture: of a key, or of the calls that ask for a model. Times are unix seconds; `unsent` are the captured
-    calls that no upstream had, which `captured` does not count."""
+    """One capture: of a key while it is of this team, or of the calls that ask for a model. Times are unix seconds;
+    `unsent` are the captured calls that no upstream had, which `captured` does not count."""
 
     id: int
     key_id: int | None
+    team_id: str | None
     model: str
     ends_at: float
     most_calls: int
@@ -54,6 +55,7 @@ class Payload:
     call_id: str
     key_id: int | None
     key_name: str
+    team_id: str | None
     model: str
     status: int | None
     at: float
@@ -87,16 +89,17 @@ class Captures:
         """Reads which captures are active. Raises django.db.Error; the old ones then stay until their end."""
         rows = PayloadCapture.objects.active(timezone.now()).counted().order_by("pk")
         self.active = tuple(
-            Active(pk, key_id, model, ends_at.timestamp(), *counts)
-            for pk, key_id, model, ends_at, *counts in rows.values_list(*_COLUMNS)
+            Active(pk, key_id, team_id, model, ends_at.timestamp(), *counts)
+            for pk, key_id, team_id, model, ends_at, *counts in rows.values_list(*_COLUMNS)
         )
 
-    def match(self, key_id: int | None, models: Iterable[str]) -> Active | None:
+    def match(self, key_id: int | None, team_id: str | None, models: Iterable[str]) -> Active | None:
         """The capture that wants this call, that of its key before that of its model; it then counts as one of it."""
         now = time.time()
         open_ones = [one for one in self.active if now < one.ends_at and not self._is_full(one)]
         names = set(models)
-        found = next((one for one in open_ones if one.key_id is not None and one.key_id == key_id), None)
+        of_keys = [one for one in open_ones if one.key_id is not None and one.key_id == key_id]
+        found = next((one for one in of_keys if (one.team_id or "") == (team_id or "")), None)
         found = found or next((one for one in open_ones if one.model and one.model in names), None)
         if found is not None:
             self._begun[found.id] += 1
@@ -166,6 +169,7 @@ def _row(payload: Payload) -> CapturedPayload:
         captured_at=datetime.fromtimestamp(payload.at, UTC),
         key_id=payload.key_id,
         key_name=payload.key_name,
+        team_id=payload.team_id,
         model=payload.model,
         status=payload.status,
         unsent=payload.unsent,

@@ -119,6 +119,7 @@ class Capturing:
             call_id=call.call_id,
             key_id=call.key_id,
             key_name=call.key_name,
+            team_id=call.team_id,
             model=self._model,
             status=response.status_code,
             unsent=self._is_unsent,
@@ -167,7 +168,7 @@ def _begin(exchange: Exchange) -> Capturing | None:
     captures: Captures = exchange.plane.captures
     model = exchange.parsed.model or exchange.model_in_path or named_model.in_query(exchange.path.query)
     names = {model, resolve_alias(exchange.identity, model)} if model else set()
-    active = captures.match(exchange.identity.key_id, names)
+    active = captures.match(exchange.identity.key_id, exchange.identity.team_id, names)
     if active is None:
         return None
     capturing = Capturing(exchange, captures, active.id, model)

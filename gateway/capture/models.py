@@ -1,6 +1,7 @@
 """Who captures what until when, and what was captured. Bodies are encrypted like the credentials of upstreams.
 
-Ids and names of keys are copies, as in the request log.
+Ids and names of keys and the ids of teams are copies, as in the request log: what was captured for one team does not
+go along with a key that is given to another.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from typing import Self
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, Value
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from gateway.account.entry import MAX_LENGTHS
+from keys.models import VirtualKey
 from upstreams import crypto
 from upstreams.errors import CredentialUnreadable
 
@@ -37,12 +40,20 @@ class PayloadCaptureQuerySet(models.QuerySet["PayloadCapture"]):
             unsent=models.Count("payloads", filter=Q(payloads__unsent=True)),
         )
 
+    def with_moves(self) -> Self:
+        """With `has_moved`: the key is of another team than at the start, so none of its calls is captured."""
+        keys = VirtualKey.objects.filter(pk=OuterRef("key_id")).alias(team=Coalesce("team_id", Value("")))
+        return self.annotate(has_moved=Exists(keys.exclude(team=Coalesce(OuterRef("team_id"), Value("")))))
+
 
 class PayloadCapture(models.Model):
     """One decision to look at what a key, or the callers of a model, send and get. It ends by itself."""
 
     key_id = models.BigIntegerField("virtual key", null=True, blank=True)
     key_name = models.CharField("virtual key", max_length=MAX_LENGTHS["key_name"], blank=True, default="")
+    team_id = models.CharField(
+        "team", max_length=MAX_LENGTHS["team_id"], null=True, editable=False, help_text="The key's, at the start."
+    )
     model = models.CharField(
         max_length=MAX_LENGTHS["model"], blank=True, default="", help_text="The name that the calls ask for."
     )
@@ -94,6 +105,7 @@ class CapturedPayload(models.Model):
     captured_at = models.DateTimeField()
     key_id = models.BigIntegerField(null=True)
     key_name = models.CharField("virtual key", max_length=MAX_LENGTHS["key_name"], blank=True, default="")
+    team_id = models.CharField("team", max_length=MAX_LENGTHS["team_id"], null=True, help_text="As in the request log.")
     model = models.CharField(max_length=MAX_LENGTHS["model"], blank=True, default="")
     status = models.SmallIntegerField(null=True)
     unsent = models.BooleanField(

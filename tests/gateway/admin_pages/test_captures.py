@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
+from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.utils import timezone
 
+from gateway.account.call_ids import new_call_id
 from gateway.admin_pages.captures import time_left
 from gateway.capture.models import CapturedPayload, PayloadCapture
 from gateway.models import RequestLog
@@ -36,9 +39,11 @@ def start(client: Any, **said: Any) -> Any:
 
 def captured(capture: PayloadCapture, request: bytes = b'{"prompt": "Hello"}') -> CapturedPayload:
     return CapturedPayload.objects.create(
-        call_id=uuid4(),
+        call_id=UUID(new_call_id()),
         capture=capture,
         captured_at=timezone.now(),
+        key_id=capture.key_id,
+        team_id=capture.team_id,
         status=200,
         request_body=crypto.encrypt_bytes(request),
         request_bytes=len(request),
@@ -49,7 +54,7 @@ def captured(capture: PayloadCapture, request: bytes = b'{"prompt": "Hello"}') -
 
 
 def capture_of(key: VirtualKey | None = None, **fields: Any) -> PayloadCapture:
-    whom = {"key_id": key.pk, "key_name": "dev"} if key else {}
+    whom: dict[str, Any] = {"key_id": key.pk, "key_name": "dev", "team_id": key.team_id} if key else {}
     ends_at = timezone.now() + timedelta(hours=1)
     return PayloadCapture.objects.create(**whom, reason="A test.", started_by="ada", ends_at=ends_at, **fields)
 
@@ -221,6 +226,50 @@ def test_who_manages_a_team_sees_its_captures_only(key: VirtualKey) -> None:
     assert start(client, key="crew").status_code == 302
 
 
+def test_what_was_captured_stays_with_its_team_when_the_key_goes_to_another() -> None:
+    key, _ = VirtualKey.objects.issue(name="dev", team_id="support")
+    payload = captured(capture_of(key))
+    log_row_of(payload, team_id="support")
+    VirtualKey.objects.update(team_id="marketing")
+    every = ("gateway.view_payloadcapture", "gateway.view_capturedpayload", "gateway.view_requestlog")
+    pages = (
+        f"{LIST}{payload.capture_id}/change/",
+        f"/admin/gateway/capturedpayload/{payload.pk}/change/",
+        f"/admin/gateway/requestlog/{payload.pk}/change/",
+    )
+    for team, status in (("support", 200), ("marketing", 302)):
+        client = signed_in(*every, name=team, teams=[team])
+        assert [client.get(page).status_code for page in pages] == [status] * 3
+    assert b"Rests: the key is of another team" in signed_in().get(LIST).content
+
+
+def test_a_call_for_another_team_is_not_theirs_to_read_in_a_capture_of_theirs() -> None:
+    key, _ = VirtualKey.objects.issue(name="dev", team_id="support")
+    payload = captured(capture_of(key))
+    CapturedPayload.objects.update(team_id="marketing")
+    client = signed_in("gateway.view_payloadcapture", "gateway.view_capturedpayload", teams=["support"])
+    assert payload.call_id.hex not in client.get(f"{LIST}{payload.capture_id}/change/").content.decode()
+    assert client.get(f"/admin/gateway/capturedpayload/{payload.pk}/change/").status_code == 302
+
+
+def test_captures_from_before_have_the_team_that_their_calls_were_for() -> None:
+    moved, _ = VirtualKey.objects.issue(name="moved", team_id="marketing")
+    there, _ = VirtualKey.objects.issue(name="there", team_id="sales")
+    rows = [capture_of(moved), capture_of(there), capture_of(model="alias")]
+    for team in ("support", "marketing"):
+        log_row_of(captured(rows[0]), team_id=team)
+    payloads = [log_row_of(captured(row), team_id="others") for row in rows[2:]]
+    unlogged = captured(rows[1])
+    for table in (PayloadCapture, CapturedPayload):
+        table._default_manager.update(team_id=None)
+    CapturedPayload.objects.filter(pk__in=[one.pk for one in payloads]).update(key_id=7)
+    import_module("gateway.migrations.0022_team_of_captures").fill(apps, None)
+    assert [PayloadCapture.objects.get(pk=row.pk).team_id for row in rows] == ["support", "sales", None]
+    told = CapturedPayload.objects.order_by("call_id").values_list("team_id", flat=True)
+    assert list(told) == ["support", "marketing", "others", None]
+    assert CapturedPayload.objects.get(team_id=None) == unlogged
+
+
 def test_who_manages_a_team_captures_no_key_that_manages_and_sees_no_capture_of_one() -> None:
     key, _ = VirtualKey.objects.issue(name="manager", team_id="crew", key_type="management")
     client = signed_in(*STARTER, teams=["crew"])
@@ -255,7 +304,7 @@ def test_the_page_of_a_call_leads_to_its_payload_and_repeats_it_on_request(key: 
     assert "Hello" not in text
 
 
-def log_row_of(payload: CapturedPayload) -> None:
+def log_row_of(payload: CapturedPayload, **fields: Any) -> CapturedPayload:
     RequestLog.objects.create(
         call_id=payload.call_id,
         request_id="r",
@@ -265,4 +314,6 @@ def log_row_of(payload: CapturedPayload) -> None:
         outcome="completed",
         usage_source="none",
         status=200,
+        **fields,
     )
+    return payload

@@ -183,6 +183,16 @@ def test_other_keys_are_not_captured(plane: RelayPlane, key: Any) -> None:
     assert "x-gateway-capture" not in call(plane, other, model="alias").headers
 
 
+def test_a_key_is_captured_while_it_is_of_the_team_that_it_was_of(plane: RelayPlane, key: Any) -> None:
+    VirtualKey.objects.update(team_id="support")
+    capture(key_id=key[0].pk, team_id="support")
+    assert "x-gateway-capture" in call(plane, key[1], model="alias").headers
+    assert CapturedPayload.objects.get().team_id == "support"
+    key[0].team_id = "marketing"
+    key[0].save()
+    assert "x-gateway-capture" not in call(plane, key[1], model="alias").headers
+
+
 @pytest.mark.parametrize("ending", ["over", "stopped", "full"])
 def test_a_capture_that_has_ended_captures_nothing(plane: RelayPlane, key: Any, ending: str) -> None:
     ends_at = timezone.now() + timedelta(hours=-1 if ending == "over" else 1)
