@@ -30,7 +30,7 @@ from upstreams.models import Deployment
 from upstreams.models import Upstream as UpstreamRow
 from upstreams.pool import UpstreamPool
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 CHAT = "/vllm/v1/chat/completions"
 TIMES = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00")
@@ -142,6 +142,7 @@ def test_the_page_says_what_the_relay_does(plane: RelayPlane, fields: Any, wante
         assert response.status_code == 200, content
 
 
+@pytest.mark.django_db(transaction=True)  # the relay gives its connection back before more is asked
 def test_a_limit_that_is_used_up_refuses_on_both_sides(plane: RelayPlane) -> None:
     key, secret = VirtualKey.objects.issue(name="dev", user_id="ada")
     assert _rehearsed(key, TALK, plane).allowed
