@@ -243,8 +243,11 @@ def target_below(base_url: str, raw_target: str) -> str:
 
 
 def _was_stale(outgoing: Outgoing) -> bool:
+    """Whether the upstream had closed the connection before the request got there: it has not seen it."""
     sent_at = outgoing.sent_at
-    return outgoing.reused and sent_at is not None and time.monotonic() - sent_at < STALE_SECONDS
+    if not outgoing.reused or outgoing.was_answered or sent_at is None:
+        return False
+    return time.monotonic() - sent_at < STALE_SECONDS
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -101,10 +101,13 @@ class UpstreamHTTPResponse:
         self.headers = HeaderLines()
         self.will_close = True
         self.chunked_body: ChunkedBody | None = None
+        self.has_begun = False
+        """Whether a byte of it has come."""
         self._has_surplus = False
 
     def begin(self) -> None:
         """Reads the head. Raises HTTPException, OSError."""
+        self.has_begun = bool(self._file.peek(1))  # what a line that breaks off had of bytes would be lost
         version, self.status, reason = self._final_status()
         if not 200 <= self.status <= HIGHEST_STATUS:  # nobody asked for another protocol
             raise http.client.BadStatusLine(str(self.status))

@@ -57,6 +57,11 @@ class Outgoing(dict[str, str]):
         """Whether a part of the request may have reached the upstream."""
         return getattr(self.connection, "has_sent", False)
 
+    @property
+    def was_answered(self) -> bool:
+        """Whether an answer had begun, if only with an interim one or a piece of a line, that broke off in its head."""
+        return getattr(self.connection, "was_answered", False)
+
     def break_off(self) -> None:
         """Ends the wait for the response head, from another thread."""
         sock = getattr(self.connection, "sock", None)
@@ -130,6 +135,7 @@ class _RawTarget:
     connected_at = 0.0
     method = ""
     has_sent = False
+    was_answered = False
 
     def connect(self) -> None:
         """As urllib3 does, which connects with TLS before it has a request."""
@@ -207,6 +213,7 @@ class _RawTarget:
         try:
             response.begin()
         except BaseException:
+            self.was_answered = response.has_begun
             response.close()
             connection.close()
             raise

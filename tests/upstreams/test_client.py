@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import io
 import itertools
 import socket
 import ssl
+import struct
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -372,6 +375,41 @@ def test_an_old_connection_that_is_reset_after_work_is_not_tried_again(
     with pytest.raises(errors.UpstreamReset):
         _open(client, upstream.url)
     assert len(upstream.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nCont",
+        b"H",
+    ],
+    ids=["early hints", "continue", "half a head", "one byte"],
+)
+@pytest.mark.parametrize("end", ["reset", "fin"])
+def test_a_call_of_which_the_upstream_has_said_something_is_not_sent_again(
+    client: UpstreamClient, upstream: Upstream, said: bytes, end: str
+) -> None:
+    """The connection was none that had been closed before: the GPU may be at work."""
+    outgoing = Outgoing({"Content-Length": "5"}, "/x")
+
+    def begin_and_end(exchange: Exchange) -> None:
+        exchange.send(said)
+        while _unread(outgoing):  # a reset takes along what has not been read
+            exchange.pause(0.001)
+        getattr(exchange, end)()
+
+    upstream.on("*", answers.json(200, {}), begin_and_end, answers.json(200, {"again": 1}))
+    _read(_open(client, upstream.url))
+    with pytest.raises(errors.UpstreamError):
+        client.open(upstream.url, "POST", outgoing, b"12345")
+    assert len(upstream.requests) == 2
+
+
+def _unread(outgoing: Outgoing) -> int:
+    """Bytes that the client's side has received and not taken from its socket."""
+    return struct.unpack("i", fcntl.ioctl(outgoing.connection.sock, termios.FIONREAD, bytes(4)))[0]
 
 
 # --- Probes -------------------------------------------------------------------------------------------------
