@@ -23,6 +23,7 @@ from common.admin import DASH, GOOD, QUIET, WARNING, FiltersOnly, badge, duratio
 from upstreams import posture
 from upstreams.admin_checks import CheckViews, callable_models, take_over_preview
 from upstreams.admin_control import ControlViews, may_control
+from upstreams.admin_deleting import Deleting
 from upstreams.admin_deployments import DeploymentInline
 from upstreams.admin_forms import UpstreamForm
 from upstreams.admin_history import HEALTH_BADGES, health_history, load_history
@@ -56,7 +57,7 @@ _CREDENTIAL_FIELDS = ("credential", "clear_credential")
 _SENTENCE_END = re.compile(r"(?<=[.?!])\s")
 
 
-class UpstreamAdmin(StateActions, CheckViews, ControlViews, FiltersOnly, _UpstreamAdmin):
+class UpstreamAdmin(StateActions, CheckViews, ControlViews, Deleting, FiltersOnly, _UpstreamAdmin):
     """Add, change, check, drain, try, control and delete upstreams."""
 
     form = UpstreamForm

@@ -6,7 +6,9 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.messages import get_messages
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.support import vllm
@@ -14,7 +16,16 @@ from tests.support.admin_forms import form_of
 from tests.support.people import signed_in, undrawn
 from tests.support.upstream import Upstream as Server
 from tests.support.upstream import unused_port
-from upstreams.models import HEALTHY, UNHEALTHY, Deployment, PricePeriod, Upstream, UpstreamsVersion
+from upstreams.models import (
+    HEALTHY,
+    UNHEALTHY,
+    Deployment,
+    HealthChange,
+    LoadSample,
+    PricePeriod,
+    Upstream,
+    UpstreamsVersion,
+)
 
 pytestmark = pytest.mark.django_db
 LIST, ADD = "/admin/upstreams/upstream/", "/admin/upstreams/upstream/add/"
@@ -494,6 +505,50 @@ def test_the_empty_list_names_the_fallback(admin: Client) -> None:
 def test_a_search_without_a_find_offers_all_upstreams(admin: Client) -> None:
     an_upstream()
     assert "No upstream matches" in admin.get(LIST, {"q": "nobody"}).content.decode()
+
+
+def asked_before_deleting(admin: Client, *upstreams: Upstream) -> str:
+    """What the question says, of one upstream on its page, of several on the list's."""
+    if len(upstreams) == 1:
+        html = admin.get(page_of(upstreams[0], "delete")).content.decode()
+    else:
+        chosen = [upstream.pk for upstream in upstreams]
+        html = admin.post(LIST, {"action": "delete_selected", "_selected_action": chosen}).content.decode()
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html[html.index("deleted-objects") :]))
+
+
+def test_before_an_upstream_is_deleted_its_samples_are_counted_and_not_listed(admin: Client) -> None:
+    upstream, now = an_upstream(), timezone.now()
+    times = (now - timedelta(seconds=30 * number) for number in range(1200))
+    LoadSample.objects.bulk_create([LoadSample(upstream=upstream, at=at, running=1, waiting=0) for at in times])
+    HealthChange.objects.create(upstream=upstream, at=now, health=HEALTHY)
+    Deployment.objects.create(upstream=upstream, alias="qwen")
+    told = asked_before_deleting(admin, upstream)
+    assert "1 deployment: qwen 1,200 samples of its load and 1 change of its health" in told
+    assert told.count("sample") == 1
+
+
+def test_before_an_upstream_is_deleted_it_is_said_what_calls_lose(admin: Client) -> None:
+    first, second, third = an_upstream(), an_upstream("gpu-2"), an_upstream("gpu-3")
+    for upstream, alias in ((first, "qwen"), (second, "qwen"), (second, "phi")):
+        Deployment.objects.create(upstream=upstream, alias=alias)
+    told = asked_before_deleting(admin, first)
+    assert "It is the default" in told
+    assert "No other upstream" not in told
+    assert "No other upstream has phi:" in asked_before_deleting(admin, second)
+    assert "No other upstream has phi, qwen:" in asked_before_deleting(admin, first, second)
+    assert "No upstream is left then: all calls go to" in asked_before_deleting(admin, first, second, third)
+
+
+def test_the_question_before_deleting_costs_the_same_for_many(admin: Client) -> None:
+    several = [an_upstream(f"gpu-{number}") for number in range(5)]
+
+    def queries(*upstreams: Upstream) -> int:
+        with CaptureQueriesContext(connection) as captured:
+            asked_before_deleting(admin, *upstreams)
+        return len(captured)
+
+    assert queries(*several) == queries(*several[:2])
 
 
 def test_upstreams_are_deleted_in_bulk(admin: Client) -> None:
