@@ -188,6 +188,10 @@ def test_either_plane_runs_alone(upstream: Upstream, tmp_path: Path) -> None:
             secret = relay.make_key()
             assert relay.call("GET", "/vllm/version", key=secret).status == 200
             assert control.pids().relay_master == 0
+            beside = Gateway(data_dir=tmp_path, database=relay.database_url)
+            assert beside.run_to_end() == 1
+            assert "control plane runs already" in relay.output.splitlines()[-1]
+            assert relay.call("GET", "/admin/login/").status == 200
         finally:
             assert control.stop() == 0
         assert relay.call("GET", "/vllm/version", key=secret).status == 200

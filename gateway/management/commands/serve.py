@@ -19,6 +19,7 @@ from gateway.config.document import ConfigError
 from gateway.config.reader import Configuration, read_file
 from gateway.config.startup import sets_master_key
 from gateway.serving.first_start import FirstStart, make_directories, prepare
+from gateway.serving.plane_locks import held
 from gateway.serving.processes import allow_many_files
 from gateway.serving.supervisor import CONTROL, RELAY, Supervisor
 
@@ -40,15 +41,17 @@ class Command(BaseCommand):
         configuration = _read(options["config"])
         make_directories()
         self._check()
-        if RELAY in planes:
-            _check_port(settings.HOST, settings.PORT)
-        start = prepare()
-        applied = self._apply(configuration)
-        self._welcome(start, planes, applied, options["config"])
-        connections.close_all()
-        allow_many_files()
-        account = _account if RELAY in planes else None
-        sys.exit(Supervisor(planes, grace=settings.GRACE_SECONDS, account=account).run())
+        with held(settings.DATA_DIR, planes):
+            if RELAY in planes:
+                _check_port(settings.HOST, settings.PORT)
+            start = prepare()
+            applied = self._apply(configuration)
+            self._welcome(start, planes, applied, options["config"])
+            connections.close_all()
+            allow_many_files()
+            account = _account if RELAY in planes else None
+            status = Supervisor(planes, grace=settings.GRACE_SECONDS, account=account).run()
+        sys.exit(status)
 
     def _check(self) -> None:
         errors = [message for message in run_checks() if message.level >= ERROR]
