@@ -19,6 +19,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from common.admin import QUIET, WARNING, FiltersOnly, badge, changeable, figure, log_changes, moment
+from gateway.admin_pages.captured_calls import page_of
 from gateway.admin_pages.key_named import key_named, known_keys
 from gateway.capture.models import LONGEST, MOST_CALLS, CapturedPayload, PayloadCapture, PayloadCaptureQuerySet
 from gateway.models import RequestLog
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 else:
     _CaptureAdmin, _CaptureForm = admin.ModelAdmin, forms.ModelForm
 
-MOST_SHOWN = 200
 MOST_CALLS_AT_ALL = 10_000
 TIMES = ((15, "15 minutes"), (60, "1 hour"), (240, "4 hours"), (720, "12 hours"), (1440, "24 hours"))
 assert timedelta(minutes=TIMES[-1][0]) <= LONGEST  # noqa: S101 - of two constants
@@ -213,14 +213,14 @@ class PayloadCaptureAdmin(FiltersOnly, _CaptureAdmin):
 
     def _details(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         may_read = request.user.has_perm("gateway.view_capturedpayload")
-        rows = visible_payloads(request.user).filter(capture=row).defer("request_body", "response_body")
+        kept = visible_payloads(request.user).filter(capture=row)
         return {
             "title": f"Payload capture: {row}",
             "subtitle": None,
             "state": state_badge(row),
             "is_active": row.is_active(timezone.now()),
             "time_left": time_left(row),
-            "payloads": list(rows[:MOST_SHOWN]),
+            "calls": page_of(kept, request.GET),
             "may_read": may_read,
             "retention_days": settings.CAPTURE_RETENTION_DAYS,
         }

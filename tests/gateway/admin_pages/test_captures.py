@@ -14,6 +14,7 @@ from django.contrib.admin.models import LogEntry
 from django.utils import timezone
 
 from gateway.account.call_ids import new_call_id
+from gateway.admin_pages import captured_calls
 from gateway.admin_pages.captures import time_left
 from gateway.capture.models import CapturedPayload, PayloadCapture
 from gateway.models import RequestLog
@@ -143,6 +144,30 @@ def test_each_call_of_a_capture_can_be_read_and_looked_up(key: VirtualKey) -> No
     assert f"/admin/gateway/requestlog/{payload.pk}/change/" in page
     assert "1 of at most 1,000, and 1 that were refused" in re.sub(r"<[^>]+>", "", page)
     assert page.count("not sent") == 1
+
+
+def test_every_call_of_a_long_capture_can_be_reached(key: VirtualKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(captured_calls, "PER_PAGE", 2)
+    row, client = capture_of(key), signed_in()
+    ids = [captured(row).pk.hex for _ in range(5)][::-1]
+    query, pages = "", []
+    while query is not None:
+        page = client.get(f"{LIST}{row.pk}/change/{query}").content.decode()
+        shown = re.findall("Read the payload of call ([0-9a-f]{32})", page)
+        pages.append((shown, *re.findall(r"(?:The newest )?\d(?: to \d)? of 5", page)))
+        query = next(iter(re.findall(r'rel="next" href="([^"]+)"', page)), None)
+    assert pages == [(ids[:2], "The newest 2 of 5"), (ids[2:4], "3 to 4 of 5"), (ids[4:], "5 to 5 of 5")]
+    newer = page.split('rel="prev" href="')[1].partition('"')[0]
+    assert client.get(f"{LIST}{row.pk}/change/{newer}").context["calls"].words == "3 to 4 of 5, the newest first."
+
+
+@pytest.mark.parametrize("query", ["", "?before=nonsense", "?after="])
+def test_a_capture_that_fits_on_a_page_has_no_other(key: VirtualKey, query: str) -> None:
+    row = capture_of(key)
+    captured(row)
+    page = signed_in().get(f"{LIST}{row.pk}/change/{query}").content.decode()
+    assert page.count(">Read<") == 1
+    assert not re.search(r'rel="(next|prev)"|The newest|Newest<', page)
 
 
 def test_the_tab_of_each_page_says_what_it_is(key: VirtualKey) -> None:
