@@ -28,7 +28,8 @@ class _KeptGenerator(SchemaGenerator):
 
 @cache
 def _schema() -> dict[str, Any]:
-    made: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    generator: Any = SchemaGenerator
+    made: dict[str, Any] = generator().get_schema(request=None, public=True)
     return made
 
 
