@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from gateway import routes
 from gateway.admin_pages.key_named import MOST_LISTED, NO_SECRET, key_named, known_keys
+from gateway.admin_pages.sign_in import address_of_person
 from gateway.rehearsal.rehearsal import NoCall, Wanted
 from gateway.rehearsal.verdict import Verdict, judge
 from keys.models import VirtualKey
@@ -102,7 +103,7 @@ class PolicyCheckForm(forms.Form):
 
 def policy_check_view(request: HttpRequest) -> HttpResponse:
     """The form and, once something is asked, the verdict."""
-    here = str(request.META.get("REMOTE_ADDR") or "127.0.0.1")
+    here = address_of_person(request)
     form = PolicyCheckForm(request.GET or None, user=request.user, here=here)
     verdict = _verdict(form) if form.is_bound and form.is_valid() else None
     if form.errors.get("key") == [NO_SECRET]:

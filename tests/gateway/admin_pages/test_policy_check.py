@@ -41,6 +41,17 @@ def test_a_call_that_is_allowed(by):
     assert "Can take it: one" in text
 
 
+@pytest.mark.parametrize("peer", ["", "127.0.0.1"])
+def test_the_address_is_that_of_who_asks_and_not_the_relay_s(peer):
+    VirtualKey.objects.issue(name="dev", allowed_ips=["192.0.2.0/24"])
+    client = signed_in()
+    client.defaults |= {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": "192.0.2.55"}
+    page, text = _ask(client, key="dev", route="/vllm/v1/completions", method="POST", model="tiny")
+    assert page.context["form"].fields["address"].initial == "192.0.2.55"
+    assert page.context["verdict"].allowed
+    assert "192.0.2.55 is in one of the key&#x27;s networks" in text
+
+
 @pytest.mark.parametrize("model", ["tiny", ""])
 def test_a_call_that_nobody_could_answer_is_allowed_with_a_doubt(row, model):
     Upstream.objects.filter(pk=row.pk).update_quietly(health="unhealthy", health_text="The connection is refused.")
