@@ -31,6 +31,7 @@ MAX_BODY_BYTES = 10_000_000
 IN_MEMORY_BYTES = 65_536  # of bodies that anybody may send, on thousands of connections at once
 READ_SECONDS = 300.0
 UNAUTHORIZED = 401
+_NOT_HANDED_OVER = HOP_BY_HOP | {"expect"}  # the body is here by now
 _OURS = ("HTTP_X_FORWARDED_", "HTTP_FORWARDED")  # the control plane's server believes several of them
 
 # A key may be made only once: nothing is sent again, also when the control plane ended in the middle.
@@ -98,7 +99,7 @@ def _request_headers(environ: Mapping[str, Any]) -> dict[str, str]:
         for name, value in environ.items()
         if name.startswith("HTTP_")
         and not name.startswith(_OURS)
-        and name[5:].replace("_", "-").lower() not in HOP_BY_HOP
+        and name[5:].replace("_", "-").lower() not in _NOT_HANDED_OVER
     }
     if environ.get("CONTENT_TYPE"):
         headers["Content-Type"] = str(environ["CONTENT_TYPE"])

@@ -24,6 +24,8 @@ HEAD_BYTES = 131_072
 READ_BYTES = 4_096
 """What is read at once where nobody knows how much there is; it may be hundreds of tiny chunks."""
 
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
 UNHINDERED_READS = 2  # head and body of most requests
 UNHINDERED_REQUESTS = 4  # of one connection
 
@@ -45,8 +47,13 @@ class RelayUnreader(SocketUnreader):  # type: ignore[misc]
     """
 
     reads = 0
+    invites = False
+    """Whether the client waits for a word before it sends the body; it gets it when somebody reads the first piece."""
 
     def chunk(self, size_hint: int | None = None) -> bytes:
+        if self.invites:
+            self.invites = False
+            self.sock.sendall(CONTINUE)
         self.reads += 1
         if self.reads > UNHINDERED_READS:
             let_others_go()
@@ -55,15 +62,29 @@ class RelayUnreader(SocketUnreader):  # type: ignore[misc]
 
 
 class RelayRequest(Request):  # type: ignore[misc]
-    """A request whose head is bounded as a whole."""
+    """A request whose head is bounded as a whole, and whose body nobody is asked for before the head was judged.
+
+    gunicorn answers `Expect: 100-continue` before the application sees the request (RFC 9110, 10.1.1, wants a refusal
+    in its place). Where nothing of the body was read, the connection ends: what comes on it next may be that body.
+    """
+
+    unreader: RelayUnreader
+    _expected_100_continue: bool
 
     def parse(self, unreader: RelayUnreader) -> Any:
         self.max_buffer_headers = HEAD_BYTES
-        unreader.reads = 0
+        unreader.reads, unreader.invites = 0, False
         sent_with_the_last = unreader.buf.tell() > 0
         if sent_with_the_last or not self.req_number % UNHINDERED_REQUESTS:
             let_others_go()  # where client and upstream answer at once, one connection would never wait for anything
-        return super().parse(unreader)
+        begun = super().parse(unreader)
+        if self._expected_100_continue:
+            self._expected_100_continue = False
+            unreader.invites = not begun  # who sends already does not wait
+        return begun
+
+    def should_close(self) -> bool:
+        return self.unreader.invites or bool(super().should_close())
 
 
 class RelayParser(RequestParser):  # type: ignore[misc]

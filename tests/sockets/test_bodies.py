@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
 from tests.sockets.conftest import BODY_SECONDS, PATIENCE
 from tests.support import answers
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, wait_for
+from tests.support.http_client import Response
 from tests.support.upstream import Upstream
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -120,6 +122,58 @@ def test_no_stranger_s_body_is_read_before_authentication(gateway: Gateway) -> N
         assert client.read_response().status == 401
 
 
+FRAMINGS = [("content-length", "1500000"), ("transfer-encoding", "chunked")]
+"""Of bodies that may be long; none of them comes in the tests that announce them."""
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize(
+    ("limit", "status"),
+    [
+        ({"max_parallel_requests": 0}, 429),
+        ({"rpm_limit": 0}, 429),
+        ({"tpm_limit": 0}, 429),
+        ({"max_budget": 0, "budget_duration": "1d"}, 422),
+    ],
+    ids=lambda one: next(iter(one)) if isinstance(one, dict) else "",
+)
+def test_what_limits_refuse_is_refused_before_a_long_body_comes(
+    gateway: Gateway, framing: tuple[str, str], limit: dict[str, Any], status: int
+) -> None:
+    secret = gateway.make_key(**limit)
+    with gateway.connect() as client:
+        client.request("POST", "/vllm/v1/completions", [*gateway.headers(secret), framing])
+        response = client.read_response()
+    assert (response.status, response.header("connection")) == (status, "close")
+    assert gateway.row(response)["outcome"] == "refused"
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_a_long_body_that_comes_has_a_place_until_its_client_leaves(
+    gateway: Gateway, upstream: Upstream, framing: tuple[str, str]
+) -> None:
+    upstream.on("* /v1/anything", answers.json(200, {}))
+    secret = gateway.make_key(max_parallel_requests=1)
+
+    def another() -> Response:
+        return gateway.call("POST", "/vllm/v1/anything", _headers("application/json"), b"{}", key=secret)
+
+    with gateway.connect() as client:
+        client.request("POST", "/vllm/v1/anything", [*gateway.headers(secret), framing])
+        wait_for(lambda: another().status == 429, 5)
+    wait_for(lambda: another().status == 200, 5)
+
+
+def test_a_long_body_counts_as_one_call(gateway: Gateway, upstream: Upstream) -> None:
+    upstream.on("* /v1/anything", answers.json(200, {}))
+    secret = gateway.make_key(max_parallel_requests=2, rpm_limit=3)
+    left = []
+    for _ in range(3):
+        response = gateway.call("POST", "/vllm/v1/anything", _headers("application/json"), b"x" * 100_000, key=secret)
+        left.append((response.status, response.header("x-ratelimit-remaining-requests")))
+    assert left == [(200, "2"), (200, "1"), (200, "0")]
+
+
 def test_a_refusal_of_a_call_without_a_body_keeps_the_connection(gateway: Gateway) -> None:
     with gateway.connect() as client:
         for _ in range(2):
@@ -165,6 +219,34 @@ def test_expect_100_continue_is_answered_and_not_passed_on(gateway: Gateway, ups
         client.send(b"{}")
         seen = client.read_response().json()
     assert "expect" not in dict(map(_lower, seen["headers"]))
+
+
+EXPECT = ("expect", "100-continue")
+
+
+def test_a_refusal_from_the_head_invites_nobody_to_send(gateway: Gateway) -> None:
+    """Without a key, and too large: the first that is answered is the refusal."""
+    for headers, length, status in (([], 10, 401), (gateway.headers(), 100_000_000, 413)):
+        with gateway.connect() as client:
+            client.request("POST", "/vllm/v1/anything", [*headers, EXPECT, ("content-length", str(length))])
+            assert client.read_head(interim=True).status == status
+            assert client.wait_for_end() in {"fin", "reset"}
+
+
+def test_who_sends_without_waiting_is_not_invited(gateway: Gateway, upstream: Upstream) -> None:
+    upstream.on("* /v1/anything", answers.json(200, {}))
+    with gateway.connect() as client:
+        for _ in range(2):  # on one connection
+            client.request("POST", "/vllm/v1/anything", [*gateway.headers(), EXPECT], b"{}")
+            assert client.read_head(interim=True).status == 200
+            client.read_some()
+
+
+def test_an_answer_without_reading_the_body_that_was_announced_ends_the_connection(gateway: Gateway) -> None:
+    with gateway.connect() as client:
+        client.request("GET", "/healthz", [EXPECT, ("content-length", "10")])
+        head = client.read_head(interim=True)
+        assert (head.status, head.header("connection")) == (200, "close")
 
 
 def test_a_length_beside_chunks_is_refused_by_the_server(gateway: Gateway) -> None:
