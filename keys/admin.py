@@ -25,6 +25,7 @@ from keys.admin_filters import LastUseFilter, OwnerFilter, StateFilter, TeamFilt
 from keys.admin_forms import KeyForm, key_fieldsets
 from keys.admin_left import LimitGroup, lines_of
 from keys.admin_limited import address_of
+from keys.admin_near import BudgetFilter
 from keys.admin_revoking import RevokingAdmin
 from keys.admin_scope import KeysScoped, withheld
 from keys.admin_secrets import SecretsAdmin
@@ -67,7 +68,7 @@ class VirtualKeyAdmin(RevokingAdmin, ExpiryAdmin, SecretsAdmin, KeysScoped):
         "last_use",
     )
     list_display_links = ("label",)
-    list_filter: ClassVar[Any] = (StateFilter, LastUseFilter, "key_type", TeamFilter, OwnerFilter)
+    list_filter: ClassVar[Any] = (StateFilter, BudgetFilter, LastUseFilter, "key_type", TeamFilter, OwnerFilter)
     show_facets = admin.ShowFacets.NEVER
     search_fields = ("name",)  # and more, see get_search_results
     search_help_text = "Name, owner, team, or the last four characters of a secret"

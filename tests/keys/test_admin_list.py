@@ -95,6 +95,13 @@ def test_keys_that_expire_soon_are_found() -> None:
     assert found(state="soon") == {"soon"}
 
 
+def test_keys_are_found_by_how_far_a_budget_is_used() -> None:
+    for name, spent in (("little", 3), ("near", 4), ("spent", 5)):
+        start_with(issue(name, max_budget=5), spent * DOLLAR)
+    assert found(budget="near") == {"near", "spent"}
+    assert found(budget="spent") == {"spent"}
+
+
 def test_keys_are_found_by_their_last_use() -> None:
     issue("never")
     issue("yesterday", last_used_at=timezone.now() - timedelta(days=1))

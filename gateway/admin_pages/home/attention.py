@@ -64,14 +64,14 @@ def attention(user: Any) -> list[Notice]:
 def _of_relays() -> Iterator[Notice]:
     if not relay_report.current():
         text = "No relay says that it is there: no call is answered, or it cannot reach the database."
-        yield Notice(BAD, "Relay", text)
+        yield _of_gateway(BAD, "Relay", text)
 
 
 def _of_journal() -> Iterator[Notice]:
     try:
         status = journal_status(settings.DATA_DIR / "journal")
     except OSError as error:
-        yield Notice(BAD, "Journal", f"The journal of calls cannot be read: {error.strerror}.")
+        yield _of_gateway(BAD, "Journal", f"The journal of calls cannot be read: {error.strerror}.")
         return
     yield from journal_notices(status, now=time.time())
 
@@ -80,14 +80,20 @@ def journal_notices(status: JournalStatus, *, now: float) -> Iterator[Notice]:
     """What is wrong with the journal. `now` in Unix seconds."""
     if status.lost:
         text = f"{figure(status.lost)} calls could not be written to the journal: is the data directory's disk full?"
-        yield Notice(BAD, "Calls lost", text)
+        yield _of_gateway(BAD, "Calls lost", text)
     if status.quarantined:
         text = f"{figure(status.quarantined)} lines could not become rows of the request log: see quarantine.jsonl."
-        yield Notice(BAD, "Quarantine", text)
+        yield _of_gateway(BAD, "Quarantine", text)
     if status.oldest is not None and now - status.oldest > BACKLOG_SECONDS:
         size = figure(status.backlog_bytes / 1000, "kB")
         text = f"{size} of calls wait to be written to the database, the oldest for {_age(now - status.oldest)}."
-        yield Notice(WARNING, "Backlog", text)
+        yield _of_gateway(WARNING, "Backlog", text)
+
+
+def _of_gateway(kind: str, word: str, text: str) -> Notice:
+    """What is mended outside the admin, as the doctor says."""
+    url, needs = f"{reverse('admin:settings')}#doctor", "gateway.view_settings_in_force"
+    return Notice(kind, word, text, url, "See what the doctor finds", needs=needs, views=needs)
 
 
 def _age(seconds: float) -> str:

@@ -223,6 +223,20 @@ def test_a_teams_budget_is_told(admin: Client) -> None:
     assert "The budget of team red is spent" in part(admin, "attention")
 
 
+def test_what_more_is_nearly_spent_leads_to_the_lists(admin: Client) -> None:
+    for number in range(6):
+        key, _ = VirtualKey.objects.issue(name=f"key-{number}", max_budget=5)
+        start_with(key, units(Decimal("4.9") - number / Decimal(100)))
+    VirtualKey.objects.issue(name="fresh", max_budget=5)
+    team = Team(team_id="red", max_budget=Decimal(5))
+    team.save()
+    start_with(team, units(4))
+    page = admin.get("/admin/home/attention/").content
+    assert "2 more keys used to 80 % and over: key-4, key-5. See them" in text(page)
+    assert "1 more team used to 80 % and over: red. See them" in text(page)
+    assert 'href="/admin/keys/virtualkey/?budget=near"' in page.decode()
+
+
 def test_a_budget_in_dollars_without_prices_is_told(admin: Client) -> None:
     Deployment(upstream=an_upstream(), alias="qwen").save()
     VirtualKey.objects.issue(name="docs", max_budget=5)
@@ -255,6 +269,16 @@ def test_a_journal_that_cannot_be_read_is_on_the_first_page(admin: Client, setti
 )
 def test_what_is_wrong_with_the_journal_is_named(status: JournalStatus, words: list[str]) -> None:
     assert [notice.word for notice in journal_notices(status, now=NOW)] == words
+
+
+def test_trouble_of_the_gateway_leads_to_the_doctor(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    trouble = JournalStatus(lost=1, quarantined=1, backlog_bytes=5_000, oldest=NOW)
+    monkeypatch.setattr(attention_page, "journal_status", lambda _: trouble)
+    page = admin.get("/admin/home/attention/").content.decode()
+    assert page.count('href="/admin/settings/#doctor"') == len(["Relay", "Calls lost", "Quarantine", "Backlog"])
+    looks_only = signed_in("gateway.view_requestlog", name="eve").get("/admin/home/attention/").content.decode()
+    assert "Who can see what the doctor finds: an Owner" in looks_only
+    assert "/admin/settings/" not in looks_only
 
 
 def test_many_calls_without_a_known_key_need_attention(admin: Client) -> None:
