@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -13,12 +13,13 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from gateway.admin_pages.usage_figures import Asked, Line, lines, total
+from gateway.admin_pages.usage_figures import Asked, Line, lines
 from gateway.chargeback.hours import Weights
 from gateway.chargeback.month import Month, NoFullHour, WrongMonth, latest, month
 from gateway.chargeback.report import report
 from gateway.models import UsageHourTotal
-from keys.scope import visible_teams
+from keys.models import Team
+from keys.scope import scoped, visible_teams
 from upstreams.models import PricePeriod
 
 MOST_CALLS = 200_000
@@ -26,7 +27,9 @@ MOST_CALLS = 200_000
 MOST_STATEMENTS = 30
 """On one page, each with its team's keys and models. Of more teams one is chosen."""
 MONTHS = 13
-_MOST_KEYS = 200
+EVERY_TEAM = "*"
+"""What the page sends where no team is chosen: an empty one stands for the calls that have no team."""
+_MOST_LINES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +48,12 @@ class Statement:
     keys: list[Line]
     more_keys: bool
     models: list[Line]
+    more_models: bool
     hours: Hours | None
 
 
 def statement_view(request: HttpRequest) -> HttpResponse:
-    """The page of a month, `?month=2026-11`; of one team with `?team=`."""
+    """The page of a month, `?month=2026-11`; of one team with `&team=`, empty for the calls of none."""
     now = timezone.now()
     newest = latest(now)
     name = request.GET.get("month") or f"{newest:%Y-%m}"
@@ -59,6 +63,9 @@ def statement_view(request: HttpRequest) -> HttpResponse:
         "month_name": name,
         "months": _months(newest.date()),
         "made_at": now,
+        "every_team": EVERY_TEAM,
+        "team": request.GET.get("team", EVERY_TEAM),
+        "teams": _choices(request.user),
     }
     try:
         wanted = month(name, now)
@@ -67,7 +74,10 @@ def statement_view(request: HttpRequest) -> HttpResponse:
     except WrongMonth as error:
         context["wrong"] = str(error).replace("--month", "The month")
         return TemplateResponse(request, "admin/usage/statement.html", context, status=400)
-    context |= _statements(wanted, visible_teams(request.user), request.GET.get("team"))
+    of_all = _of_all(wanted, visible_teams(request.user))
+    teams, _ = lines(of_all, most=None)
+    context |= {"month": wanted, "first": of_all.first, "last": of_all.last, "teams": _choices(request.user, teams)}
+    context |= _statements(wanted, of_all, [team for team in teams if context["team"] in (EVERY_TEAM, team.value)])
     return TemplateResponse(request, "admin/usage/statement.html", context)
 
 
@@ -77,23 +87,32 @@ def _months(first: date) -> Iterator[tuple[str, str]]:
         first = (first - timedelta(days=1)).replace(day=1)
 
 
-def _statements(wanted: Month, visible: frozenset[str] | None, only: str | None) -> dict[str, Any]:
+def _choices(user: Any, found: Iterable[Line] = ()) -> list[tuple[str, str]]:
+    """The teams that the person may see, and those that are gone and had calls: ids and names, no team last."""
+    rows = scoped(Team.objects.all(), user).values_list("team_id", "alias")
+    names = {team: alias or team for team, alias in rows} | {line.value: line.name for line in found}
+    return sorted(names.items(), key=lambda one: (not one[0], one[1].casefold()))
+
+
+def _of_all(wanted: Month, visible: frozenset[str] | None) -> Asked:
     last = (wanted.end - timedelta(microseconds=1)).astimezone(UTC).date()
-    of_all = Asked("team", wanted.start.date(), last, "cost", "month", visible)
-    teams, _ = lines(of_all, most=None)
-    teams = [team for team in teams if only is None or team.value == only]
-    context = {"month": wanted, "first": of_all.first, "last": last, "total": total(of_all)}
+    return Asked("team", wanted.start.date(), last, "cost", "month", visible)
+
+
+def _statements(wanted: Month, of_all: Asked, teams: list[Line]) -> dict[str, Any]:
     if len(teams) > MOST_STATEMENTS:
-        return {**context, "choice": teams}
-    shares, note = _hours(wanted, sees_all=visible is None)
-    found = [_statement(of_all, team, shares) for team in teams]
-    return {**context, "statements": found, "note": note, "has_hours": bool(shares)}
+        return {"choice": teams}
+    if not teams:
+        return {}
+    shares, note = _hours(wanted, sees_all=of_all.teams is None)
+    return {"statements": [_statement(of_all, team, shares) for team in teams], "note": note}
 
 
 def _statement(of_all: Asked, team: Line, shares: Mapping[str, Hours]) -> Statement:
-    keys, more = lines(Asked("key", of_all.first, of_all.last, "cost", "month", [team.value]), most=_MOST_KEYS)
-    models, _ = lines(Asked("model", of_all.first, of_all.last, "cost", "month", [team.value]), most=_MOST_KEYS)
-    return Statement(team, keys, more, models, shares.get(team.value, Hours(0, 0)) if shares else None)
+    keys, more_keys = lines(replace(of_all, by="key", teams=[team.value]), most=_MOST_LINES)
+    models, more_models = lines(replace(of_all, by="model", teams=[team.value]), most=_MOST_LINES)
+    hours = shares.get(team.value, Hours(0, 0)) if shares else None
+    return Statement(team, keys, more_keys, models, more_models, hours)
 
 
 def _hours(wanted: Month, *, sees_all: bool) -> tuple[dict[str, Hours], str]:

@@ -269,6 +269,7 @@ def test_another_team_cannot_be_asked_for() -> None:
     assert client.get(f"{URL}csv/", {"team": "b"}).status_code == 400
     assert "of-b" not in client.get(STATEMENT, {"team": "b"}).content.decode()
     assert "Team b" not in client.get(STATEMENT).content.decode()
+    assert '<option value="a">Team a</option></select>' in client.get(STATEMENT, {"team": "b"}).content.decode()
 
 
 @pytest.mark.parametrize("path", [URL, f"{URL}csv/", STATEMENT])
@@ -302,6 +303,31 @@ def test_of_many_teams_one_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = client.get(f"{STATEMENT}{one.replace('amp;', '')}").content.decode()
     assert chosen.count('<article class="card statement"') == 1
     assert "notebooks" in chosen
+
+
+def test_the_team_that_is_chosen_stays_so_in_another_month() -> None:
+    Team.objects.create(team_id="a", alias="Research")
+    calls(at(NOW, team_id="a"), at(NOW, team_id="gone"), at(NOW, team_id=None, key_name="of-none"))
+    client = signed_in()
+    one = client.get(STATEMENT, {"month": "2026-05", "team": "a"}).content.decode()
+    assert one.count('<article class="card statement"') == 1
+    names = ('<option value="gone">gone', '<option value="a" selected>Research', '<option value="">No team')
+    assert "</option>".join(names) in one
+    other = client.get(STATEMENT, {"month": "2026-04", "team": "a"}).content.decode()
+    assert '<option value="a" selected>Research</option>' in other
+    assert "No calls of this team in this month" in other
+    every = client.get(STATEMENT, {"month": "2026-05", "team": "*"}).content.decode()
+    assert every.count('<article class="card statement"') == 3
+    none = client.get(STATEMENT, {"month": "2026-05", "team": ""}).content.decode()
+    assert ("of-none" in none, none.count('<article class="card statement"')) == (True, 1)
+
+
+def test_a_statement_says_where_it_leaves_keys_or_models_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.admin_pages.usage_statement._MOST_LINES", 1)
+    calls(at(NOW, key_id=1, model="a"), at(NOW, key_id=2, model="b"))
+    page = statement(signed_in())
+    assert "200 keys that cost most" in page
+    assert "200 models that cost most" in page
 
 
 def test_gpu_hours_are_split_where_a_server_has_a_price() -> None:
