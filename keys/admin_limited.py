@@ -190,12 +190,14 @@ class LimitedAdmin(FiltersOnly, _Admin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         response = super().change_view(request, object_id, form_url, extra_context)
-        # A change that was saved leads elsewhere: only a page that is shown needs them.
-        row = self.get_object(request, object_id) if isinstance(response, TemplateResponse) else None
+        # A change that was saved leads elsewhere: only a form that is shown needs them.
+        shown = (response.context_data or {}) if isinstance(response, TemplateResponse) else {}
+        row = self.get_object(request, object_id) if "adminform" in shown else None
         if row is not None and isinstance(response, TemplateResponse):
             response.context_data = {
-                **(response.context_data or {}),
+                **shown,
                 **self.facts(request, row),
+                "warn_of_prices": counts_nothing(row, shown["adminform"].form.known_models),
                 **(extra_context or {}),
             }
         return response
@@ -212,7 +214,6 @@ class LimitedAdmin(FiltersOnly, _Admin):
             "bar": BAR,
             "limit_groups": groups,
             "has_limits": any(group.lines for group in groups),
-            "warn_of_prices": counts_nothing(row, self.known_models()),
             "entries": history_of(row),
             "url_names": {verb: self._name(verb) for verb in (*self.row_actions, "reset_spend", "history")},
         }

@@ -475,3 +475,11 @@ def test_writing_takes_few_queries(
     row = made(Team)
     with django_assert_max_num_queries(30):
         admin.post(at(row, "change"), EVERYTHING)
+
+
+@pytest.mark.parametrize("table", [Team, VirtualKey])
+def test_a_page_asks_for_the_models_once(admin: Client, table: type[Any]) -> None:
+    row = made(Team) if table is Team else a_key()
+    with CaptureQueriesContext(connection) as captured:
+        admin.get(at(row, "change"))
+    assert sum('FROM "upstreams_modelalias"' in query["sql"] for query in captured) == 1
