@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PASSWORD
 from tests.browser.visitor import Visitor
 from tests.support import vllm
 from tests.support.gateway import Gateway, wait_for
@@ -27,17 +26,35 @@ def upstream() -> Iterator[Upstream]:
         yield upstream
 
 
-def test_a_new_admin_gets_from_nothing_to_a_killed_key(
-    visitor: Visitor, empty_gateway: Gateway, upstream: Upstream
-) -> None:
-    page, gateway = visitor.page, empty_gateway
-    visitor.sign_in(gateway.url, PASSWORD)
+@pytest.fixture(scope="module")
+def gateway(chromium: str) -> Iterator[Gateway]:
+    """A gateway that was started a moment ago for the first time, by somebody who chose no password."""
+    with Gateway(database="") as gateway:
+        yield gateway
+
+
+def test_a_new_admin_gets_from_nothing_to_a_killed_key(visitor: Visitor, gateway: Gateway, upstream: Upstream) -> None:
+    page = visitor.page
+    sign_in_as_told(visitor, gateway)
     add_the_upstream(page, upstream)
     secret = issue_a_key(page)
     call_and_find_it(page, gateway, secret)
     see_why_another_failed(page, gateway, secret)
     newer = rotate(page, gateway, secret)
     kill(page, gateway, upstream, newer)
+
+
+def sign_in_as_told(visitor: Visitor, gateway: Gateway) -> None:
+    """With the name and the password in the terminal, as the log-in page says; afterwards it says so no more."""
+    told = re.search(r"/admin/ +user (\S+)\n +password +(\S+) ", gateway.output)
+    assert told is not None, gateway.output
+    first = visitor.page.get_by_text("Nobody has signed in yet. The gateway printed the name and the password")
+    visitor.page.goto(f"{gateway.url}/admin/login/")
+    expect(first).to_be_visible()
+    visitor.sign_in(gateway.url, told[2], name=told[1])
+    answer = gateway.call("GET", "/admin/login/")
+    assert answer.status == 200
+    assert b"Nobody has signed in yet" not in answer.body
 
 
 def add_the_upstream(page: Page, upstream: Upstream) -> None:
@@ -105,10 +122,12 @@ def rotate(page: Page, gateway: Gateway, old: str) -> str:
     page.get_by_role("navigation", name="Pages").get_by_role("link", name="Keys").click()
     page.get_by_role("link", name="first-key").click()
     page.get_by_role("link", name=re.compile("Rotate")).click()
+    page.get_by_label("Now: old secrets stop working at once").check()
     page.get_by_role("button", name="Rotate").click()
     new = page.locator("#secret-1").inner_text()
     assert new != old
     wait_for(lambda: gateway.post("/v1/chat/completions", CHAT, key=new).status == 200)
+    wait_for(lambda: gateway.post("/v1/chat/completions", CHAT, key=old).status == 401, 2)
     page.get_by_role("link", name="I have copied it").click()
     return new
 
