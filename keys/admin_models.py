@@ -15,6 +15,7 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
 from keys.admin_fields import LinesField
+from keys.limit_values import COLUMNS, SOFT_BUDGET, limits_of
 from keys.patterns import matches
 
 MOST_OFFERED = 300
@@ -89,9 +90,17 @@ def usable(models: Iterable[str], known: Iterable[KnownModel]) -> list[KnownMode
 
 
 def counts_nothing(row: Any, known: Iterable[KnownModel]) -> bool:
-    """Whether the row has a budget in money, and no model that it may use has a price."""
-    has_budget = any(getattr(row, name) not in (None, [], {}) for name in MONEY)
-    return has_budget and not any(one.is_priced for one in usable(row.models, known))
+    """Whether the row has a budget in money that would be spent, and no model that it may use has a price."""
+    return waits_for_prices(row) and not any(one.is_priced for one in usable(row.models, known))
+
+
+def waits_for_prices(row: Any) -> bool:
+    """Whether the row has a budget in money that calls with a price use up. One of 0 is spent from the beginning, and
+    leaves nothing to the others."""
+    budgets = limits_of({name: getattr(row, name) for name in COLUMNS}).budgets
+    money = [budget for budget in budgets if budget.unit == "usd"]
+    is_spent = any(not one.ceiling and one.model is None and one.name != SOFT_BUDGET for one in money)
+    return not is_spent and any(one.ceiling for one in money)
 
 
 def with_models(form: type[Any], known: Sequence[KnownModel]) -> type[Any]:

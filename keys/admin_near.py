@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 MOST_WINDOWS, MOST_ROWS = 2_000, 500
 IN_DOLLARS = Q(max_budget__isnull=False) | ~Q(budget_limits=[]) | ~Q(model_max_budget={})
 WITH_BUDGET = IN_DOLLARS | Q(soft_budget__isnull=False) | Q(token_budget__isnull=False)
+_OF_NOTHING = Q(max_budget=0) | Q(token_budget=0)
 
 
-def that_spent_last(keys: _Keys) -> list[VirtualKey]:
-    """Those of the keys that have a budget and have spent something last, within reason."""
-    return list(keys.filter(WITH_BUDGET, pk__in=_last_spending())[:MOST_ROWS])
+def likeliest(keys: _Keys) -> list[VirtualKey]:
+    """Those of the keys that have a budget and have spent something last, and those that may spend nothing, within
+    reason."""
+    spenders = keys.filter(WITH_BUDGET, pk__in=_last_spending())[:MOST_ROWS]
+    return list({key.pk: key for key in (*spenders, *keys.filter(_OF_NOTHING)[:MOST_ROWS])}.values())
 
 
 def nearly_spent(rows: Sequence[Row]) -> Iterator[tuple[Row, Use]]:
@@ -50,7 +53,7 @@ class BudgetFilter(admin.SimpleListFilter):
         wanted = self.value()
         if wanted not in {"near", "spent"}:
             return queryset
-        found = nearly_spent(that_spent_last(queryset))
+        found = nearly_spent(likeliest(queryset))
         return queryset.filter(pk__in=[row.pk for row, use in found if use.is_over or wanted == "near"])
 
 

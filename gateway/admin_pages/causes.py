@@ -112,7 +112,7 @@ BY_TYPE = {
     ),
     "budget_exceeded": Cause(
         ADMIN,
-        "A budget is spent: wait until it starts anew, raise it, or reset the spend.",
+        "A budget is spent: raise it, reset the spend, or wait where it starts anew.",
         whose="key",
         short="budget spent",
     ),
@@ -216,6 +216,7 @@ _RATE = re.compile(
 _CEILING = re.compile(r"Current limit: (\d{1,19}), Remaining")
 _RESETS = re.compile(r"Limit resets at: ([0-9-]{10} [0-9:]{8}\+00:00)$")
 _BUDGET = re.compile(r"Budget has been exceeded! (Key|Team|User|End user)=.*?(?:\((\w+)\)\.)?$", re.DOTALL)
+_NOTHING = re.compile(r", Max budget: 0(?: tokens)? \([^()]*\)\.$")
 _BLOCKED = re.compile(r"Authentication Error, (Team|User)=")
 
 
@@ -241,7 +242,7 @@ def _of_limit(error_type: str | None, text: str) -> Cause | None:
     if error_type == "throttling_error" and (match := _RATE.match(text)):
         return _of_rate(_kind(match[1]), match[2], text, per_model=bool(match[3]))
     if error_type == "budget_exceeded" and (match := _BUDGET.match(text)):
-        return _of_budget(_kind(match[1]), match[2] or "max_budget")
+        return _of_budget(_kind(match[1]), match[2] or "max_budget", is_nothing=bool(_NOTHING.search(text)))
     if error_type == "auth_error" and (match := _BLOCKED.match(text)):
         whose = _kind(match[1])
         return Cause(
@@ -284,14 +285,16 @@ def _moment(text: str) -> datetime | None:
         return None
 
 
-def _of_budget(whose: str, limit: str) -> Cause:
+def _of_budget(whose: str, limit: str, *, is_nothing: bool) -> Cause:
     named = "" if limit == "max_budget" else f" (“{limit_word(limit)}”)"
-    words = "wait until it starts anew, raise it, or reset the spend on its page"
+    state, words = "spent", "raise it or reset the spend on its page, or wait where it starts anew"
     if limit == "token_budget":
-        words = "wait until it starts anew, or raise it on its page"
+        words = "raise it on its page, or wait where it starts anew"
+    if is_nothing:
+        state, words = "0 and always spent", "raise it on its page"
     return Cause(
         ADMIN,
-        f"A budget{named} of the {KIND_WORDS[whose]} is spent: {words}.",
+        f"A budget{named} of the {KIND_WORDS[whose]} is {state}: {words}.",
         whose,
         short=f"{limit_word(limit)} of the {KIND_WORDS[whose]} spent",
     )

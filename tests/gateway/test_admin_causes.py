@@ -83,7 +83,7 @@ def test_a_rate_limit_tells_whose_it_is_and_which(kind: str, limit: str, words: 
         ("max_budget", "A budget of the"),
         ("budget_limits", "“More budgets”"),
         ("model_max_budget", "“Budget, per model”"),
-        ("token_budget", "or raise it on its page"),
+        ("token_budget", "raise it on its page, or wait"),
     ],
 )
 def test_a_budget_tells_whose_it_is_and_which(kind: str, limit: str, words: str) -> None:
@@ -91,6 +91,13 @@ def test_a_budget_tells_whose_it_is_and_which(kind: str, limit: str, words: str)
     assert (cause.who, cause.whose) == (ADMIN, kind)
     assert words in cause.sentence
     assert f"of the {KIND_WORDS[kind]} is spent" in cause.sentence
+
+
+@pytest.mark.parametrize(("limit", "ceiling"), [("max_budget", "0"), ("token_budget", "0 tokens")])
+def test_who_may_spend_nothing_is_not_told_to_wait(limit: str, ceiling: str) -> None:
+    error = BudgetExceeded(kind="key", subject="x", spent="0", ceiling=ceiling, limit=limit, retry_after=None)
+    sentence = refused(error).sentence
+    assert "is 0 and always spent: raise it on its page." in sentence
 
 
 @pytest.mark.parametrize("kind", ["team", "user"])

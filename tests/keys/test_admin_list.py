@@ -98,8 +98,9 @@ def test_keys_that_expire_soon_are_found() -> None:
 def test_keys_are_found_by_how_far_a_budget_is_used() -> None:
     for name, spent in (("little", 3), ("near", 4), ("spent", 5)):
         start_with(issue(name, max_budget=5), spent * DOLLAR)
-    assert found(budget="near") == {"near", "spent"}
-    assert found(budget="spent") == {"spent"}
+    issue("of nothing", max_budget=0)
+    assert found(budget="near") == {"near", "spent", "of nothing"}
+    assert found(budget="spent") == {"spent", "of nothing"}
 
 
 def test_keys_are_found_by_their_last_use() -> None:

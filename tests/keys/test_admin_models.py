@@ -71,6 +71,9 @@ def test_what_a_list_allows() -> None:
         ({"soft_budget": Decimal(1), "models": ["llama"]}, False),
         ({"budget_limits": [{"max_budget": 1}], "models": ["nowhere"]}, False),
         ({"token_budget": 5, "models": ["llama"]}, True),
+        ({"max_budget": Decimal(0), "models": ["llama"]}, True),  # spent already, and says so
+        ({"max_budget": Decimal(0), "soft_budget": Decimal(1), "models": ["llama"]}, True),
+        ({"model_max_budget": {"phi": {"budget_limit": 0}}, "max_budget": Decimal(1), "models": ["llama"]}, False),
     ],
 )
 def test_a_budget_counts_where_a_model_has_a_price(fields: dict[str, object], counts: bool) -> None:

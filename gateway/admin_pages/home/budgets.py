@@ -9,7 +9,8 @@ from common.admin import BAD, QUIET, WARNING
 from gateway.admin_pages.home.notices import Notice, admin_url, several
 from gateway.admin_pages.playground_keys import usual
 from keys.admin_budgets import NEARLY, Row, Use
-from keys.admin_near import IN_DOLLARS, MOST_ROWS, WITH_BUDGET, nearly_spent, that_spent_last
+from keys.admin_models import waits_for_prices
+from keys.admin_near import IN_DOLLARS, MOST_ROWS, WITH_BUDGET, likeliest, nearly_spent
 from keys.identity import Identity
 from keys.limit_values import SOFT_BUDGET
 from keys.limit_words import KIND_WORDS
@@ -48,7 +49,7 @@ def unpriced(user: Any, models: list[Model]) -> Iterator[Notice]:
         return
     priced = [model.name for model in models if model.places and model.is_priced]
     keys = scoped_keys(usual(VirtualKey.objects.filter(IN_DOLLARS, blocked=False)), user).order_by("-pk")[:MOST_ROWS]
-    blind = [key for key in keys if not any(_may_use(key, name) for name in priced)]
+    blind = [key for key in keys if waits_for_prices(key) and not any(_may_use(key, name) for name in priced)]
     if not blind:
         return
     text = (
@@ -71,10 +72,10 @@ def _may_use(key: VirtualKey, model: str) -> bool:
 
 
 def _rows(user: Any) -> Iterator[list[Row]]:
-    """Those whose budgets are looked at: the keys that spent last, and all teams and people with a budget, within
-    reason."""
+    """Those whose budgets are looked at: the keys that spent last or may spend nothing, and all teams and people with a
+    budget, within reason."""
     if user.has_perm("keys.view_virtualkey"):
-        yield list(that_spent_last(scoped_keys(usual(VirtualKey.objects.filter(blocked=False)), user)))
+        yield list(likeliest(scoped_keys(usual(VirtualKey.objects.filter(blocked=False)), user)))
     if user.has_perm("keys.view_team"):
         yield list(scoped(Team.objects.filter(WITH_BUDGET, blocked=False), user)[:MOST_ROWS])
     if visible_teams(user) is None:

@@ -246,6 +246,14 @@ def test_a_budget_in_dollars_without_prices_is_told(admin: Client) -> None:
     assert "a budget in dollars" not in part(admin, "attention")
 
 
+def test_a_budget_of_nothing_is_spent_and_waits_for_no_price(admin: Client) -> None:
+    Deployment(upstream=an_upstream(), alias="qwen").save()
+    VirtualKey.objects.issue(name="docs", max_budget=0)
+    told = part(admin, "attention")
+    assert "The budget of virtual key docs is spent: $0.00 of $0.00. Its calls are refused." in told
+    assert "a budget in dollars" not in told
+
+
 def test_a_journal_in_trouble_is_on_the_first_page(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention_page, "journal_status", lambda _: JournalStatus(lost=1_200))
     assert "1,200 calls could not be written to the journal" in home(admin)
