@@ -213,5 +213,7 @@ def test_repeated_headers_all_arrive(gateway: Gateway, upstream: Upstream) -> No
 
 
 def test_no_answer_names_the_upstream(gateway: Gateway, upstream: Upstream) -> None:
-    response = _answered(gateway, upstream, [("link", f"<{upstream.url}/x>; rel=next")])
+    names = ("x-served-by", "via", "www-authenticate", "access-control-allow-origin", "refresh", "content-location")
+    told = [("link", f"<{upstream.url}/x>; rel=next"), *((name, f"1 {upstream.url}") for name in names)]
+    response = _answered(gateway, upstream, told)
     assert str(upstream.port) not in response.head.raw.decode("latin-1")
