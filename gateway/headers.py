@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from urllib.parse import urlsplit
+
+from gateway.upstream_address import host_of, is_at, names_upstream, our_location
 
 Headers = list[tuple[str, str]]
 
@@ -65,8 +66,13 @@ _NOT_RELAYED = HOP_BY_HOP | _names(
 # An upstream that is a LiteLLM itself tells its own base, its key's spend and its call id.
 _NOT_RELAYED_PREFIXES = ("x-litellm-",)
 _LOCATIONS = _names("location content-location")
-_MAY_NAME_UPSTREAM = _names("link refresh sourcemap")
-_SPECIAL = _names("content-type content-security-policy content-length") | _LOCATIONS | _MAY_NAME_UPSTREAM
+# In these even a short name, which elsewhere may be a word, is a host's.
+_TELL_HOSTS = _names("link refresh sourcemap via x-served-by")
+_WORDS = re.compile(r"[^\s,]+")
+_ALLOWED_ORIGIN = "access-control-allow-origin"
+_POLICY = "content-security-policy"
+_MAY_NAME_UPSTREAM = _LOCATIONS | _TELL_HOSTS | {_ALLOWED_ORIGIN}
+_OF_THE_BODY = _names("content-type content-length")
 
 SANDBOX = "sandbox allow-scripts"
 """The Content-Security-Policy of relayed pages: vLLM's own documentation works, our origin stays out of reach."""
@@ -75,9 +81,6 @@ SANDBOX = "sandbox allow-scripts"
 _ACTIVE = re.compile(r"html|xml|xsl|mixed-replace|unknown|\*", re.IGNORECASE)
 _TYPE = re.compile(r"[!#$%&'+.^_`|~0-9A-Za-z-]+/[!#$%&'+.^_`|~0-9A-Za-z-]+(?:[ \t]*;.*)?")
 _UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]+")
-_DEFAULT_PORTS = {80, 443}
-_AUTHORITY = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*")
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 def sane_request_id(value: str | None) -> str | None:
@@ -191,13 +194,15 @@ def for_client(
 ) -> Headers:
     """The headers for the client out of an upstream's, in their order, then the ids of the call.
 
-    `upstream_base` is the upstream's URL, which no header may show: a Location there becomes `prefix` and the path.
+    `upstream_base` is the upstream's URL, which no header may show: a Location there becomes `prefix` and the path, any
+    other header that names it goes.
     `keep_length` is false when the body is changed on its way. What a browser would show as a page (also what has
     a body but no type, which browsers guess) gets a sandbox policy in place of its own.
     """
     kept: Headers = []
     named: frozenset[str] = frozenset()
     seen: dict[str, str] = {}
+    host = host_of(upstream_base)
     for name, value in headers:
         lower = name.lower()
         if lower in _NOT_RELAYED or lower.startswith(_NOT_RELAYED_PREFIXES):
@@ -205,21 +210,33 @@ def for_client(
                 named |= _named_in_connection(value)
             continue
         fit = value if value.isprintable() else _UNFIT.sub(" ", value)
-        if lower in _SPECIAL:
+        if lower in _OF_THE_BODY:
             seen[lower] = f"{seen[lower]}, {fit}" if lower in seen else fit  # a browser may take either
+            if not keep_length and lower == "content-length":
+                continue
+        elif lower in _MAY_NAME_UPSTREAM or host in fit.lower():
+            seen[lower] = fit
             treated = _without_upstream(lower, fit, upstream_base, prefix)
-            if treated is None or (lower == "content-length" and not keep_length):
+            if treated is None:
                 continue
             fit = treated
         kept.append((name, fit))
     if named:
         kept = [pair for pair in kept if pair[0].lower() not in named]
-    if _is_page(seen):
-        if "content-security-policy" in seen:
-            kept = [pair for pair in kept if pair[0].lower() != "content-security-policy"]
-        kept.append(("content-security-policy", SANDBOX))
+    kept = _consistent(kept, seen)
     kept.append(("x-request-id", request_id))
     kept.append(("x-litellm-call-id", call_id))
+    return kept
+
+
+def _consistent(kept: Headers, seen: Mapping[str, str]) -> Headers:
+    """With the policy of a page, and without the rest of what browsers are allowed if the origin that was allowed it
+    had to go."""
+    if _ALLOWED_ORIGIN in seen and not any(name.lower() == _ALLOWED_ORIGIN for name, _ in kept):
+        kept = [pair for pair in kept if not pair[0].lower().startswith("access-control-")]
+    if _is_page(seen):
+        kept = [pair for pair in kept if pair[0].lower() != _POLICY]
+        kept.append((_POLICY, SANDBOX))
     return kept
 
 
@@ -233,45 +250,10 @@ def _is_page(seen: Mapping[str, str]) -> bool:
 def _without_upstream(name: str, value: str, upstream_base: str, prefix: str) -> str | None:
     """The value as the client may see it; None when the header has to go."""
     if name in _LOCATIONS:
-        return our_location(value, upstream_base=upstream_base, prefix=prefix)
-    if name in _MAY_NAME_UPSTREAM:
-        hostname = urlsplit(upstream_base).hostname or ""
-        return None if hostname in value.lower() else value
-    return value
-
-
-def our_location(value: str, *, upstream_base: str, prefix: str) -> str | None:
-    """A Location as the client must see it; None when it cannot be told without the upstream's address.
-
-    The scheme plays no part: vLLM builds the URL from the Host and X-Forwarded-Proto that it was sent.
-    """
-    absolute = _AUTHORITY.match(value)
-    if "\\" in value or (absolute is None and _SCHEME.match(value)):
-        return None
-    if absolute is None:
-        return _below(prefix, value, upstream_base) if value.startswith("/") else value
-    hostname, port = _host_and_port(absolute[0])
-    if hostname == "":
-        return None
-    upstream_hostname, upstream_port = _host_and_port(upstream_base)
-    if hostname != upstream_hostname:
-        return value
-    return _below(prefix, value[absolute.end() :], upstream_base) if port == upstream_port else None
-
-
-def _below(prefix: str, rest: str, upstream_base: str) -> str:
-    """Our path for the upstream's path, query and fragment."""
-    base_path = urlsplit(upstream_base).path.rstrip("/")
-    if base_path and re.match(re.escape(base_path) + r"(?:[/?#]|$)", rest):
-        rest = rest[len(base_path) :]
-    return prefix + rest if rest.startswith("/") else f"{prefix}/{rest}"
-
-
-def _host_and_port(url: str) -> tuple[str, int | None]:
-    """Lower-case host ("" when unreadable) and port; None for both default ports, as the scheme may differ."""
-    try:
-        parts = urlsplit(url)
-        hostname, port = parts.hostname or "", parts.port
-    except ValueError:
-        return "", None
-    return hostname, None if port in _DEFAULT_PORTS else port
+        ours = our_location(value, upstream_base=upstream_base, prefix=prefix)
+        return None if ours is None or names_upstream(ours, upstream_base) else ours
+    if name == _ALLOWED_ORIGIN:  # another port of the same machine may be the caller's own page
+        return None if any(is_at(word, upstream_base) for word in _WORDS.findall(value)) else value
+    if name in _TELL_HOSTS:
+        return None if host_of(upstream_base) in value.lower() else value
+    return None if names_upstream(value, upstream_base) else value

@@ -3,7 +3,8 @@
 import pytest
 
 from gateway import headers
-from gateway.headers import HOP_BY_HOP, KEY_HEADERS, for_client, for_upstream, our_location, sane_request_id
+from gateway.headers import HOP_BY_HOP, KEY_HEADERS, for_client, for_upstream, sane_request_id
+from gateway.upstream_address import our_location
 
 BASE = "http://vllm.internal:8000"
 
@@ -213,6 +214,77 @@ def test_no_other_header_names_the_upstream():
         ("link", "</x>; rel=next")
     ]
     assert to_client(("content-location", BASE + "/x")) == [("content-location", "/vllm/x")]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("via", "1.1 vllm.internal"),
+        ("Via", "1.1 vllm.internal:8000 (nginx)"),
+        ("x-served-by", "VLLM.internal:8000"),
+        ("x-served-by", "gpu7, vllm.internal"),
+        ("www-authenticate", f'Basic realm="{BASE}"'),
+        ("content-security-policy", f"connect-src {BASE}"),
+        ("location", f"https://elsewhere.example/?back={BASE}/x"),
+        ("location", f"/x?back={BASE}"),
+        ("x-anything", "<vllm.internal>"),
+        ("x-anything", "see vllm.internal."),
+    ],
+)
+def test_whatever_names_the_upstream_goes(name, value):
+    assert to_client((name, value), ("x-a", "1")) == [("x-a", "1")]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["vllm", "1.1 vllm.internal.example", "my-vllm.internal", "vllm-internal", "http://vllm.internal:3000", "x"],
+)
+def test_what_names_another_host_or_port_stays(value):
+    assert to_client(("x-a", value)) == [("x-a", value)]
+
+
+@pytest.mark.parametrize(
+    ("base", "named"),
+    [
+        ("http://vllm:8000", ["vllm:8000", "http://vllm/x", "//u@vllm:8000/"]),
+        ("http://vllm", ["vllm:80", "https://vllm:443/"]),
+        ("http://10.0.0.5:8000", ["10.0.0.5", "1.1 10.0.0.5:8000"]),
+        ("http://[::1]:8000", ["[::1]:8000", "::1"]),
+    ],
+)
+def test_names_of_one_word_and_addresses_are_found(base, named):
+    for value in named:
+        assert to_client(("x-a", value), upstream_base=base) == []
+
+
+@pytest.mark.parametrize(
+    ("base", "value"),
+    [
+        ("http://vllm:8000", "vllm"),
+        ("http://vllm:8000", "vllm:80001"),
+        ("http://vllm:8000", "/vllm/x"),
+        ("http://10.0.0.5:8000", "10.0.0.50"),
+        ("http://[::1]:8000", "2001:db8::1"),
+        ("unix:/run/vllm.sock", "/run/vllm.sock"),
+    ],
+)
+def test_what_only_looks_like_the_upstreams_address_stays(base, value):
+    assert to_client(("x-a", value), upstream_base=base) == [("x-a", value)]
+
+
+def test_a_name_of_one_word_is_a_host_where_headers_tell_hosts():
+    assert to_client(("via", "1.1 vllm"), ("x-served-by", "vllm"), upstream_base="http://vllm:8000") == []
+
+
+def test_an_origin_that_is_the_upstreams_is_allowed_nothing():
+    allowed = [("Access-Control-Allow-Origin", BASE), ("access-control-allow-credentials", "true"), ("x-a", "1")]
+    assert to_client(*allowed) == [("x-a", "1")]
+
+
+@pytest.mark.parametrize("origin", ["*", "https://chat.example", "http://vllm.internal:3000", "http://vllm.internal"])
+def test_origins_of_callers_stay_allowed(origin):
+    allowed = [("access-control-allow-origin", origin), ("access-control-allow-credentials", "true")]
+    assert to_client(*allowed) == allowed
 
 
 @pytest.mark.parametrize(
