@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import groupby
 from typing import Any
 
 from django.db.models import F, Max, QuerySet, Sum
@@ -205,6 +206,13 @@ def start_of(day: date, step: str) -> date:
     if step == "week":
         return day - timedelta(days=day.weekday())
     return day.replace(day=1) if step == "month" else day
+
+
+def steps(asked: Asked) -> Iterator[Asked]:
+    """The same asked of each step by itself; of the first and the last only the days that are asked about."""
+    for _, days in groupby(_days(asked), lambda day: start_of(day, asked.step)):
+        first, *rest = days
+        yield replace(asked, first=first, last=rest[-1] if rest else first)
 
 
 def _starts(asked: Asked) -> Iterable[date]:

@@ -216,10 +216,45 @@ def test_the_last_twelve_months_are_twelve(today: date, first: date) -> None:
     assert days(today, range="year") == (first, today)
 
 
+def rows_of(response: Any) -> list[list[str]]:
+    return list(csv.reader(b"".join(response.streaming_content).decode().splitlines()))
+
+
+@pytest.mark.parametrize(
+    ("step", "times"),
+    [
+        ("day", [("2026-04-30", "2026-04-30"), ("2026-05-04", "2026-05-04")]),
+        ("week", [("2026-04-29", "2026-05-03"), ("2026-05-04", "2026-05-05")]),
+        ("month", [("2026-04-29", "2026-04-30"), ("2026-05-01", "2026-05-05")]),
+    ],
+)
+def test_a_csv_in_steps_says_from_when_to_when(step: str, times: list[tuple[str, str]]) -> None:
+    early, late = datetime(2026, 4, 30, 12, tzinfo=UTC), datetime(2026, 5, 4, 12, tzinfo=UTC)
+    calls(at(early, model="a", cost="0.5"), at(late, model="a"), at(late, model="=b"), at(late, model="=b"))
+    query = {"by": "model", "measure": "calls", "step": step, "range": "own", "since": "2026-04-29"}
+    response = signed_in().get(f"{URL}csv/", {**query, "until": "2026-05-05", "in_steps": "1"})
+    head, *rows = rows_of(response)
+    assert head[:5] == ["from", "to", "model", "name", "calls"]
+    assert [row[:5] for row in rows] == [
+        [*times[0], "a", "a", "1"],
+        [*times[1], "'=b", "'=b", "2"],
+        [*times[1], "a", "a", "1"],
+    ]
+    assert rows[0][-1] == "0.5"
+    assert f"usage-by-model-and-{step}-2026-04-29-2026-05-05.csv" in response["Content-Disposition"]
+
+
+def test_both_downloads_have_what_the_page_shows() -> None:
+    calls(call(model="qwen"))
+    page = signed_in().get(URL, {"by": "model", "step": "week"}).content.decode()
+    assert 'href="/admin/usage/csv/?by=model&amp;step=week">Download CSV</a>' in page
+    assert 'href="/admin/usage/csv/?by=model&amp;step=week&amp;in_steps=1">CSV by week</a>' in page
+
+
 def test_csv_has_every_line_and_no_formulas() -> None:
     calls(*[call(model=f"m{number}") for number in range(120)], call(model="=1+1", cost="0.25"))
     response = signed_in().get(f"{URL}csv/", {"by": "model", "measure": "cost"})
-    rows = list(csv.reader(b"".join(response.streaming_content).decode().splitlines()))  # type: ignore[arg-type]
+    rows = rows_of(response)
     assert (
         ",".join(rows[0])
         == "model,name,calls,failed,refused,cut,prompt_tokens,cached_tokens,completion_tokens,cost_usd"
@@ -256,8 +291,11 @@ def two_teams() -> None:
 def test_who_manages_a_team_sees_only_that(by: str) -> None:
     two_teams()
     client, query = signed_in("gateway.view_usagehour", teams=["a"]), {"by": by, "measure": "cost"}
-    file = b"".join(client.get(f"{URL}csv/", query).streaming_content)  # type: ignore[arg-type]
-    for page in (client.get(URL, query).content.decode(), file.decode()):
+    files = [
+        b"".join(client.get(f"{URL}csv/", {**query, **more}).streaming_content).decode()  # type: ignore[arg-type]
+        for more in ({}, {"in_steps": "1"})
+    ]
+    for page in (client.get(URL, query).content.decode(), *files):
         assert "of-a" in page or "Team a" in page
         assert not any(text in page for text in ("of-b", "Team b", "of-none", "7.77", "11.77"))
 
