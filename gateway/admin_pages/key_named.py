@@ -7,8 +7,9 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db.models import Q
 
+from gateway.models import RequestLog
 from keys.models import VirtualKey
-from keys.scope import scoped_keys
+from keys.scope import scoped, scoped_keys
 
 NO_SECRET = "This looks like a secret. Choose the key by its name or its id; a secret belongs into no form."  # noqa: S105
 MOST_LISTED = 200
@@ -37,3 +38,15 @@ def known_keys(user: Any) -> list[str]:
     """What may be suggested to who names a key: the names of the newest, or ids where there is none."""
     rows = scoped_keys(VirtualKey.objects.all(), user).order_by("-pk").values_list("pk", "name")[:MOST_LISTED]
     return [name or str(pk) for pk, name in rows]
+
+
+def name_of(ident: str, user: Any) -> str:
+    """What the key with this id is called, as far as a person may know it; one that is gone by the name under which it
+    called last. Empty where that is not known."""
+    if not ident.isdecimal() or len(ident) >= 19:
+        return ""
+    key = VirtualKey.objects.filter(pk=int(ident))
+    if key.exists():
+        return str(scoped_keys(key, user).values_list("name", flat=True).first() or "")
+    calls = scoped(RequestLog.objects.filter(key_id=int(ident)), user).order_by("-pk")
+    return str(calls.values_list("key_name", flat=True).first() or "")

@@ -20,6 +20,7 @@ from django.utils import timezone
 from gateway.account import call_ids
 from gateway.account.endings import CUTTING, FAILING, FIRST_BAD_STATUS, OTHERWISE
 from gateway.account.entry import MAX_LENGTHS, MAX_TAG_LENGTH, Outcome
+from gateway.admin_pages.key_named import name_of
 from gateway.admin_pages.log_search import Found, LogRange, found_by, known_values
 from gateway.admin_pages.playground_keys import usual
 from gateway.models import ANY, SHADOWED, TAG, RequestLogQuerySet, outcome_choices
@@ -297,7 +298,10 @@ class LogFilterForm(forms.Form):
         keys = scoped_keys(usual(VirtualKey.objects.all()), self._user).order_by("name").values_list("pk", "name")
         choices = [("", "Any key"), *([(NO_KEY, "Master key or anonymous")] if self.sees_all else [])]
         choices += [(str(pk), name or f"key {pk}") for pk, name in keys[:MOST_CHOICES]]
-        return _with_chosen(choices, str(self.data.get("key", "")), "key")
+        chosen = str(self.data.get("key", ""))
+        if chosen and chosen not in dict(choices) and (name := name_of(chosen, self._user)):
+            choices.append((chosen, name))
+        return _with_chosen(choices, chosen, "key")
 
     def _upstream_choices(self) -> list[tuple[str, str]]:
         rows = Upstream.objects.order_by("name").values_list("pk", "name")[:MOST_CHOICES]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Max
-from django.urls import reverse
 
 from gateway.account.endings import failed_of
 from gateway.admin_pages.home.day import (
@@ -22,9 +21,11 @@ from gateway.admin_pages.home.day import (
     busiest_keys,
     by_key,
 )
+from gateway.admin_pages.home.notices import admin_url
 from gateway.admin_pages.home.now import logs_url
 from gateway.admin_pages.usage import last_day as last_day_of_rollups
 from keys.models import VirtualKey
+from keys.scope import scoped_keys
 
 MOST = 6
 BAR = 100
@@ -62,27 +63,30 @@ def key_names(key_ids: list[Any]) -> dict[Any, str]:
 
 def models(hours: Hours) -> list[Line]:
     """The models that were used most."""
-    return _lines(hours, model_names, lambda model: logs_url(period="24h", model=model) if model else "")
+
+    def urls(models: list[Any]) -> dict[Any, str]:
+        return {model: logs_url(period="24h", model=model) if model else "" for model in models}
+
+    return _lines(hours, model_names, urls)
 
 
 def keys(user: Any) -> list[Line]:
-    """The keys that were used most; each leads to its page, or to its calls for who may not see that."""
-    may_open = user.has_perm("keys.view_virtualkey")
+    """The keys that were used most; each leads to its page, or to its calls where it is gone or for who may not see
+    that."""
 
-    def url(key_id: int) -> str:
-        if not key_id:
-            return logs_url(period="24h", key="none")
-        if may_open:
-            return reverse("admin:keys_virtualkey_change", args=[key_id])
-        return logs_url(period="24h", key=str(key_id))
+    def urls(key_ids: list[Any]) -> dict[Any, str]:
+        may_open = user.has_perm("keys.view_virtualkey")
+        rows = scoped_keys(VirtualKey.objects.filter(pk__in=key_ids), user) if may_open else VirtualKey.objects.none()
+        calls = {key_id: logs_url(period="24h", key=str(key_id) if key_id else "none") for key_id in key_ids}
+        return calls | {pk: admin_url("keys_virtualkey", pk) for pk in rows.values_list("pk", flat=True)}
 
-    return _lines(by_key(user, busiest_keys(user, "tokens")), key_names, url)
+    return _lines(by_key(user, busiest_keys(user, "tokens")), key_names, urls)
 
 
 def _lines(
     hours: Hours,
     named: Callable[[list[Any]], dict[Any, str]],
-    url: Callable[[Any], str],
+    addresses: Callable[[list[Any]], dict[Any, str]],
 ) -> list[Line]:
     sums = added(part for _, part in hours)
 
@@ -90,13 +94,13 @@ def _lines(
         return (sums[value][PROMPT] + sums[value][COMPLETION], sums[value][CALLS])
 
     most = sorted(sums, key=weight, reverse=True)[:MOST]
-    names = named(most)
+    names, urls = named(most), addresses(most)
     top = weight(most[0]) if most else (0, 0)
     place = 0 if top[0] else 1
     return [
         Line(
             name=names[value],
-            url=url(value),
+            url=urls[value],
             calls=sums[value][CALLS],
             tokens=weight(value)[0],
             failed=failed_of(sums[value][ERRORS], sums[value][REFUSED], sums[value][CUT]),

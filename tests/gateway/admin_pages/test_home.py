@@ -467,6 +467,9 @@ def test_calls_that_were_cut_have_a_figure_of_their_own(admin: Client) -> None:
 def test_a_key_that_is_gone_keeps_its_name(admin: Client) -> None:
     calls({"key_id": 99, "key_name": "gone"})
     assert "gone 8 1" in part(admin, "tops")
+    page = admin.get("/admin/home/tops/").content.decode()
+    assert "/admin/keys/virtualkey/99/" not in page  # where nothing is any more
+    assert "/admin/gateway/requestlog/?period=24h&amp;key=99" in page
 
 
 def test_of_many_keys_the_busiest_are_found(admin: Client) -> None:
