@@ -14,6 +14,7 @@ common.errors.GatewayError
 ├── NoRoomForBody                 507  the body is too large for memory, and the disk does not take it
 ├── NotServing                    503  starting or draining
 ├── ControlPlaneAway              503  the process with the admin and the key API is not there
+├── ControlPlaneBusy              503  too many bodies for the control plane are on their way
 ├── CallTooLong                   504  over the total time of a call
 ├── DeploymentNotFound            404  model API: no such model
 ├── DeploymentRefused             400  model API: the name is taken, or the row is kept elsewhere
@@ -130,6 +131,15 @@ class ControlPlaneAway(GatewayError):
     type = "control_plane_away"
     retry_after = 2
     default_detail = "The admin and the key API are not available at the moment. Calls to /vllm go on."
+
+
+class ControlPlaneBusy(GatewayError):
+    """So many bodies for the control plane are on their way that the relay holds no more; calls go on."""
+
+    status_code = 503
+    type = "control_plane_busy"
+    retry_after = 5
+    default_detail = "Too much is being sent to the admin and the key API at the moment. Calls to /vllm go on."
 
 
 class CallTooLong(GatewayError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import gevent
@@ -11,12 +11,15 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
 from common.errors import GatewayError
-from gateway.body.request_body import announced_length, receive
+from gateway.body.request_body import RequestBody, announced_length, receive
+from gateway.body.room import Room
 from gateway.client_address import origin
 from gateway.cuts import CallCut
 from gateway.error_handler import answer, translate
-from gateway.errors import BodyTooSlow, ControlPlaneAway
+from gateway.errors import BodyTooSlow, ControlPlaneAway, ControlPlaneBusy
+from gateway.handover_head import allowed_bytes
 from gateway.headers import HOP_BY_HOP
+from gateway.refused_unread import ending
 from gateway.serving.server import ClientConnection
 from gateway.this_relay import plane
 from gateway.turns import let_others_go
@@ -27,8 +30,8 @@ from upstreams.errors import UpstreamBroken, UpstreamError
 
 logger = logging.getLogger(__name__)
 
-MAX_BODY_BYTES = 10_000_000
 IN_MEMORY_BYTES = 65_536  # of bodies that anybody may send, on thousands of connections at once
+_room = Room(memory=64_000_000, disk=256_000_000, small=IN_MEMORY_BYTES)
 READ_SECONDS = 300.0
 UNAUTHORIZED = 401
 _NOT_HANDED_OVER = HOP_BY_HOP | {"expect"}  # the body is here by now
@@ -40,42 +43,62 @@ _client = UpstreamClient(connect_timeout=5, read_timeout=READ_SECONDS, resend=Fa
 
 def hand_over(request: HttpRequest) -> HttpResponseBase:
     """Passes a request on to the control plane and its answer back."""
-    environ = request.META
-    connection = ClientConnection(environ)
+    connection = ClientConnection(request.META)
     try:
-        return _passed_on(request.method or "GET", environ, connection)
+        return _passed_on(request, connection)
     except CallCut:
         connection.abort()
         return HttpResponse(status=499)
     except GatewayError as error:
-        connection.close_after()
-        return answer(translate(error))
+        return ending(answer(translate(error)), connection)
 
 
-def _passed_on(method: str, environ: Mapping[str, Any], connection: ClientConnection) -> HttpResponseBase:
-    length = announced_length(environ)
-    with gevent.Timeout(settings.BODY_TIMEOUT, BodyTooSlow()):
-        body = receive(
-            environ["wsgi.input"],
-            length=length,
-            limit=MAX_BODY_BYTES,
-            spool=plane.spool,
-            in_memory=IN_MEMORY_BYTES,
-            on_bytes=lambda _: None,
-        )
-    outgoing = Outgoing(_request_headers(environ), str(environ.get("RAW_URI", "/")))
-    if length != 0:
-        outgoing["Content-Length"] = str(body.length)
-    try:
-        response = _client.open(plane.control_url, method, outgoing, body.whole())
-    except UpstreamError as error:
-        logger.warning("The control plane does not answer (%s).", type(error).__name__)
-        raise ControlPlaneAway from error
-    finally:
-        body.close()
+def _passed_on(request: HttpRequest, connection: ClientConnection) -> HttpResponseBase:
+    environ = request.META
+    limit = _limit(request.path_info, environ)
+    with _room.place(ControlPlaneBusy) as grow:
+        body = _received(environ, limit, grow)
+        try:
+            response = _sent(request.method or "GET", environ, body)
+        finally:
+            body.close()
     if response.status == UNAUTHORIZED:
         _count_refusal(environ)
     return _answer(response, connection)
+
+
+def _limit(path: str, environ: Mapping[str, Any]) -> int:
+    """Bytes of the body that are taken. What has none, the control plane judges alone."""
+    if announced_length(environ) == 0:
+        return 0
+    try:
+        return allowed_bytes(path, environ, plane.keys, plane.look)
+    except GatewayError as error:
+        plane.unlisted.add(error, environ)
+        raise
+
+
+def _received(environ: Mapping[str, Any], limit: int, on_bytes: Callable[[int], None]) -> RequestBody:
+    with gevent.Timeout(settings.BODY_TIMEOUT, BodyTooSlow()):
+        return receive(
+            environ["wsgi.input"],
+            length=announced_length(environ),
+            limit=limit,
+            spool=plane.spool,
+            in_memory=IN_MEMORY_BYTES,
+            on_bytes=on_bytes,
+        )
+
+
+def _sent(method: str, environ: Mapping[str, Any], body: RequestBody) -> UpstreamResponse:
+    outgoing = Outgoing(_request_headers(environ), str(environ.get("RAW_URI", "/")))
+    if announced_length(environ) != 0:
+        outgoing["Content-Length"] = str(body.length)
+    try:
+        return _client.open(plane.control_url, method, outgoing, body.whole())
+    except UpstreamError as error:
+        logger.warning("The control plane does not answer (%s).", type(error).__name__)
+        raise ControlPlaneAway from error
 
 
 def _count_refusal(environ: Mapping[str, Any]) -> None:

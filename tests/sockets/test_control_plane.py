@@ -140,6 +140,27 @@ def test_a_body_over_ten_megabytes_is_refused(gateway: Gateway) -> None:
     assert (response.status, response.header("connection")) == (413, "close")
 
 
+@pytest.mark.parametrize(
+    ("path", "headers", "length", "status"),
+    [
+        ("/key/generate", [], 10, 401),
+        ("/team/new", [("authorization", "Bearer sk-vgw-nobody-knows-it")], 10, 401),
+        ("/nowhere", [], 1_000_001, 413),
+        ("/admin/login/", [], 1_000_001, 413),
+        ("/admin/login/", [("cookie", "vgw_session=x")], 1_000_001, 100),
+        ("/admin/login/", [], 1_000_000, 100),
+    ],
+)
+def test_strangers_are_invited_to_send_little(
+    gateway: Gateway, path: str, headers: list[tuple[str, str]], length: int, status: int
+) -> None:
+    """The refusal comes before anything of the body."""
+    with gateway.connect() as client:
+        client.request("POST", path, [*headers, ("expect", "100-continue"), ("content-length", str(length))])
+        head = client.read_head(interim=True)
+        assert (head.status, head.header("connection")) == (status, None if status == 100 else "close")
+
+
 def test_a_slow_body_is_refused(gateway: Gateway) -> None:
     response = gateway.call("POST", "/key/generate", [("content-length", "10")])
     assert (response.status, response.json()["error"]["type"]) == (408, "request_timeout")

@@ -1,0 +1,53 @@
+"""What the head of a request for the control plane decides before its body is read: how much of it the relay takes.
+
+The control plane judges who calls, for itself and again; here a stranger is only kept from filling memory and disk.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+
+from keys.authentication import Look, check_usable, recognise
+from keys.errors import AuthenticationRefused
+from keys.identity import ANONYMOUS
+from keys.registry import Directory
+
+MAX_BYTES = 10_000_000
+STRANGERS_BYTES = 1_000_000
+"""Of a body whose sender shows neither a usable key nor a session: a log-in form has a hundred."""
+
+_WANTS_KEY = re.compile(
+    r"/(?:key|team|user|customer|end_user|model|model_group|spend|global|v1/model|v2/(?:key|team|user|model))/|/me$"
+)
+
+
+def wants_key(path: str) -> bool:
+    """Whether the path (decoded) is one of the key API and its kin, which answer 401 to whoever has no key."""
+    return _WANTS_KEY.match(path) is not None
+
+
+def allowed_bytes(path: str, environ: Mapping[str, Any], directory: Directory, look: Look) -> int:
+    """How many bytes of the body are taken. `look` as `keys.authentication.holder_of` has it.
+
+    A key that is blocked or expired as far as memory knows is a stranger's: that may be over for a second. Raises
+    AuthenticationRefused and DatabaseAway where the path wants a key and there is none that anybody knows.
+    """
+    if not wants_key(path):
+        return MAX_BYTES if _shows_session(environ) else STRANGERS_BYTES
+    identity = recognise(environ, directory, look)
+    try:
+        check_usable(identity, time.time())
+    except AuthenticationRefused:
+        return STRANGERS_BYTES
+    return STRANGERS_BYTES if identity is ANONYMOUS else MAX_BYTES
+
+
+def _shows_session(environ: Mapping[str, Any]) -> bool:
+    """Whether a cookie of a session comes along; whether it is a real one, only the control plane can tell."""
+    names = (cookie.partition("=")[0].strip() for cookie in environ.get("HTTP_COOKIE", "").split(";"))
+    return settings.SESSION_COOKIE_NAME in names
