@@ -164,7 +164,8 @@ class LimitedAdmin(FiltersOnly, _Admin):
     def warn_of_prices(self, request: HttpRequest, row: Any, known: Sequence[KnownModel]) -> None:
         """Says so when a budget in money can never be spent."""
         if counts_nothing(row, known):
-            self.message_user(request, f"{row} has a budget in US dollars. {WITHOUT_PRICE}", messages.WARNING)
+            words = f"The {self.noun} “{row}” has a budget in US dollars. {WITHOUT_PRICE}"
+            self.message_user(request, words, messages.WARNING)
 
     # --- Add, change and delete -------------------------------------------------------------------
 
