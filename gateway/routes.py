@@ -34,7 +34,8 @@ class Route:
 
     `template` is vLLM's path: `{name}` stands for one segment, `{name:path}` for any rest. `default_path` is the
     path that callers may write instead, to which `/v1` is then added. `names_model`: the body names a model, in a
-    form when `form`. `streams`: vLLM can answer with server-sent events.
+    form when `form`. `streams`: vLLM can answer with server-sent events. `unmetered` says of an inference row without a
+    meter why there is nothing to count.
     """
 
     template: str
@@ -45,6 +46,7 @@ class Route:
     form: bool = False
     names_model: bool = False
     streams: bool = False
+    unmetered: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +76,27 @@ class Match:
         return f"/v1{raw}" if self.adds_v1 else raw
 
 
-def _openai(path: str, meter: str | None, *, streams: bool = False, form: bool = False) -> Route:
+def _openai(path: str, meter: str, *, streams: bool = False, form: bool = False) -> Route:
     """A well-known path below /v1 that vLLM does not have without it."""
     return Route(
         f"/v1{path}", meter=meter, default_path=path, names_model=True, streams=streams, form=form
     )  # fmt: skip
 
 
-def _model(path: str, meter: str | None, *, streams: bool = False) -> Route:
+def _model(path: str, meter: str, *, streams: bool = False) -> Route:
     return Route(path, meter=meter, names_model=True, streams=streams)
+
+
+def _without_model(path: str, default_path: str | None = None) -> Route:
+    """What a server does with the text alone, also one that was started without a model to run."""
+    why = "The tokenizer and the chat template do it; no model works."
+    return Route(path, default_path=default_path, names_model=True, unmetered=why)
+
+
+def _response(rest: str, *methods: str, why: str, streams: bool = False) -> Route:
+    """What is asked of a response that is there."""
+    path = f"/responses/{{id}}{rest}"
+    return Route(f"/v1{path}", methods=methods, default_path=path, streams=streams, unmetered=why)
 
 
 def _monitoring(path: str, *methods: str) -> Route:
@@ -111,8 +125,8 @@ ROUTES: tuple[Route, ...] = (
     _model("/tokenize", "tokenize"),
     _model("/detokenize", "tokenize"),
     _model("/invocations", "invocations", streams=True),
-    _model("/v1/systemone", None),
-    Route("/tokenizer_info", methods=("GET",)),
+    _model("/v1/systemone", "systemone"),
+    Route("/tokenizer_info", methods=("GET",), unmetered="It tells how the tokenizer is configured."),
     _control("/start_profile"),
     _control("/stop_profile"),
     _control("/fault_tolerance/apply"),
@@ -123,26 +137,25 @@ ROUTES: tuple[Route, ...] = (
     _openai("/chat/completions/batch", "chat"),
     _openai("/completions", "completions", streams=True),
     _openai("/responses", "responses", streams=True),
-    # Reading a stored response again costs no tokens, so it has no meter.
-    Route("/v1/responses/{id}", methods=("GET",), default_path="/responses/{id}", streams=True),
-    # Only for the key that made the response (`gateway.responses`), as everything below it.
-    Route("/v1/responses/{id}/cancel", default_path="/responses/{id}/cancel"),
-    Route("/v1/responses/{id}/{rest:path}", methods=("GET",), default_path="/responses/{id}/{rest:path}"),
+    # Only for the key that made the response (`gateway.responses`).
+    _response("", "GET", why="It was counted when it was made.", streams=True),
+    _response("/cancel", "POST", why="What was made until then is counted with the call that began it."),
+    _response("/{rest:path}", "GET", why="It was counted when it was made."),
     _openai("/messages", "messages", streams=True),
-    _openai("/messages/count_tokens", None),
+    _without_model("/v1/messages/count_tokens", "/messages/count_tokens"),
     _model("/generative_scoring", "generative_scoring"),
     _control("/scale_elastic_ep"),
     _control("/is_scaling_elastic_ep"),
     _model("/inference/v1/generate", "generate", streams=True),
     _control("/inference/v1/abort_requests"),
-    _model("/v1/chat/completions/render", None),
-    _model("/v1/completions/render", None),
-    _model("/v1/responses/render", None),
-    _model("/v1/messages/render", None),
-    _model("/v1/chat/completions/derender", None),
-    _model("/v1/completions/derender", None),
+    _without_model("/v1/chat/completions/render"),
+    _without_model("/v1/completions/render"),
+    _without_model("/v1/responses/render"),
+    _without_model("/v1/messages/render"),
+    _without_model("/v1/chat/completions/derender"),
+    _without_model("/v1/completions/derender"),
     _model("/cohere/v2/chat", "cohere", streams=True),
-    _model("/cohere/v2/chat/render", None),
+    _without_model("/cohere/v2/chat/render"),
     # Pooling servers
     _openai("/embeddings", "embeddings"),
     _model("/v2/embed", "v2_embed"),
@@ -156,7 +169,7 @@ ROUTES: tuple[Route, ...] = (
     # Speech servers
     _openai("/audio/transcriptions", "transcriptions", streams=True, form=True),
     _openai("/audio/translations", "translations", streams=True, form=True),
-    Route(REALTIME, methods=("GET",), default_path="/realtime"),
+    Route(REALTIME, methods=("GET",), default_path="/realtime", unmetered="The session keeps its account itself."),
     # Dev mode
     _control("/server_info", "GET"),
     _control("/is_sleeping", "GET"),

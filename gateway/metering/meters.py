@@ -35,6 +35,7 @@ METERS: Mapping[str, Shape] = {
     "classify": _POOLING,
     "pooling": _POOLING,
     "generative_scoring": _POOLING,
+    "systemone": Shape(echoes=True),  # its answers stand under names that the client chose, "usage" perhaps
     "tokenize": Shape(key="count", generates=False),
 }
 

@@ -59,6 +59,11 @@ def amounts(spent: list[Spent]) -> dict[str, int]:
 # --- Asked ------------------------------------------------------------------------------------------------------
 
 
+def test_a_structured_decision_is_charged_like_any_work_of_a_model() -> None:
+    found = asked(b'{"model":"m","state":"x"}' + b" " * 75, match=routes.find("POST", "/v1/systemone"))
+    assert (found.counts_tokens, found.tokens, found.cost) == (True, 25, USD // 40)
+
+
 def test_what_the_call_says_is_asked_for() -> None:
     found = asked(b'{"model":"m","max_tokens":50,"n":2,"messages":[]}')
     prompt = found.tokens - 100

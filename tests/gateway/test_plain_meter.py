@@ -54,6 +54,14 @@ def test_cached_tokens_are_told():
     )
 
 
+def test_a_structured_decision_tells_its_tokens_whatever_its_questions_are_called():
+    meter = plain_meter("systemone")
+    answers = b'{"usage":{"type":"noul","noul":0.9},"x":{"type":"score","legend":{"usage":{"input_tokens":9}}}}'
+    told = b'"usage":{"input_tokens":300,"output_tokens":2},"diagnostics":{"usage":{"label_mass":1.0}}'
+    relay(meter, [b'{"id":"decision-1","object":"structured_decision","answers":', answers, b",", told, b"}"])
+    assert tokens(meter.usage(REQUEST)) == (300, 2, "reported")
+
+
 def test_a_body_of_cohere_tells_its_tokens():
     meter = plain_meter("v2_embed")
     relay(meter, [b'{"id":"a","embeddings":{},"meta":{"billed_units":{"input_tokens":4,"image_tokens":0}}}'])

@@ -21,7 +21,7 @@ GET /redoc s - -
 POST /tokenize i tokenize -
 POST /detokenize i tokenize -
 POST /invocations i invocations S
-POST /v1/systemone i - -
+POST /v1/systemone i systemone -
 GET /tokenizer_info i - -
 POST /start_profile s - -
 POST /stop_profile s - -
@@ -103,6 +103,26 @@ def test_knows_every_endpoint(method, path, endpoint_class, meter, streams):
     match = find(method, path)
     assert match.route is not None
     assert (match.endpoint_class, match.meter, match.streams) == (endpoint_class, meter, streams)
+
+
+def test_every_inference_row_names_its_meter_or_says_why_it_has_none():
+    rows = [row for row in ROUTES if row.endpoint_class == "inference"]
+    assert [row.template for row in rows if bool(row.meter) == bool(row.unmetered)] == []
+    assert not any(row.meter or row.unmetered for row in ROUTES if row.endpoint_class != "inference")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "priced"),
+    [
+        ("POST", "/v1/systemone", True),
+        ("GET", "/v1/realtime", True),
+        ("POST", "/v1/messages/count_tokens", False),
+        ("POST", "/v1/chat/completions/render", False),
+        ("GET", "/v1/responses/resp_1", False),
+    ],
+)
+def test_prices_are_for_what_a_model_works_on(method, path, priced):
+    assert find(method, path).is_priced is priced
 
 
 def test_has_no_row_that_vllm_lacks():
