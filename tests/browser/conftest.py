@@ -36,6 +36,23 @@ CapturedPayload.objects.create(
 )
 """
 """Makes a row of each table that the demo leaves empty."""
+LONG_NAMED = """
+import time
+from keys.models import Owner, Team, VirtualKey
+from gateway.account.log_store import LogStore
+from tests.support.entries import an_entry
+
+team = Team.objects.create(team_id="t" * 64, alias="T" * 200)
+owner = Owner.objects.create(user_id="o" * 120, alias="O" * 200)
+key, _ = VirtualKey.objects.issue(name="k" * 204, team_id=team.team_id, user_id=owner.user_id)
+LogStore().store([an_entry(
+    at=time.time(), key_id=key.pk, key_name=key.name, team_id=team.team_id, user_id=owner.user_id, end_user="e" * 200,
+    model="m" * 200, served_model=None, upstream_id=None, upstream_name=None, outcome="refused", status=404, cost=None,
+    prompt_tokens=9_000_000, completion_tokens=0, error_type="NotFoundError",
+    error_text="The model '" + "m" * 200 + "' does not exist.",
+)], print)
+"""
+"""Makes a call whose names are as long as whoever gave them liked: they widen no page."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -113,4 +130,5 @@ def gateway(served: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with Gateway(database="", GATEWAY_ADMIN_PASSWORD=PASSWORD) as gateway:
         gateway.manage("seed_demo", "--days", "7", "--calls", "2000", "--upstream", served.url)
         gateway.shell(UNSEEDED)
+        gateway.shell(LONG_NAMED)
         yield gateway

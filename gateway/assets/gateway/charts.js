@@ -318,7 +318,10 @@
             const lines = series.map((one, at) => {
                 const line = document.createElement('span');
                 line.className = `series-${tone(one, at) + 1}`;
-                line.textContent = `${one.name}: ${amount(one.values[index], one.unit === one.name ? '' : one.unit)}`;
+                const words = document.createElement('span'); // clipped where it is long; the value never is
+                words.className = 'chart-tip-name';
+                words.textContent = `${one.name}: `;
+                line.append(words, amount(one.values[index], one.unit === one.name ? '' : one.unit));
                 return line;
             });
             this.tip.replaceChildren(head, ...lines);
