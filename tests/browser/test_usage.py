@@ -67,3 +67,13 @@ def test_a_long_name_does_not_widen_what_is_told_of_its_key(admin: Visitor, gate
         for size in (PHONE, DESK):
             page.set_viewport_size(size)
             assert not admin.is_wider_than_the_window(), (path, size)
+
+
+def test_a_statement_has_the_whole_width_of_its_paper(admin: Visitor, gateway: Gateway) -> None:
+    page = admin.page
+    page.goto(f"{gateway.url}/admin/usage/statement/")
+    page.emulate_media(media="print")
+    for width in (680, 794, 1009):  # A4 with our margins, without any, and turned
+        page.set_viewport_size({"width": width, "height": 800})
+        boxes = [page.locator(name).first.bounding_box() for name in (".statement", ".statement .usage-table")]
+        assert [(box["x"], box["width"]) for box in boxes if box] == [(0, width)] * 2
