@@ -112,7 +112,6 @@ def test_every_question_before_an_action_is_sound(admin: Visitor, gateway: Gatew
 
 
 def test_signing_in_is_sound(visitor: Visitor, gateway: Gateway) -> None:
-    visitor.host = urlsplit(gateway.url).netloc
     visitor.page.goto(f"{gateway.url}/admin/login/")
     look_at(visitor)
     visitor.page.get_by_label("Username").fill("admin")
@@ -184,3 +183,14 @@ def test_every_field_of_a_deployment_can_be_reached(admin: Visitor, gateway: Gat
     assert group is not None
     assert len(boxes) == 12
     assert all(box is not None and box["x"] + box["width"] <= group["x"] + group["width"] for box in boxes)
+
+
+def test_a_budget_of_nothing_waits_for_no_price(admin: Visitor, gateway: Gateway) -> None:
+    admin.page.goto(f"{gateway.url}/admin/keys/virtualkey/add/")
+    admin.page.locator("details:has([name=max_budget])").evaluate_all("all => all.forEach(one => one.open = true)")
+    admin.page.locator("[name=models]").fill("nobody-serves-this")
+    warning, budget = admin.page.locator("[data-price-warning]"), admin.page.locator("[name=max_budget]")
+    budget.fill("5")
+    expect(warning).to_be_visible()
+    budget.fill("0.00")
+    expect(warning).to_be_hidden()

@@ -17,7 +17,10 @@ FORBIDDEN = ("unsafe-inline", "unsafe-eval", "http:", "https:", "*")
 
 
 class Visitor:
-    """One browser context with one page. `complaints` are sentences about what went wrong."""
+    """One browser context with one page. `complaints` are sentences about what went wrong.
+
+    `host` is the one whose page was opened first; the pages may ask no other.
+    """
 
     def __init__(self, context: BrowserContext) -> None:
         self.page: Page = context.new_page()
@@ -43,7 +46,6 @@ class Visitor:
 
     def sign_in(self, url: str, password: str, name: str = "admin") -> None:
         """Signs in at the gateway at this base URL."""
-        self.host = urlsplit(url).netloc
         self.page.goto(f"{url}/admin/login/?next=/admin/")
         self.page.get_by_label("Username").fill(name)
         self.page.get_by_label("Password").fill(password)
@@ -77,7 +79,10 @@ class Visitor:
 
     def _asked(self, request: Request) -> None:
         address = urlsplit(request.url)
-        if address.scheme in {"http", "https", "ws", "wss"} and self.host and address.netloc != self.host:
+        if address.scheme not in {"http", "https", "ws", "wss"}:
+            return
+        self.host = self.host or address.netloc
+        if address.netloc != self.host:
             self.complain(f"asks another host: {request.url}")
 
     def _answered(self, response: Response) -> None:
