@@ -118,13 +118,6 @@ def served(chromium: str) -> Iterator[Upstream]:
 
 
 @pytest.fixture(scope="session")
-def empty_gateway(chromium: str) -> Iterator[Gateway]:
-    """A gateway that was started a moment ago for the first time."""
-    with Gateway(database="", GATEWAY_ADMIN_PASSWORD=PASSWORD) as gateway:
-        yield gateway
-
-
-@pytest.fixture(scope="session")
 def gateway(served: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway with a month of traffic."""
     with Gateway(database="", GATEWAY_ADMIN_PASSWORD=PASSWORD) as gateway:
