@@ -28,6 +28,9 @@
 
     function hasBudget(form) {
         const filled = name => form.querySelector(`[name="${name}"]`)?.value.trim();
+        if (Number(filled('max_budget') || NaN) === 0) {
+            return false; // spent from the beginning: it waits for no price
+        }
         return ['max_budget', 'soft_budget', 'budget_limits', 'model_max_budget'].some(filled);
     }
 
