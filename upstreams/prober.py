@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import close_old_connections
+from django.db import Error, close_old_connections
 from django.utils import timezone
 
 from upstreams import checking, posture
@@ -84,6 +84,7 @@ class Prober:
         self._watched: dict[int, _Watched] = {}
         self._version = -1
         self._follow_at = self._prune_at = clock()
+        self._is_away = False
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._probes = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="probe")
@@ -121,7 +122,12 @@ class Prober:
             if self._clock() >= self._prune_at:
                 self._prune_at = self._clock() + PRUNE_SECONDS
                 prune(list(self._watched), timezone.now())
-        except Exception:  # the database may be away; the next step tries again
+            self._is_away = False
+        except Error as error:
+            if not self._is_away:  # the next step tries again, and says nothing of it
+                logger.warning("The upstreams could not be watched, as the database does not answer: %s", error)
+            self._is_away = True
+        except Exception:
             logger.exception("The upstreams could not be watched.")
         finally:
             close_old_connections()
