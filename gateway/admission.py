@@ -1,7 +1,8 @@
 """Whether a call may go on: what its head decides, and then what it is charged. Queries no database.
 
-The head decides before the body is read. Once that is there, `admit` finds out where the call can go and takes its
-charges from the limits of all its parties in one step, or none.
+The head decides before the body is read: who may call and, before a long body, whether limits leave room. Once the body
+is there, `admit` finds out where the call can go and takes its charges from the limits of all its parties in one step,
+or none.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from keys.permissions import check_address, check_class, check_parties, check_ro
 ANY_CALL = Asked(is_inference=False)
 """For limits that count calls, whatever they use."""
 
+LONG_BODY = 65_536
+"""Bytes. Before a body that may be longer limits are asked once more than for others: with a store that processes share
+that is a round trip, which is little beside such a body's way here."""
+
 
 def check_head(identity: Identity, face: Face, target: Target, match: Match, call: OpenCall, plane: RelayPlane) -> None:
     """All that can be told without the body; notes the parties that the head names.
@@ -42,6 +47,26 @@ def check_head(identity: Identity, face: Face, target: Target, match: Match, cal
     check_address(identity, call.client_address)
     if identity.allowed_routes:
         check_route(identity, face.prefix + target.path, groups_of(face, match))
+
+
+def admit_body(length: int | None, match: Match, call: OpenCall, plane: RelayPlane) -> None:
+    """Takes a place for a call whose body may be long (`length` in bytes, None when it is not told), and looks whether
+    its minute and its budgets leave anything: nobody fills the disk with what will be refused.
+
+    Raises LimitExceeded, BudgetExceeded, LimitsAway.
+    """
+    is_long = length is None or length > LONG_BODY
+    if not is_long or not any(party.limits.any_set for party in call.bill.parties):
+        return
+    asked = Asked(counts_tokens=match.meter is not None, is_inference=match.endpoint_class == INFERENCE)
+    charges = charges_for(call.bill.parties, asked, plane.ledger.of)
+    if not charges:
+        return
+    call.bill.charges = charges
+    with call:
+        standings = plane.counters.take(call.call_id, [one if one.is_place else one.looking() for one in charges])
+    taken = [(charge, standing) for charge, standing in zip(charges, standings, strict=True) if charge.is_place]
+    call.bill.note([charge for charge, _ in taken], [standing for _, standing in taken])
 
 
 def admit(exchange: Exchange) -> None:
@@ -79,19 +104,24 @@ def _parties(exchange: Exchange, *, knows_end_user: bool) -> Sequence[Party]:
     if call.end_user is not None and not knows_end_user:
         parties = parties_of(exchange.identity, call.end_user, exchange.plane.keys.parties)
         if parties:
-            call.bill = Bill(parties)
+            call.bill = replace(call.bill, parties=parties)
     return call.bill.parties
 
 
 def _take(exchange: Exchange, asked: Asked) -> None:
     call, plane = exchange.call, exchange.plane
     charges = charges_for(call.bill.parties, asked, plane.ledger.of)
+    taken, standings = call.bill.charges, call.bill.standings
+    if taken:
+        known = {charge.counter for charge in taken}
+        charges = [charge for charge in charges if charge.counter not in known]
     if not charges:
         return
-    call.bill.charges = charges
+    call.bill.charges = [*taken, *charges]
+    call.bill.standings = ()
     with call:
-        standings = plane.counters.take(call.call_id, charges)
-    call.bill.note(charges, standings)
+        told = plane.counters.take(call.call_id, charges)
+    call.bill.note([*taken, *charges], [*standings, *told])
 
 
 def _with_names(exchange: Exchange, asked: Asked) -> Asked:

@@ -19,7 +19,7 @@ from gateway import end_users, headers, operations, paths, routes
 from gateway.account.call_ids import new_call_id
 from gateway.account.decisions import BY_A_LOOK, IN_MEMORY, MASTER_KEY, NO_KEY, Decisions
 from gateway.account.entry import Outcome
-from gateway.admission import admit, check_head
+from gateway.admission import admit, admit_body, check_head
 from gateway.body.request_body import announced_length, receive
 from gateway.capture.capturing import Capturing
 from gateway.capture.capturing import begin as begin_capturing
@@ -66,7 +66,8 @@ class PassThrough:
         self._request_id = headers.request_id(environ, new_call_id)
         self._call: OpenCall | None = None
         self._capturing: Capturing | None = None
-        self._unread = announced_length(environ) != 0
+        self._length = announced_length(environ)
+        self._unread = self._length != 0
         self._began = time.monotonic()
         self._received_at = time.time()
         self._call_id = new_call_id()
@@ -102,6 +103,7 @@ class PassThrough:
         self._call = self._open_call(identity, match)
         check_usable(identity, self._call.received_at)
         check_head(identity, self._face, target, match, self._call, self._plane)
+        admit_body(self._length, match, self._call, self._plane)
         parsed = self._receive(self._call, match)
         try:
             self._watch(self._call)
@@ -191,7 +193,7 @@ class PassThrough:
 
         body = receive(
             environ["wsgi.input"],
-            length=announced_length(environ),
+            length=self._length,
             limit=settings.MAX_BODY_BYTES,
             spool=self._plane.spool,
             scanners=[scanner],

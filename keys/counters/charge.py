@@ -45,6 +45,11 @@ class Charge:
     """What is limited, in a refusal's words: `requests`, `tokens`, `max_parallel_requests` or `budget`."""
 
     @property
+    def is_place(self) -> bool:
+        """Whether it is one of so many calls at once."""
+        return self.held and self.unit is None
+
+    @property
     def needed(self) -> int:
         """How much room there has to be."""
         return 1 if self.elastic else self.amount

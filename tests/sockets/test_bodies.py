@@ -10,7 +10,6 @@ import pytest
 from tests.sockets.conftest import BODY_SECONDS, PATIENCE
 from tests.support import answers
 from tests.support.gateway import Gateway, wait_for
-from tests.support.http_client import Response
 from tests.support.upstream import Upstream
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -155,18 +154,24 @@ def test_a_long_body_that_comes_has_a_place_until_its_client_leaves(
     upstream.on("* /v1/anything", answers.json(200, {}))
     secret = gateway.make_key(max_parallel_requests=1)
 
-    def another() -> Response:
-        return gateway.call("POST", "/vllm/v1/anything", _headers("application/json"), b"{}", key=secret)
+    def another() -> int:
+        return gateway.call("POST", "/vllm/v1/anything", _headers("application/json"), b"{}", key=secret).status
+
+    def places() -> int:
+        (limit,) = gateway.call("GET", "/me", key=secret).json()["limits"]
+        return int(limit["used"])
 
     with gateway.connect() as client:
         client.request("POST", "/vllm/v1/anything", [*gateway.headers(secret), framing])
-        wait_for(lambda: another().status == 429, 5)
-    wait_for(lambda: another().status == 200, 5)
+        wait_for(lambda: places() == 1, 5)
+        assert another() == 429
+    wait_for(lambda: places() == 0, 5)
+    assert another() == 200
 
 
 def test_a_long_body_counts_as_one_call(gateway: Gateway, upstream: Upstream) -> None:
     upstream.on("* /v1/anything", answers.json(200, {}))
-    secret = gateway.make_key(max_parallel_requests=2, rpm_limit=3)
+    secret = gateway.make_key(max_parallel_requests=9, rpm_limit=3)
     left = []
     for _ in range(3):
         response = gateway.call("POST", "/vllm/v1/anything", _headers("application/json"), b"x" * 100_000, key=secret)
