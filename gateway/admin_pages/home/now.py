@@ -23,6 +23,7 @@ from keys.scope import visible_teams
 
 NOT_AVAILABLE = "n/a"
 SILENT = "No relay reports."
+SPEND = "Spend today, UTC"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +126,8 @@ def _spend(teams: frozenset[str] | None, *, may_open: bool) -> Tile:
     now, before = spent.get(today), spent.get(today - timedelta(days=1))
     url = reverse("admin:usage") if may_open else ""
     if now is None and before is None:
-        return Tile("Spend today", NOT_AVAILABLE, "", "no call had a price", url)
-    return Tile("Spend today", _dollars(now), "", f"yesterday {_dollars(before)}", url)
+        return Tile(SPEND, NOT_AVAILABLE, "", "no call had a price", url)
+    return Tile(SPEND, _dollars(now), "", f"yesterday {_dollars(before)}", url)
 
 
 def _dollars(cost: Decimal | None) -> str:

@@ -23,6 +23,16 @@ from gateway.admin_pages.unlisted import url as unlisted_url
 
 MOST_NOTICES = 5
 TRAFFIC, UPSTREAMS = "gateway.view_requestlog", "upstreams.view_upstream"
+WATCHED = (
+    TRAFFIC,
+    UPSTREAMS,
+    "keys.view_virtualkey",
+    "keys.view_team",
+    "keys.view_owner",
+    "keys.view_enduser",
+    "gateway.view_settings_in_force",
+)
+"""What notices are about: who may see none of it is not told that all is well."""
 
 
 def home(request: HttpRequest) -> dict[str, Any]:
@@ -60,8 +70,13 @@ def _part(name: str, found: Callable[[Any], dict[str, Any]], permission: str = "
 
 def _attention(user: Any) -> dict[str, Any]:
     notices = attention(user)
-    is_well = all(notice.kind == QUIET for notice in notices)
-    return {"notices": notices[:MOST_NOTICES], "more_notices": notices[MOST_NOTICES:], "is_well": is_well}
+    return {
+        "notices": notices[:MOST_NOTICES],
+        "more_notices": notices[MOST_NOTICES:],
+        "is_well": all(notice.kind == QUIET for notice in notices),
+        "is_watching": any(map(user.has_perm, WATCHED)),
+        "has_no_role": not user.get_all_permissions(),
+    }
 
 
 def _figures(user: Any) -> dict[str, Any]:

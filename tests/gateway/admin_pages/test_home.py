@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -28,7 +29,7 @@ from gateway.models import RequestLog, UnlistedCalls
 from keys.models import Team, VirtualKey
 from keys.spending import start_with
 from tests.support.entries import an_entry
-from tests.support.people import signed_in
+from tests.support.people import browser_of, signed_in
 from upstreams.models import DISABLED, DRAINING, HEALTHY, UNHEALTHY, Deployment, Upstream
 
 pytestmark = pytest.mark.django_db
@@ -389,12 +390,12 @@ def test_without_calls_no_rate_is_made_up(admin: Client) -> None:
 def test_spend_is_that_of_today_and_yesterday(admin: Client) -> None:
     noon = datetime.now(UTC).replace(hour=12).timestamp()
     calls({"at": noon, "cost": "1.5"}, {"at": noon - 86_400, "cost": "0.25"}, {"at": noon - 2 * 86_400, "cost": "9"})
-    assert "Spend today $1.50 yesterday $0.25" in part(admin, "figures")
+    assert "Spend today, UTC $1.50 yesterday $0.25" in part(admin, "figures")
 
 
 def test_spend_without_prices_is_not_available(admin: Client) -> None:
     calls({})
-    assert f"Spend today {NOT_AVAILABLE} no call had a price" in part(admin, "figures")
+    assert f"Spend today, UTC {NOT_AVAILABLE} no call had a price" in part(admin, "figures")
 
 
 # --- The last day ---------------------------------------------------------------------------------
@@ -534,6 +535,15 @@ def test_the_page_tells_only_what_one_may_see() -> None:
     assert "relay" not in told.lower()
 
 
+def test_who_has_no_role_is_not_told_that_all_is_well() -> None:
+    told = home(signed_in("auth.view_user"))
+    assert "All well" not in told
+    nobody = browser_of(User.objects.create(username="eve", is_staff=True, last_login=timezone.now()))
+    for told in (home(nobody), part(nobody, "attention")):
+        assert "No role yet You have no role here, so there is nothing to see: an Owner can give you one." in told
+        assert "All well" not in told
+
+
 def test_a_teams_manager_sees_only_the_teams_calls() -> None:
     mine, _ = VirtualKey.objects.issue(name="mine", team_id="red", max_budget=5)
     other, _ = VirtualKey.objects.issue(name="theirs", team_id="blue", max_budget=5)
@@ -557,7 +567,7 @@ def test_a_teams_manager_sees_only_the_teams_calls() -> None:
     assert "secret" not in page
     assert "Calls 1 /min" in page
     assert "In flight 1 call" in page
-    assert "Spend today $1.00" in page
+    assert "Spend today, UTC $1.00" in page
     assert "mine expires in 25 hours" in page
     assert "virtual key mine is spent" in page
 
