@@ -1,7 +1,8 @@
 """Every address of the admin, tried by every role with objects that are not theirs.
 
 The addresses come from the URL resolver: a page that is added is tried without being named here. The admin holds one
-team of the key manager's, red, and another, blue. Whatever blue's rows say holds the word `theirs`; their ids do not.
+team of the key manager's, red, and another, blue. Whatever blue's rows say holds the word `theirs`, as does the name of a
+management key of red's; their ids do not.
 """
 
 from __future__ import annotations
@@ -114,6 +115,9 @@ def made_world() -> World:
         made.rows[VirtualKey] = key
         made.rows[RequestLog] = call = a_call(team, key, word, user_id=owner, end_user=end_user)
         made.rows[PayloadCapture], made.rows[CapturedPayload] = captured(key, call, word)
+    soon = timezone.now() + timedelta(days=2)
+    manager = {"key_type": "management", "endpoint_classes": [], "max_budget": 1, "expires_at": soon}
+    VirtualKey.objects.issue(name="manager, theirs also in red", team_id="red", **manager)
     made.rows[Upstream] = Upstream.objects.create(name="gpu-1", url="http://127.0.0.1:9")
     made.rows[ModelAlias] = ModelAlias.objects.create(name="fast", stands_for="qwen")
     made.rows[Routing] = Routing.objects.first() or Routing.objects.create()
@@ -244,7 +248,7 @@ def test_the_walk_would_notice(world):
 
 def test_a_key_manager_still_sees_their_own(world):
     browser = browser_of(KEY_MANAGER)
-    key = VirtualKey.objects.get(team_id="red")
+    key = VirtualKey.objects.get(name="key ours")
 
     assert "key ours" in words(browser.get("/admin/keys/virtualkey/"))
     assert "key ours" in words(browser.get(f"/admin/keys/virtualkey/{key.pk}/change/"))
