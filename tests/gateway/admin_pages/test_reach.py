@@ -1,8 +1,8 @@
 """Every address of the admin, tried by every role with objects that are not theirs.
 
 The addresses come from the URL resolver: a page that is added is tried without being named here. The admin holds one
-team of the key manager's, red, and another, blue. Whatever blue's rows say holds the word `theirs`, as does the name of a
-management key of red's; their ids do not.
+team of the key manager's, red, and another, blue. Whatever blue's rows say holds the word `theirs`, as does the name of
+a management key of red's; their ids do not.
 """
 
 from __future__ import annotations
