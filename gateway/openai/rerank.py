@@ -10,6 +10,9 @@ from typing import Any
 from common.errors import InvalidRequest
 from gateway.responses.events import encoded
 
+MOST_DOCUMENTS = 10_000
+"""Each is looked at in a loop that keeps every other call waiting; Cohere's API takes as many."""
+
 _OURS = {"documents", "return_documents", "params"}
 _OPTIONS = ("return_documents", "top_n")
 
@@ -41,6 +44,8 @@ def read(body: bytes) -> Rerank:
         raise InvalidRequest("query is required for rerank.", param="query")
     if not isinstance(documents, list) or not documents:
         raise InvalidRequest("documents are required for rerank: a list of texts.", param="documents")
+    if len(documents) > MOST_DOCUMENTS:
+        raise InvalidRequest(f"documents may be at most {MOST_DOCUMENTS:,}.", param="documents")
     top_n = options["top_n"]
     if top_n is not None and (not isinstance(top_n, int) or isinstance(top_n, bool) or top_n < 1):
         raise InvalidRequest("top_n must be at least 1.", param="top_n")

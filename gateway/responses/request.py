@@ -41,6 +41,10 @@ _INCLUDED = frozenset(("message.output_text.logprobs", "reasoning.encrypted_cont
 """What `include` may name. Reasoning is not encrypted here: it stands in the item, as in vLLM's own answers."""
 
 
+MOST_ITEMS = 10_000
+"""Of `input`. Each is translated in a loop that keeps every other call waiting."""
+
+
 def read(body: bytes) -> Json:
     """The request in a body. Raises InvalidRequest."""
     try:
@@ -59,6 +63,8 @@ def items_of(request: Json) -> list[Any]:
         return [{"type": "message", "role": "user", "content": given}]
     if not isinstance(given, list):
         raise InvalidRequest("input is required: a text or a list of items.", param="input")
+    if len(given) > MOST_ITEMS:
+        raise InvalidRequest(f"input may have at most {MOST_ITEMS:,} items.", param="input")
     return given
 
 

@@ -56,6 +56,7 @@ def test_unknown_fields_go_up_and_return_documents_does_not() -> None:
         ({"documents": None}, "documents are required", "documents"),
         ({"documents": []}, "documents are required", "documents"),
         ({"documents": "one"}, "documents are required", "documents"),
+        ({"documents": ["a"] * 10_001}, "at most 10,000", "documents"),
         ({"documents": ["a", " "]}, "document text is required for rerank at index 1", "documents.1"),
         ({"documents": [{"id": 1}]}, "document text is required for rerank at index 0", "documents.0"),
         ({"documents": [7]}, "document text is required for rerank at index 0", "documents.0"),

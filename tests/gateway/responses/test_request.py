@@ -281,3 +281,7 @@ def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
 
 def test_a_body_is_read() -> None:
     assert read(b'{"input": "x"}') == {"input": "x"}
+
+
+def test_more_items_than_a_conversation_has_are_refused() -> None:
+    assert "at most 10,000 items" in refused(input=[USER] * 10_001).message
