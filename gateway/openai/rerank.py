@@ -11,7 +11,7 @@ from common.errors import InvalidRequest
 from gateway.responses.events import encoded
 
 MOST_DOCUMENTS = 10_000
-"""Each is looked at in a loop that keeps every other call waiting; Cohere's API takes as many."""
+"""Each is looked at in a loop that keeps every other call waiting."""
 
 _OURS = {"documents", "return_documents", "params"}
 _OPTIONS = ("return_documents", "top_n")
