@@ -57,6 +57,18 @@ def test_it_works(upstream: Upstream) -> None:
     assert "POST /v1/chat/completions" in html
 
 
+def test_a_call_leads_to_its_key_and_says_how_long_it_is_open(upstream: Upstream) -> None:
+    key = a_key("ann")
+    report(upstream, a_call(upstream, key, ago=600))
+    link = f'<a href="/admin/keys/virtualkey/{key.pk}/change/">ann</a>'
+    html = signed_in().get(page_of(upstream, "now")).content.decode()
+    assert link in html
+    assert "10.0 min" in html
+    looks_only = signed_in("upstreams.view_upstream", name="eve").get(page_of(upstream, "now")).content.decode()
+    assert "ann" in looks_only
+    assert link not in looks_only
+
+
 def test_calls_of_all_workers_are_told_the_oldest_first(upstream: Upstream) -> None:
     report(upstream, a_call(upstream, ago=1))
     report(upstream, a_call(upstream, ago=9), worker="2")
