@@ -9,13 +9,15 @@ from __future__ import annotations
 import ipaddress
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+
+from gateway import address_settings
 
 Value = TypeVar("Value")
 
@@ -90,6 +92,10 @@ class Environment:
         reading = self.readings[name]
         reading.source, reading.place = GENERATED, str(file)
 
+    def variable(self, name: str) -> str:
+        """What the setting `name`, which was read, was set by: itself, an alias, or one of these with `_FILE`."""
+        return self.readings[name].variable or name
+
     def _raw(self, name: str) -> str:
         value = str(self._env.ENVIRON.get(name, "")).strip()
         file = str(self._env.ENVIRON.get(f"{name}_FILE", "")).strip()
@@ -153,10 +159,33 @@ class Environment:
 
         return self._parsed(name, parse, default, f"one of these: {', '.join(known)}")
 
-    def items(self, name: str, *, default: list[str]) -> list[str]:
-        """A list, separated by commas."""
+    def items(self, name: str, *, default: list[str], each: Callable[[str], str] = str, wanted: str = "") -> list[str]:
+        """A list, separated by commas. `each` raises ValueError for an item that is not `wanted`; the default is."""
         value = self.text(name, default=",".join(default))
-        return [item.strip() for item in value.split(",") if item.strip()]
+        if self.readings[name].source == DEFAULT:
+            return default
+        try:
+            return [each(item.strip()) for item in value.split(",") if item.strip()]
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{self.variable(name)} must be {wanted}.") from error
+
+    def host_names(self, name: str, *, default: list[str]) -> list[str]:
+        """Django's ALLOWED_HOSTS; with an empty list nobody would be answered."""
+        wanted = "a list of host names such as gateway.example.com, without scheme and port, separated by commas"
+        found = self.items(name, default=default, each=address_settings.host_name, wanted=wanted)
+        if not found:
+            raise ImproperlyConfigured(f"{self.variable(name)} must be {wanted}.")
+        return found
+
+    def origins(self, name: str, *, default: list[str]) -> list[str]:
+        """Django's CSRF_TRUSTED_ORIGINS."""
+        wanted = "a list of origins such as https://gateway.example.com, without a path, separated by commas"
+        return self.items(name, default=default, each=address_settings.origin, wanted=wanted)
+
+    def meeting_place(self, name: str) -> str:
+        """`host:port` or `unix:/path`; empty when unset."""
+        wanted = "host:port, such as 127.0.0.1:4001 or [::1]:4001, or unix:/path of at most 107 bytes"
+        return self._parsed(name, address_settings.meeting_place, "", wanted)
 
     def pairs(self, name: str) -> list[tuple[str, str]]:
         """A list of `one=other`, separated by commas; the last `=` divides, since names of groups may hold some."""
@@ -177,9 +206,12 @@ class Environment:
     def web_address(self, *names: str) -> str:
         """An http or https address, without trailing slash; empty when unset."""
         value = self.text(*names)
-        if value and not value.lower().startswith(("http://", "https://")):
-            raise ImproperlyConfigured(f"{names[0]} must start with http:// or https://.")
-        return value.rstrip("/")
+        try:
+            return address_settings.web_address(value) if value else ""
+        except ValueError as error:
+            raise ImproperlyConfigured(
+                f"{self.variable(names[0])} must start with http:// or https:// and name a host."
+            ) from error
 
     def redis_address(self, name: str) -> str:
         """The URL of a Redis, with whatever options redis-py knows; empty when unset. No error repeats it."""
@@ -209,4 +241,18 @@ class Environment:
             raise ImproperlyConfigured(wanted) from error
         if parsed.get("ENGINE") not in {"django.db.backends.sqlite3", "django.db.backends.postgresql"}:
             raise ImproperlyConfigured(wanted)
+        _check_database(name, parsed)
         return dict(parsed)
+
+
+def _check_database(name: str, parsed: Mapping[str, Any]) -> None:
+    embedded = parsed["ENGINE"] == "django.db.backends.sqlite3"
+    options = parsed.get("OPTIONS", {})
+    if embedded and (":memory:" in parsed["NAME"] or options.get("mode") == "memory"):
+        raise ImproperlyConfigured(
+            f"{name} names a database in memory, which no two processes share; use sqlite:///path/to/file."
+        )
+    if not embedded and not parsed["NAME"] and not options.get("service"):
+        raise ImproperlyConfigured(
+            f"{name} names no database; it must end with one, as in postgresql://user:password@host:5432/name."
+        )

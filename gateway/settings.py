@@ -5,12 +5,14 @@ tells its two child processes by it which plane they are.
 """
 
 import os
+import re
 import secrets
 from pathlib import Path
 
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, MultiFernet
 from django.core.exceptions import ImproperlyConfigured
 
+from gateway.address_settings import origin_of
 from gateway.environment import Environment
 from gateway.serving.local_files import read_or_create
 
@@ -61,11 +63,17 @@ def _secret(name: str, file_name: str, command: str, *aliases: str) -> str:
     makers = {"encryption_keys": lambda: Fernet.generate_key().decode(), "master_key": new_master_key}
     env.note_generated(name, DATA_DIR / file_name)
     try:
-        return read_or_create(DATA_DIR / file_name, makers.get(file_name, lambda: secrets.token_urlsafe(50)))
-    except OSError as error:
+        kept = read_or_create(DATA_DIR / file_name, makers.get(file_name, lambda: secrets.token_urlsafe(50)))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
         raise ImproperlyConfigured(
-            f"GATEWAY_DATA_DIR is {DATA_DIR}, where {file_name} cannot be kept: {error.strerror}."
+            f"GATEWAY_DATA_DIR is {DATA_DIR}, where {file_name} cannot be kept: {reason}."
         ) from error
+    if not kept:  # a new one in its place would make what the old one has encrypted or signed unreadable
+        raise ImproperlyConfigured(
+            f"{DATA_DIR / file_name} is empty; put back what it held, or remove it to have another made."
+        )
+    return kept
 
 
 def new_master_key() -> str:
@@ -83,18 +91,22 @@ ENCRYPTION_KEYS = [
     for key in _secret("GATEWAY_ENCRYPTION_KEYS", "encryption_keys", _RANDOM_FERNET).split(",")
     if key.strip()
 ]
-for _key in ENCRYPTION_KEYS:
-    try:
-        Fernet(_key)
-    except ValueError as _error:
-        raise ImproperlyConfigured(
-            "GATEWAY_ENCRYPTION_KEYS must be Fernet keys separated by commas, newest first; "
-            f"make one with: {_RANDOM_FERNET}"
-        ) from _error
+try:
+    MultiFernet([Fernet(key) for key in ENCRYPTION_KEYS])
+except ValueError as _error:  # of a key that is none, or of none at all
+    raise ImproperlyConfigured(
+        "GATEWAY_ENCRYPTION_KEYS must be Fernet keys separated by commas, newest first; "
+        f"make one with: {_RANDOM_FERNET}"
+    ) from _error
 
 MASTER_KEY_NAMES = ("GATEWAY_MASTER_KEY", "LITELLM_MASTER_KEY", "DHEERA_AI_MASTER_KEY")
 MASTER_KEY = _secret(MASTER_KEY_NAMES[0], "master_key", _RANDOM_MASTER, *MASTER_KEY_NAMES[1:])
 MASTER_KEY_FILE = None if env.text(*MASTER_KEY_NAMES) else DATA_DIR / "master_key"
+if not re.fullmatch("[!-~]+", MASTER_KEY):  # clients disagree on how other characters are sent in a header
+    raise ImproperlyConfigured(
+        f"{env.variable(MASTER_KEY_NAMES[0])} must be visible ASCII characters without spaces; "
+        f"make one with: {_RANDOM_MASTER}"
+    )
 ALLOW_WEAK_MASTER_KEY = env.flag("GATEWAY_ALLOW_WEAK_MASTER_KEY", default=False)
 if not ALLOW_WEAK_MASTER_KEY and (len(MASTER_KEY) < 20 or len(set(MASTER_KEY)) < 8):
     raise ImproperlyConfigured(
@@ -107,10 +119,10 @@ if not ALLOW_WEAK_MASTER_KEY and (len(MASTER_KEY) < 20 or len(set(MASTER_KEY)) <
 HOST = env.text("HOST", default="0.0.0.0")  # noqa: S104 - a gateway is there to be reached
 PORT = env.whole("PORT", default=4000, least=1, most=65535)
 RELAY_WORKERS = env.whole("WEB_CONCURRENCY", default=1, least=1, most=64)
-CONTROL_ADDRESS = env.text("GATEWAY_CONTROL_ADDRESS")
+CONTROL_ADDRESS = env.meeting_place("GATEWAY_CONTROL_ADDRESS")
 PUBLIC_URL = env.web_address("GATEWAY_PUBLIC_URL")
-ALLOWED_HOSTS = env.items("ALLOWED_HOSTS", default=["*"])
-CSRF_TRUSTED_ORIGINS = env.items("CSRF_TRUSTED_ORIGINS", default=[PUBLIC_URL] if PUBLIC_URL else [])
+ALLOWED_HOSTS = env.host_names("ALLOWED_HOSTS", default=["*"])
+CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS", default=[origin_of(PUBLIC_URL)] if PUBLIC_URL else [])
 TRUSTED_PROXIES = env.networks("GATEWAY_TRUSTED_PROXIES")
 
 # --- Who may call, and what ----------------------------------------------------------------------------------------
@@ -119,7 +131,11 @@ REQUIRE_KEYS = env.flag("GATEWAY_REQUIRE_KEYS", default=True)
 UPSTREAM_BASE = env.web_address("HOSTED_VLLM_API_BASE", "VLLM_API_BASE")
 UPSTREAM_BASE_FALLBACK = "http://localhost:8000"
 UPSTREAM_CREDENTIAL = env.text("HOSTED_VLLM_API_KEY", "VLLM_API_KEY")
+# What a sentence about them names.
+UPSTREAM_VARIABLES = env.variable("HOSTED_VLLM_API_BASE"), env.variable("HOSTED_VLLM_API_KEY")
 ADMIN_USERNAME = env.text("GATEWAY_ADMIN_USERNAME", default="admin")
+if len(ADMIN_USERNAME) > 150:  # of Django's users, which SQLite would not hold to
+    raise ImproperlyConfigured("GATEWAY_ADMIN_USERNAME must have at most 150 characters.")
 ADMIN_PASSWORD = env.text("GATEWAY_ADMIN_PASSWORD")
 
 # --- Who signs in to the admin ---------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ gives none. When the variable is gone, the upstream stays as well, from then on 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import TypeVar
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured, ValidationError
@@ -20,27 +22,32 @@ from upstreams.models import ADMIN, ENVIRONMENT, Upstream, UpstreamsVersion
 logger = logging.getLogger(__name__)
 
 NAME = "environment"
+Judged = TypeVar("Judged")
 
 
 def sync_environment_upstream() -> Upstream | None:
     """The upstream of the environment, created or brought up to date; None when the environment names none.
 
     None, too, when the admin has an upstream of the same URL already: that one is used as it is.
-    Safe when several nodes start at once. Raises ImproperlyConfigured when URL or credential cannot be used.
+    Safe when several nodes start at once. Raises ImproperlyConfigured when URL or credential cannot be used; the latter
+    goes to the fallback's address where the environment names none.
     """
+    base, credential = settings.UPSTREAM_VARIABLES
+    _check(credential, Credential(settings.UPSTREAM_CREDENTIAL).check)
     if not settings.UPSTREAM_BASE:
         for upstream in Upstream.objects.filter(source=ENVIRONMENT):
             upstream.source = ADMIN
             upstream.save(update_fields=["source"])
         return None
-    try:
-        url = base_url.normalised(settings.UPSTREAM_BASE)
-        Credential(settings.UPSTREAM_CREDENTIAL).check()
-    except ValidationError as error:
-        raise ImproperlyConfigured(
-            f"HOSTED_VLLM_API_BASE or HOSTED_VLLM_API_KEY cannot be used. {error.messages[0]}"
-        ) from error
+    url = _check(base, lambda: base_url.normalised(settings.UPSTREAM_BASE))
     return _sync(url, settings.UPSTREAM_CREDENTIAL)
+
+
+def _check(variable: str, judge: Callable[[], Judged]) -> Judged:
+    try:
+        return judge()
+    except ValidationError as error:
+        raise ImproperlyConfigured(f"{variable} cannot be used. {error.messages[0]}") from error
 
 
 def _sync(url: str, credential: str) -> Upstream | None:

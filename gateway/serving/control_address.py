@@ -9,6 +9,8 @@ from typing import Protocol
 
 from django.core.exceptions import ImproperlyConfigured
 
+from gateway.address_settings import host_and_port
+from gateway.serving.listening import port_trouble, socket_trouble
 from gateway.serving.local_files import private_directory
 
 LONGEST_SOCKET_PATH = 100  # Linux takes 107 bytes
@@ -27,6 +29,17 @@ def listen_address(settings: _Settings) -> str:
     if len(str(path).encode()) > LONGEST_SOCKET_PATH:
         path = _short_directory(path) / "control.sock"
     return f"unix:{path}"
+
+
+def check_free(settings: _Settings) -> None:
+    """Raises ImproperlyConfigured when the control plane could not listen where GATEWAY_CONTROL_ADDRESS says."""
+    address = settings.CONTROL_ADDRESS
+    if address.startswith("unix:"):
+        trouble = socket_trouble(Path(address.removeprefix("unix:")))
+    else:
+        trouble = port_trouble(*host_and_port(address)) if address else None
+    if trouble:
+        raise ImproperlyConfigured(f"The control plane cannot listen on GATEWAY_CONTROL_ADDRESS {address}: {trouble}.")
 
 
 def _short_directory(path: Path) -> Path:

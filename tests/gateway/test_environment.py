@@ -49,6 +49,9 @@ def test_flags(text: str, value: bool) -> None:
 
 
 Read = Callable[[Environment], Any]
+NO_HOST_NAMES = ["https://gw.example.com", "gw.example.com:443", "*.example.com", "gw.example.com.", "a b", "::1", ","]
+NO_ORIGINS = ["gw.example.com", "https://", "https://gw.example.com/admin", "https://gw.example.com/", "https://*"]
+NO_MEETING_PLACES = ["nonsense", "127.0.0.1:x", "127.0.0.1:0", "h:65536", ":1", "::1:1", "http://h:1", "unix:x.sock"]
 
 
 @pytest.mark.parametrize(
@@ -65,6 +68,9 @@ Read = Callable[[Environment], Any]
         ("10.0.0.0/99", lambda env: env.networks("A"), "a list of IP addresses or networks"),
         ("mysql://x/y", lambda env: env.database("A", default=""), "a sqlite:// or postgresql:// address"),
         ("nonsense", lambda env: env.database("A", default=""), "a sqlite:// or postgresql:// address"),
+        *((text, lambda env: env.host_names("A", default=["*"]), "a list of host names") for text in NO_HOST_NAMES),
+        *((text, lambda env: env.origins("A", default=[]), "a list of origins") for text in NO_ORIGINS),
+        *((text, lambda env: env.meeting_place("A"), "host:port, such as") for text in NO_MEETING_PLACES),
     ],
 )
 def test_a_wrong_value_is_one_sentence(text: str, read: Read, wanted: str) -> None:
@@ -73,9 +79,10 @@ def test_a_wrong_value_is_one_sentence(text: str, read: Read, wanted: str) -> No
     assert "\n" not in str(caught.value)
 
 
-def test_a_web_address_without_its_scheme_is_refused() -> None:
-    with pytest.raises(ImproperlyConfigured, match=r"^A must start with http:// or https://"):
-        Environment({"B": "my-vllm:8000"}).web_address("A", "B")
+@pytest.mark.parametrize("text", ["my-vllm:8000", "https://", "http:///path", "http://host:port", "http://[::1"])
+def test_what_is_no_web_address_is_refused_by_the_name_that_was_set(text: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"^B must start with http:// or https:// and name a host\.$"):
+        Environment({"B": text}).web_address("A", "B")
 
 
 @pytest.mark.parametrize("url", ["redis://r:6379/1", "rediss://:p%2Fw@r", "unix:///run/redis.sock?db=2"])
@@ -97,6 +104,36 @@ def test_without_redis_there_is_no_address() -> None:
 def test_a_web_address_loses_its_trailing_slash() -> None:
     assert Environment({"A": "HTTP://host/"}).web_address("A") == "HTTP://host"
     assert Environment({}).web_address("A") == ""
+
+
+def test_host_names_origins_and_meeting_places() -> None:
+    hosts, origins = "*, gw, .example.com,10.0.0.1, [::1]", "https://gw.example.com, http://*.b:8080,http://[::1]:4000"
+    env = Environment({"A": hosts, "B": origins, "C": "unix:/run/a b.sock", "D": "[::1]:4001", "E": "control:4001"})
+    assert env.host_names("A", default=[]) == ["*", "gw", ".example.com", "10.0.0.1", "[::1]"]
+    assert env.origins("B", default=[]) == ["https://gw.example.com", "http://*.b:8080", "http://[::1]:4000"]
+    assert [env.meeting_place(name) for name in "CDEF"] == ["unix:/run/a b.sock", "[::1]:4001", "control:4001", ""]
+    assert (env.host_names("F", default=["*"]), env.origins("F", default=["x"])) == (["*"], ["x"])
+
+
+def test_a_setting_says_what_it_was_set_by(tmp_path: Path) -> None:
+    (tmp_path / "b").write_text("b")
+    env = Environment({"B_FILE": str(tmp_path / "b"), "C": "c"})
+    assert (env.text("A", "B"), env.text("C"), env.text("D")) == ("b", "c", "")
+    assert [env.variable(name) for name in "ACD"] == ["B_FILE", "C", "D"]
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite://:memory:", "sqlite://", "sqlite:///file::memory:", "sqlite:///f?mode=memory"]
+)
+def test_a_database_in_memory_is_refused(url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"^A names a database in memory"):
+        Environment({"A": url}).database("A", default="")
+
+
+def test_a_postgresql_that_names_no_database_is_refused() -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"^A names no database"):
+        Environment({"A": "postgresql://u:p@h/"}).database("A", default="")
+    assert Environment({"A": "postgresql:///?service=x"}).database("A", default="")["OPTIONS"] == {"service": "x"}
 
 
 def test_seconds_may_have_a_fraction() -> None:

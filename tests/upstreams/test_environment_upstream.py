@@ -112,8 +112,18 @@ def test_a_start_without_the_variable_bumps_no_version(settings: Settings) -> No
     assert UpstreamsVersion.current() == version
 
 
-@pytest.mark.parametrize(("url", "credential"), [("http://user:pw@host", ""), ("http://host", "two words")])
-def test_what_cannot_be_used_is_one_sentence(settings: Settings, url: str, credential: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "credential", "variable"),
+    [
+        ("http://user:pw@host", "", "VLLM_API_BASE"),
+        ("http://host", "two words", "HOSTED_VLLM_API_KEY_FILE"),
+        ("", "two\nlines", "HOSTED_VLLM_API_KEY_FILE"),  # it would go to the fallback
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence_that_names_it(
+    settings: Settings, url: str, credential: str, variable: str
+) -> None:
+    settings.UPSTREAM_VARIABLES = ("VLLM_API_BASE", "HOSTED_VLLM_API_KEY_FILE")
     settings.UPSTREAM_BASE, settings.UPSTREAM_CREDENTIAL = url, credential
-    with pytest.raises(ImproperlyConfigured, match="HOSTED_VLLM_API_"):
+    with pytest.raises(ImproperlyConfigured, match=f"^{variable} cannot be used. "):
         sync_environment_upstream()

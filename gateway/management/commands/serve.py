@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import socket
 import sys
 import threading
 from typing import Any
@@ -18,7 +17,9 @@ from gateway.config.applying import apply
 from gateway.config.document import ConfigError
 from gateway.config.reader import Configuration, read_file
 from gateway.config.startup import sets_master_key
+from gateway.serving.control_address import check_free
 from gateway.serving.first_start import FirstStart, make_directories, prepare
+from gateway.serving.listening import port_trouble
 from gateway.serving.plane_locks import held
 from gateway.serving.processes import allow_many_files
 from gateway.serving.supervisor import CONTROL, RELAY, Supervisor
@@ -44,6 +45,8 @@ class Command(BaseCommand):
         with held(settings.DATA_DIR, planes):
             if RELAY in planes:
                 _check_port(settings.HOST, settings.PORT)
+            if CONTROL in planes:
+                check_free(settings)
             start = prepare()
             applied = self._apply(configuration)
             self._welcome(start, planes, applied, options["config"])
@@ -96,15 +99,9 @@ def _account(calls_over: threading.Event) -> None:
 
 
 def _check_port(host: str, port: int) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ImproperlyConfigured(
-                f"The gateway cannot listen on HOST {host}, PORT {port}: {error.strerror}."
-            ) from error
+    trouble = port_trouble(host, port)
+    if trouble:
+        raise ImproperlyConfigured(f"The gateway cannot listen on HOST {host}, PORT {port}: {trouble}.")
 
 
 def _reachable(host: str) -> str:
