@@ -26,6 +26,7 @@ from upstreams.environment_upstream import sync_environment_upstream
 
 _LOCK_NUMBER = 0x7667_7773  # of PostgreSQL's advisory lock: any number that nobody else takes
 _ASK_AGAIN_SECONDS = 0.5
+CONNECT_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ def prepare() -> FirstStart:
         with contextlib.suppress(OSError):  # SQLite, which opens it next, says better what is wrong
             private_file(Path(name))  # sessions and password hashes are in it
     try:
+        _reach_database()
         with _alone():
             call_command("migrate", verbosity=0, interactive=False)
             check_canary()
@@ -63,6 +65,20 @@ def prepare() -> FirstStart:
     except (DatabaseError, InterfaceError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ImproperlyConfigured(f"The database of DATABASE_URL cannot be used: {reason}") from error
+
+
+def _reach_database() -> None:
+    """Connects once without the pool, which tells of every cause only that it has waited in vain."""
+    if settings.EMBEDDED:
+        return
+    alone = connection.copy()
+    options = alone.settings_dict["OPTIONS"]
+    options.pop("pool", None)
+    options.setdefault("connect_timeout", CONNECT_SECONDS)
+    try:
+        alone.ensure_connection()
+    finally:
+        alone.close()
 
 
 @contextlib.contextmanager

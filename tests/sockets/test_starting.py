@@ -20,7 +20,8 @@ WRONG: dict[str, tuple[dict[str, str | None], str]] = {
     "data directory": ({"GATEWAY_DATA_DIR": "/dev/null/x", "SECRET_KEY": None}, "GATEWAY_DATA_DIR is /dev/null/x"),
     "data directory with secrets": ({"GATEWAY_DATA_DIR": "/dev/null/x"}, "GATEWAY_DATA_DIR is /dev/null/x"),
     "host": ({"HOST": "203.0.113.7"}, "cannot listen on HOST 203.0.113.7"),
-    "no database": ({"DATABASE_URL": POSTGRES, "DATABASE_POOL_SIZE": "0"}, "DATABASE_URL"),
+    "no database": ({"DATABASE_URL": POSTGRES}, "The database of DATABASE_URL cannot be used: connection failed: "),
+    "control address": ({"GATEWAY_CONTROL_ADDRESS": "unix:/no/such/x.sock"}, "There is no such directory"),
     "no secret key": ({"DATABASE_URL": POSTGRES, "SECRET_KEY": None}, "make one with: python -c"),
 }
 
