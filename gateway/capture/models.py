@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Self
-from uuid import UUID
 
 from django.db import models
 from django.db.models import Exists, OuterRef, Q, Value
@@ -132,11 +131,6 @@ class CapturedPayload(models.Model):
     def reveal(self) -> tuple[bytes, bytes]:
         """The bodies of request and response. Raises CredentialUnreadable when the encryption keys do not fit."""
         return crypto.decrypt_bytes(self.request_body), crypto.decrypt_bytes(self.response_body)
-
-
-def find_payload(call_id: UUID) -> CapturedPayload | None:
-    """What was captured of a call, without its bodies."""
-    return CapturedPayload.objects.defer("request_body", "response_body").filter(pk=call_id).first()
 
 
 def encrypt_again() -> None:
