@@ -12,6 +12,7 @@ Code refuses by raising one of these; `gateway.error_handler` writes every error
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from rest_framework.exceptions import APIException
 
@@ -21,7 +22,7 @@ class GatewayError(APIException):
 
     `type` is the stable word that programs match on, `param` names the offending field. The message never
     holds a key, a credential or an upstream's address. `retry_after` is in seconds and becomes `Retry-After`;
-    `headers` go with it.
+    `headers` go with it. `told` is what the request log keeps of it beside the sentence, in values of JSON.
     """
 
     status_code = 500
@@ -29,6 +30,7 @@ class GatewayError(APIException):
     param: str | None = None
     retry_after: int | None = None
     headers: Mapping[str, str] = MappingProxyType({})
+    told: Mapping[str, Any] = MappingProxyType({})
     default_detail = "Internal server error."
 
     def __init__(self, message: str | None = None, *, param: str | None = None, retry_after: int | None = None) -> None:

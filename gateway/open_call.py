@@ -165,6 +165,7 @@ class OpenCall:
         """Finishes the call as failed, with what the client is told."""
         if error is not None and self.outcome is None:
             self.error_type, self.error_text = error.type, error.message
+            self.decisions.refusal = error.told
         self.finish(outcome)
 
     def finish(self, outcome: Outcome) -> None:

@@ -6,7 +6,8 @@ table nor page. The reader (`gateway.admin_pages.log_facts`) takes rows that lac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
 MOST_AMONG = 8
 MOST_TRIED = 16
 MOST_LIMITS = 24
+_NAMED, _ENFORCED = 5, 8  # of a limit's row: how many values name it, and where it says whether it refuses
 
 # How the key was found.
 IN_MEMORY, BY_A_LOOK, MASTER_KEY, NO_KEY = "memory", "database", "master", "none"
 # Why these upstreams were asked: they have the model, take what nobody has, stand in for all, or were named.
 BY_MODEL, BY_DEFAULT, BY_FALLBACK, BY_NAME = "model", "default", "fallback", "named"
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 Tried = tuple[str, float, float, str]
 
@@ -31,7 +35,8 @@ class Decisions:
     """One call's. Moments are monotonic seconds, 0 where one was not reached.
 
     `began`: the head was there; `checked`: the key and all that the head decides; `body`: it was read; `asked`: the
-    last upstream had been chosen and had room; `connected`: a new connection to it stood.
+    last upstream had been chosen and had room; `connected`: a new connection to it stood. `refusal` is what the error
+    that ended it tells of itself.
     """
 
     # Defaults of the class: a call pays only for what it notes.
@@ -49,6 +54,7 @@ class Decisions:
     hint = ""
     among: Sequence[tuple[str, int, int | None, bool]] = ()
     tried: Sequence[Tried] = ()
+    refusal: Mapping[str, Any] = NOTHING
 
     def note_choice(
         self, way: str, model: str | None, candidates: Sequence[Candidate], hints: Hints, pool: UpstreamPool
@@ -87,7 +93,7 @@ def told_of(call: OpenCall) -> dict[str, Any]:
     if noted.tried:
         told["tried"] = [(name, _us(asked, zero), _us(ended, zero), end) for name, asked, ended, end in noted.tried]
     if call.bill.charges:
-        told["limits"] = limits_of(call.bill)
+        told["limits"] = limits_of(call.bill, noted.refusal.get("limit"))
     if call.prices is not None:
         told["prices"] = call.prices.told
     return told
@@ -105,11 +111,12 @@ def _moments(noted: Decisions, zero: float) -> dict[str, int]:
     return found
 
 
-def limits_of(bill: Bill) -> list[tuple[Any, ...]]:
+def limits_of(bill: Bill, refused: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
     """Each charge as (whose, limit, model, unit, ceiling, used, taken, seconds left, enforced, exceeded).
 
-    `used` is what was in use once the call had been let through, its own part (`taken`) included; None for all of a
-    call that was not.
+    `used` is what was in use once the call had been let through, its own part (`taken`) included. Of a call that was
+    not, it is None, but for the limit that `refused` it, which tells what was in use without the call: a row like
+    these, enforced and exceeded. The others are not asked how they stood, as that would cost each refusal more.
     """
     found: list[tuple[Any, ...]] = []
     standings = bill.standings
@@ -118,7 +125,13 @@ def limits_of(bill: Bill) -> list[tuple[Any, ...]]:
         seconds = None if left is None else int(left)
         named = (charge.kind, charge.limit, charge.model, charge.unit, charge.ceiling)
         found.append((*named, used, taken, seconds, charge.enforced, exceeded))
-    return found
+    return found if refused is None else _with_refused(found, tuple(refused))
+
+
+def _with_refused(rows: list[tuple[Any, ...]], refused: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    """The rows with the one that refused told in full; before them if it is not among these."""
+    at = next((at for at, row in enumerate(rows) if row[:_NAMED] == refused[:_NAMED] and row[_ENFORCED]), None)
+    return [refused, *rows] if at is None else [*rows[:at], refused, *rows[at + 1 :]]
 
 
 def _us(moment: float, zero: float) -> int:

@@ -141,6 +141,8 @@ def _model(call: RequestLog, facts: Facts) -> Iterator[str]:
 
 
 def _limits(call: RequestLog, facts: Facts) -> Iterator[str]:
+    if len(facts.limits) > 1 and any(one.refused for one in facts.limits):
+        yield "Limits take a call together or not at all; how those stood that did not refuse it was not looked up."
     if not facts:
         yield "How the limits stood then was not kept."
     elif not facts.limits and _STOPS.get(call.error_type or "") != LIMITS:

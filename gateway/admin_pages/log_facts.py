@@ -16,7 +16,10 @@ NOT_TOLD = "counts calls of other teams too"
 
 @dataclass(frozen=True, slots=True)
 class LimitSeen:
-    """How a limit stood when the call was let through; `used` is with the call's own part, None where it was not."""
+    """How a limit stood when the call was let through; `used` is with the call's own part, "" where it was not.
+
+    The one that `refused` the call tells what was in use before it.
+    """
 
     whose: str
     name: str
@@ -26,6 +29,7 @@ class LimitSeen:
     left: str
     state: str
     share: float | None
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +97,10 @@ class Facts:
 
     def _limits(self) -> Iterator[LimitSeen]:
         for whose, name, model, unit, ceiling, used, taken, left, enforced, exceeded in self._told.get("limits") or ():
-            words = limit_word(name)
+            words, refused = limit_word(name), bool(enforced and exceeded)
             if whose in SHARED_KINDS and not self._sees_all:
                 state = ", ".join(filter(None, (_state(enforced=enforced, exceeded=exceeded), NOT_TOLD)))
-                yield LimitSeen(KIND_WORDS[whose], words, DASH, "", _amount(taken, unit), "", state, None)
+                yield LimitSeen(KIND_WORDS[whose], words, DASH, "", _amount(taken, unit), "", state, None, refused)
                 continue
             yield LimitSeen(
                 whose=KIND_WORDS.get(whose, whose),
@@ -107,6 +111,7 @@ class Facts:
                 left=_left(left),
                 state=_state(enforced=enforced, exceeded=exceeded),
                 share=None if used is None or not ceiling else min(1.0, used / ceiling),
+                refused=refused,
             )
 
 
@@ -126,5 +131,5 @@ def _left(seconds: float | None) -> str:
 
 def _state(*, enforced: bool, exceeded: bool) -> str:
     if exceeded:
-        return "gone over, in shadow"
+        return "" if enforced else "gone over, in shadow"
     return "" if enforced else "in shadow"

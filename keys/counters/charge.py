@@ -70,6 +70,13 @@ class Charge:
 
     def exceeded(self, used: int, seconds_left: float | None) -> GatewayError:
         """The refusal when this much was in use already; the window ends in so many seconds, None: never."""
+        error = self._refusal(used, seconds_left)
+        left = None if self.seconds == 0 or seconds_left is None else math.ceil(seconds_left)
+        named = (self.kind, self.limit, self.model, self.unit, self.ceiling)
+        error.told = {"limit": (*named, used, self.amount, left, True, True)}
+        return error
+
+    def _refusal(self, used: int, seconds_left: float | None) -> GatewayError:
         retry_after = PLACE_RETRY_AFTER if self.seconds == 0 else math.ceil(max(1.0, seconds_left or 0))
         if self.counts == "budget":
             return BudgetExceeded(

@@ -246,6 +246,20 @@ def test_a_place_is_given_back_at_the_end(plane: RelayPlane) -> None:
     again.close()
 
 
+def test_a_refused_call_tells_how_the_limit_stood(plane: RelayPlane) -> None:
+    secret = _key(rpm_limit=1, max_parallel_requests=9)
+    for status in (200, 429):
+        response = _answer(plane, secret, body={"model": "alias"})
+        assert response.status_code == status
+        response.close()
+    parallel, rate = sorted(plane.journal.lines[-1]["decisions"]["limits"])  # type: ignore[attr-defined]
+    assert parallel == ("key", "max_parallel_requests", None, None, 9, None, 1, None, True, False)
+    *told, left, enforced, exceeded = rate
+    assert told == ["key", "rpm_limit", None, None, 1, 1, 1]
+    assert 0 < left <= 60
+    assert (enforced, exceeded) == (True, True)
+
+
 def test_no_call_is_taken_while_draining(plane: RelayPlane) -> None:
     plane.draining = True
     response = _answer(plane, _key(), "/vllm/health", method="GET")

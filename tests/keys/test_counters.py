@@ -107,6 +107,20 @@ def test_a_place_is_taken_once(counters: Counters) -> None:
         counters.take("b", [ONE])
 
 
+def test_a_refusal_tells_how_its_limit_stood(counters: Counters) -> None:
+    rate = replace(RATE, ceiling=1, limit="rpm_limit")
+    counters.take("a", [ONE, rate])
+    for charge, told in (
+        (ONE, ("max_parallel_requests", None, None, 1, 1, 1)),
+        (rate, ("rpm_limit", None, None, 1, 1, 1)),
+    ):
+        with pytest.raises(LimitExceeded) as refused:
+            counters.take("b", [OTHER, charge])
+        kind, *found, left, enforced, exceeded = refused.value.told["limit"]
+        assert (kind, *found, enforced, exceeded) == ("key", *told, True, True)
+        assert left is None if charge is ONE else 0 < left <= 60
+
+
 def test_a_released_place_is_free_again(counters: Counters) -> None:
     counters.take("a", [ONE])
     counters.release("a")

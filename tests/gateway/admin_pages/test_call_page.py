@@ -8,6 +8,7 @@ from django.test import Client, RequestFactory
 
 from common.money import shown
 from gateway.account.decisions import Decisions, told_of
+from gateway.account.entry import Outcome
 from gateway.account.log_store import LogStore
 from gateway.admin_pages import log_curl
 from gateway.admin_pages.log_chain import chain_of
@@ -97,6 +98,18 @@ def test_of_a_limit_that_refused_only_the_ceiling_is_told() -> None:
     limit = ["key", "rpm_limit", None, None, 100, None, 1, None, True, False]
     told = text(page(refused("throttling_error", decisions={"limits": [limit]})))
     assert "Calls a minute of the virtual key at most 100 1" in told
+
+
+@pytest.mark.django_db
+def test_the_limit_that_refused_is_marked_and_tells_how_it_stood() -> None:
+    limits = [
+        ["key", "max_parallel_requests", None, None, 9, None, 1, None, True, False],
+        ["key", "rpm_limit", None, None, 3, 3, 1, 42, True, True],
+    ]
+    told = text(page(refused("throttling_error", decisions={"limits": limits})))
+    assert "Calls a minute refused the call of the virtual key 3 of 3 1 42 s" in told
+    assert "Calls at once of the virtual key at most 9 1 —" in told
+    assert "how those stood that did not refuse it was not looked up" in told
 
 
 @pytest.mark.django_db
@@ -331,3 +344,25 @@ def test_limits_that_refused_a_call_are_told_without_what_was_used() -> None:
     call.bill = Bill(charges=[Charge("key:1/rpm", 1, 10, limit="rpm_limit")])
     [limit] = Facts(told_of(call)).limits
     assert (limit.name, limit.used, limit.ceiling) == ("Calls a minute", "", "10")
+
+
+def test_of_a_limit_that_refused_a_call_it_is_told_what_was_used() -> None:
+    call, charge = an_open_call(), Charge("key:1/rpm", 1, 10, seconds=60.0, limit="rpm_limit", counts="requests")
+    call.bill = Bill(charges=[Charge("key:1/p", 1, 5, limit="max_parallel_requests"), charge])
+    call.fail(Outcome.REFUSED, charge.exceeded(10, 41.2))
+    other, limit = Facts(told_of(call)).limits
+    assert (limit.name, limit.used, limit.ceiling, limit.left, limit.refused) == (
+        "Calls a minute",
+        "10",
+        "10",
+        "42 s",
+        True,
+    )
+    assert (other.used, other.refused) == ("", False)
+
+
+def test_a_limit_that_refused_is_told_among_however_many() -> None:
+    call, charge = an_open_call(), Charge("key:1/rpm", 1, 10, limit="rpm_limit", seconds=60.0, counts="requests")
+    call.bill = Bill(charges=[Charge(f"{at}", 1, 5, limit="model_rpm_limit") for at in range(50)] + [charge])
+    call.fail(Outcome.REFUSED, charge.exceeded(10, 41.2))
+    assert [one.refused for one in Facts(told_of(call)).limits][:2] == [True, False]
