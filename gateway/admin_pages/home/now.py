@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,6 +18,8 @@ from gateway.account import recent, relay_report
 from gateway.account.endings import failed_share
 from gateway.account.histogram import TTFT_BOUNDS_MS, percentile
 from gateway.account.relay_report import RelayReport
+from gateway.admin_pages.home.day import lately
+from gateway.admin_pages.home.trend import Trend, trends
 from gateway.models import UsageDay
 from keys.scope import visible_teams
 
@@ -28,7 +30,7 @@ SPEND = "Spend today, UTC"
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A figure with its unit, what it is, and a line that says more. `kind` colours that line."""
+    """A figure with its unit, what it is, a line that says more, and how it went. `kind` colours the figure."""
 
     name: str
     figure: str
@@ -36,6 +38,7 @@ class Tile:
     more: str = ""
     url: str = ""
     kind: str = ""
+    trend: Trend | None = None
 
 
 def tiles(user: Any) -> list[Tile]:
@@ -44,7 +47,8 @@ def tiles(user: Any) -> list[Tile]:
     reports = relay_report.current()
     minute, five = _seen(reports, "minute", teams), _seen(reports, "five_minutes", teams)
     is_known = bool(reports)
-    return [
+    trend = trends(lately(user))
+    found = [
         _calls(minute, is_known=is_known),
         _failed(five, is_known=is_known),
         _tokens(minute, is_known=is_known),
@@ -52,6 +56,7 @@ def tiles(user: Any) -> list[Tile]:
         _in_flight(reports, teams),
         _spend(teams, may_open=user.has_perm("gateway.view_usagehour")),
     ]
+    return [replace(tile, trend=trend.get(tile.name)) for tile in found]
 
 
 def logs_url(**filters: str) -> str:

@@ -13,7 +13,7 @@ from django.urls import URLPattern, path
 from common.admin import QUIET
 from gateway.admin_pages.home import chart, tops
 from gateway.admin_pages.home.attention import attention
-from gateway.admin_pages.home.day import busiest_keys, by_key, by_model
+from gateway.admin_pages.home.day import Hours, busiest_keys, by_key, by_model, lately
 from gateway.admin_pages.home.now import tiles
 from gateway.admin_pages.home.servers import servers
 from gateway.admin_pages.home.steps import steps
@@ -40,7 +40,7 @@ def home(request: HttpRequest) -> dict[str, Any]:
     user = request.user
     context: dict[str, Any] = {"steps": steps(user), **_attention(user)}
     if user.has_perm(TRAFFIC):
-        context |= {**_figures(user), **_chart(request), **_tops(user)}
+        context |= {**_figures(user), **_chart(request), **_tops(user, lately)}
     if user.has_perm(UPSTREAMS):
         context |= _upstreams(user)
     context["is_bare"] = not user.has_perm(TRAFFIC) and not user.has_perm(UPSTREAMS)
@@ -88,8 +88,8 @@ def _upstreams(user: Any) -> dict[str, Any]:
     return {"servers": shown, "more_servers": more}
 
 
-def _tops(user: Any) -> dict[str, Any]:
-    return {"top_keys": tops.keys(user), "top_models": tops.models(by_model(user))}
+def _tops(user: Any, of_models: Callable[[Any], Hours] = by_model) -> dict[str, Any]:
+    return {"top_keys": tops.keys(user), "top_models": tops.models(of_models(user))}
 
 
 def _chart(request: HttpRequest) -> dict[str, Any]:

@@ -366,6 +366,33 @@ def test_the_figures_are_the_relays(admin: Client) -> None:
     assert "In flight 5 calls 1 relay worker" in told
 
 
+def test_figures_have_a_line_of_the_whole_hours(admin: Client) -> None:
+    assert "<svg" not in admin.get("/admin/home/figures/").content.decode()
+    forget()
+    hour = time.time() // 3600 * 3600
+    calls({"at": hour - 1}, {"at": hour - 1}, {"at": hour - 3601}, {"at": hour})
+    page = admin.get("/admin/home/figures/").content.decode()
+    assert 'role="img" aria-label="Calls by the hour, last 23 hours: 0 to 2, at last 2"' in page
+    assert 'aria-label="Tokens by the hour, last 23 hours: 0 to 16, at last 16"' in page
+    assert page.count("<svg") == 2  # none failed
+
+
+def test_the_lines_of_a_teams_manager_are_of_the_teams_calls() -> None:
+    hour = time.time() // 3600 * 3600
+    calls({"at": hour - 1, "team_id": "red"}, {"at": hour - 1, "team_id": "blue"})
+    manager = signed_in("gateway.view_requestlog", teams=["red"])
+    assert "Calls by the hour, last 23 hours: 0 to 1," in manager.get("/admin/home/figures/").content.decode()
+
+
+def test_the_lines_cost_nothing_more_for_a_while(admin: Client) -> None:
+    def queries(name: str) -> int:
+        with CaptureQueriesContext(connection) as captured:
+            admin.get(f"/admin/home/{name}/")
+        return sum("gateway_usageofall" in one["sql"] for one in captured.captured_queries)
+
+    assert [queries("figures"), queries("figures")] == [1, 0]
+
+
 def test_calls_that_are_in_no_figure_are_told_beside_them(admin: Client) -> None:
     assert "in no figure" not in part(admin, "figures")
     UnlistedCalls.objects.add({(int(time.time()), "unknown"): 12})
