@@ -33,6 +33,7 @@ class Plane:
         self.process: subprocess.Popen[bytes] | None = None
         self.started_at = 0.0
         self.pause = FIRST_PAUSE
+        self.restart_at: float | None = None  # while it is down and is to start again
 
     def start(self) -> None:
         """Starts the process."""
@@ -115,18 +116,21 @@ class Supervisor:
                 if plane.name == RELAY or len(self._planes) == 1:
                     logger.error("The %s plane ended with status %s.", plane.name, status)
                     return _as_exit_status(status) or 1
-                self._start_again(plane, status)
+                self._look_after(plane, status)
         return 0
 
-    def _start_again(self, plane: Plane, status: int) -> None:
-        if time.monotonic() - plane.started_at > STEADY_SECONDS:
-            plane.pause = FIRST_PAUSE
-        logger.error(
-            "The %s plane ended with status %s; it starts again in %s s. Calls go on.", plane.name, status, plane.pause
-        )
-        if not self._stop.wait(plane.pause):
+    def _look_after(self, plane: Plane, status: int) -> None:
+        """Nobody waits here for the pause to pass: the relay is watched meanwhile."""
+        if plane.restart_at is None:
+            if time.monotonic() - plane.started_at > STEADY_SECONDS:
+                plane.pause = FIRST_PAUSE
+            plane.restart_at = time.monotonic() + plane.pause
+            text = "The %s plane ended with status %s; it starts again in %s s. Calls go on."
+            logger.error(text, plane.name, status, plane.pause)
+            plane.pause = min(plane.pause * 2, LONGEST_PAUSE)
+        elif time.monotonic() >= plane.restart_at:
+            plane.restart_at = None
             plane.start()
-        plane.pause = min(plane.pause * 2, LONGEST_PAUSE)
 
 
 def _as_exit_status(status: int) -> int:

@@ -114,6 +114,13 @@ def test_a_stop_during_the_pause_starts_nothing(monkeypatch: pytest.MonkeyPatch)
     assert control.starts == 1
 
 
+def test_a_relay_that_ends_during_the_pause_ends_everything_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE", 30.0)
+    relay, began = Scripted(RELAY, "import time; time.sleep(0.5); raise SystemExit(3)"), time.monotonic()
+    assert _run(Scripted(CONTROL, "raise SystemExit(1)"), relay) == 3
+    assert time.monotonic() - began < 15
+
+
 def test_the_account_finishes_after_the_last_call() -> None:
     relay, ended = Scripted(RELAY, LIVES), []
 
