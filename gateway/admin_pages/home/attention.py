@@ -93,7 +93,7 @@ def journal_notices(status: JournalStatus, *, now: float) -> Iterator[Notice]:
 def _of_gateway(kind: str, word: str, text: str) -> Notice:
     """What is mended outside the admin, as the doctor says."""
     url, needs = f"{reverse('admin:settings')}#doctor", "gateway.view_settings_in_force"
-    return Notice(kind, word, text, url, "See what the doctor finds", needs=needs, views=needs)
+    return Notice(kind, word, text, url, "Ask the doctor", needs=needs, views=needs)
 
 
 def _age(seconds: float) -> str:

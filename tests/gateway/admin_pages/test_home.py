@@ -286,7 +286,7 @@ def test_trouble_of_the_gateway_leads_to_the_doctor(admin: Client, monkeypatch: 
     page = admin.get("/admin/home/attention/").content.decode()
     assert page.count('href="/admin/settings/#doctor"') == len(["Relay", "Calls lost", "Quarantine", "Backlog"])
     looks_only = signed_in("gateway.view_requestlog", name="eve").get("/admin/home/attention/").content.decode()
-    assert "Who can see what the doctor finds: an Owner" in looks_only
+    assert "Who can ask the doctor: an Owner" in looks_only
     assert "/admin/settings/" not in looks_only
 
 
