@@ -166,13 +166,14 @@ class VirtualKeyAdmin(RevokingAdmin, ExpiryAdmin, SecretsAdmin, KeysScoped):
                 lines = lines_of(cast("Row", holder.row), holder.spend, self.in_use)
                 yield LimitGroup(holder.word, str(holder.row), address_of(request, holder.row), lines)
 
-    def _holders(self, request: HttpRequest, key: VirtualKey) -> Iterator[dict[str, str]]:
-        """The key's team and owner, with their pages where they have any."""
+    def _holders(self, request: HttpRequest, key: VirtualKey) -> Iterator[dict[str, Any]]:
+        """The key's team and owner, with their pages where they have any, and the models that they leave to the key."""
         for word, ident, table in (("Team", key.team_id, Team), ("Owner", key.user_id, Owner)):
             if ident:
                 row = table._default_manager.filter(**{f"{table.column}__exact": ident}).first()
                 url = address_of(request, row) if row is not None else ""
-                yield {"word": word, "name": str(row or ident), "url": url, "exists": "yes" if row else ""}
+                models = row.models if row is not None and isinstance(row.models, list) else ()
+                yield {"word": word, "name": str(row or ident), "url": url, "exists": row is not None, "models": models}
 
     def save_model(self, request: HttpRequest, obj: VirtualKey, form: Any, change: bool) -> None:  # noqa: FBT001
         super().save_model(request, obj, form, change)

@@ -147,22 +147,32 @@ class EndpointClassDenied(PermissionRefused):
         super().__init__(f"This API key may not call {words} endpoints. Ask your admin to grant {words} to this key.")
 
 
+MODEL_LISTS = {
+    "key": "this API key",
+    "team": "this API key's team",
+    "user": "this API key's owner",
+    "end_user": "the end user of this call",
+}
+"""Whose list of models refused, in a refusal's words, by the kind of party."""
+
+
 class ModelDenied(PermissionRefused):
-    """The key's list of models does not hold the call's model."""
+    """A list of models does not hold the call's model: that of the key, its team, owner or end user, as `kind` says."""
 
     type = "key_model_access_denied"
     param = "model"
 
-    def __init__(self, model: str | None) -> None:
+    def __init__(self, model: str | None, kind: str = "key") -> None:
+        whose = MODEL_LISTS[kind]
         if model is None:
             super().__init__(
-                "This API key is limited to certain models, and the model of this call cannot be told. "
-                "Name a model that you may use."
+                f"{whose[0].upper()}{whose[1:]} is limited to certain models, and the model of this call cannot be "
+                "told. Name a model that you may use."
             )
             return
         shown = model[:200].encode("utf-8", "replace").decode()
         super().__init__(
-            f"The requested model '{shown}' is not available for this API key, or the model name is invalid. "
+            f"The requested model '{shown}' is not available for {whose}, or the model name is invalid. "
             "Check the models available to you and try again."
         )
 

@@ -79,7 +79,7 @@ def check_parties(parties: Iterable[Party], model: str | None) -> None:
         if party.blocked:
             raise EndUserBlocked(party.ident) if party.kind == "end_user" else HolderBlocked(party.kind, party.label)
         if party.models and model is not None and not any(matches(pattern, model) for pattern in party.models):
-            raise ModelDenied(model or None)
+            raise ModelDenied(model or None, party.kind)
 
 
 def check_model(identity: Identity, model: str | None) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.account.entry import Outcome
+from keys.errors import MODEL_LISTS
 from keys.limit_words import KIND_WORDS, limit_word
 
 CALLER, ADMIN, UPSTREAM = "the caller", "the admin", "whoever runs the upstream"
@@ -217,7 +218,15 @@ _CEILING = re.compile(r"Current limit: (\d{1,19}), Remaining")
 _RESETS = re.compile(r"Limit resets at: ([0-9-]{10} [0-9:]{8}\+00:00)$")
 _BUDGET = re.compile(r"Budget has been exceeded! (Key|Team|User|End user)=.*?(?:\((\w+)\)\.)?$", re.DOTALL)
 _NOTHING = re.compile(r", Max budget: 0(?: tokens)? \([^()]*\)\.$")
-_BLOCKED = re.compile(r"Authentication Error, (Team|User)=")
+_BLOCKED = re.compile(r"Authentication Error, (?:(Team|User)=|Key is blocked\.)")
+_REPLACED = re.compile(r" and current time [0-9:+ -]{25}\. The key has been given another secret; use that one\.$")
+_LISTS = {words: kind for kind, words in MODEL_LISTS.items()}
+_NOT_LISTED = re.compile(
+    rf"The requested model '.*' is not available for ({'|'.join(_LISTS)}), or the model name is invalid\. "
+    r"Check the models available to you and try again\.$",
+    re.DOTALL,
+)
+_NO_MODEL = re.compile(rf"({'|'.join(_LISTS)}) is limited to certain models, and the model of this", re.IGNORECASE)
 
 
 def cause_of(outcome: str, status: int | None, error_type: str | None, error_text: str | None = None) -> Cause | None:
@@ -244,12 +253,46 @@ def _of_limit(error_type: str | None, text: str) -> Cause | None:
     if error_type == "budget_exceeded" and (match := _BUDGET.match(text)):
         return _of_budget(_kind(match[1]), match[2] or "max_budget", is_nothing=bool(_NOTHING.search(text)))
     if error_type == "auth_error" and (match := _BLOCKED.match(text)):
-        whose = _kind(match[1])
+        return _of_block(_kind(match[1] or "key"))
+    if error_type == "expired_key" and _REPLACED.search(text):
+        return _REPLACED_SECRET
+    if error_type == "key_model_access_denied":
+        return _of_list(text)
+    return None
+
+
+_REPLACED_SECRET = Cause(
+    CALLER,
+    "The secret was replaced by a rotation, and is past its overlap: use the new secret of the key.",
+    whose="key",
+    short="secret replaced",
+)
+
+
+def _of_block(whose: str) -> Cause:
+    noun = "key" if whose == "key" else KIND_WORDS[whose]
+    named = "The key" if whose == "key" else f"The key's {noun}"
+    sentence = f"{named} is blocked: unblock it on its page, if that is wanted."
+    return Cause(ADMIN, sentence, whose, short=f"{noun} blocked")
+
+
+def _of_list(text: str) -> Cause | None:
+    """Whose list of models it was that does not hold the model, or that made it matter that none could be told."""
+    if match := _NOT_LISTED.match(text):
+        kind = _LISTS[match[1]]
+        noun = KIND_WORDS[kind]
+        sentence = (
+            f"The {noun} may not use this model: add it to the list on the page of the {noun}, or ask for another."
+        )
+        return Cause(ADMIN, sentence, kind, short=f"model not allowed to the {noun}")
+    if match := _NO_MODEL.match(text):
+        kind = _LISTS[match[1].lower().replace("this api", "this API")]
         return Cause(
-            ADMIN,
-            f"The key's {KIND_WORDS[whose]} is blocked: unblock it on its page, if that is wanted.",
-            whose,
-            short=f"{KIND_WORDS[whose]} blocked",
+            CALLER,
+            f"The {KIND_WORDS[kind]} is limited to certain models, and the body names none that could be read: "
+            "send JSON with a “model” that it may use.",
+            kind,
+            short="no model named",
         )
     return None
 

@@ -236,7 +236,7 @@ def _errors(key_id: int) -> list[dict[str, Any]]:
 
 
 def _error(row: RequestLog) -> dict[str, Any]:
-    cause = cause_of(row.outcome, row.status, row.error_type)
+    cause = cause_of(row.outcome, row.status, row.error_type, row.error_text)
     return {
         "at": row.received_at.isoformat(),
         "call_id": row.call_id.hex,

@@ -10,8 +10,11 @@ from keys.errors import (
     BudgetExceeded,
     EndUserBlocked,
     HolderBlocked,
+    KeyBlocked,
+    KeyExpired,
     LimitExceeded,
     LimitsAway,
+    ModelDenied,
     RouteDenied,
 )
 from keys.limit_words import KIND_WORDS
@@ -104,6 +107,32 @@ def test_who_may_spend_nothing_is_not_told_to_wait(limit: str, ceiling: str) -> 
 def test_a_blocked_holder_is_named(kind: str) -> None:
     cause = refused(HolderBlocked(kind, "x"))
     assert (cause.whose, f"The key's {KIND_WORDS[kind]} is blocked" in cause.sentence) == (kind, True)
+
+
+def test_a_blocked_key_is_said_to_be_blocked() -> None:
+    cause = refused(KeyBlocked())
+    assert (cause.whose, cause.short) == ("key", "key blocked")
+    assert cause.sentence == "The key is blocked: unblock it on its page, if that is wanted."
+
+
+@pytest.mark.parametrize(("is_replaced", "who"), [(True, CALLER), (False, ADMIN)])
+def test_who_uses_a_secret_that_was_replaced_has_another(is_replaced: bool, who: str) -> None:
+    cause = refused(KeyExpired(masked="sk-...abcd", expired_at=1.0, now=2.0, is_replaced=is_replaced))
+    assert (cause.who, cause.whose, "use the new secret" in cause.sentence) == (who, "key", is_replaced)
+
+
+@pytest.mark.parametrize("kind", ["key", "team", "user", "end_user"])
+@pytest.mark.parametrize("model", ["gpt-4o", "x' is not available for this API key's team, or the model", "a\nb" * 90])
+def test_a_list_of_models_tells_whose_it_is(kind: str, model: str) -> None:
+    cause = refused(ModelDenied(model, kind))
+    assert (cause.who, cause.whose) == (ADMIN, kind)
+    assert f"The {KIND_WORDS[kind]} may not use this model" in cause.sentence
+
+
+@pytest.mark.parametrize("kind", ["key", "team", "user", "end_user"])
+def test_a_model_that_cannot_be_told_is_named_by_the_caller(kind: str) -> None:
+    cause = refused(ModelDenied(None, kind))
+    assert (cause.who, cause.whose, cause.short) == (CALLER, kind, "no model named")
 
 
 @pytest.mark.parametrize(

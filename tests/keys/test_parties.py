@@ -117,8 +117,8 @@ def test_holders_and_end_users_are_judged() -> None:
     limited = party("user", models=("qwen-*",))
     check_parties([limited, party("key", models=("other",))], "qwen-7b")
     check_parties([limited], None)
-    for model in ("llama", ""):
-        with pytest.raises(ModelDenied):
+    for model, whose in (("llama", "for this API key's owner, or"), ("", "This API key's owner is limited")):
+        with pytest.raises(ModelDenied, match=whose):
             check_parties([limited], model)
 
 

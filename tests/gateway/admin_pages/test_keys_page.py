@@ -47,6 +47,19 @@ def text(response) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))
 
 
+# --- What it may use -----------------------------------------------------------------------------
+
+
+def test_the_models_are_those_that_team_and_owner_may_use_too(admin: Client) -> None:
+    Team(team_id="red", models=["tiny-*"]).save()
+    Owner(user_id="ada", models=["tiny-chat"]).save()
+    told = text(page(admin, issue(team_id="red", user_id="ada")))
+    assert (
+        "Models every model of these only what the team may use: tiny-* of these only what the owner may use: tiny-chat"
+        in told
+    )
+
+
 # --- What is left --------------------------------------------------------------------------------
 
 
