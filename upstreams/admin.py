@@ -25,7 +25,7 @@ from upstreams.admin_checks import CheckViews, callable_models, take_over_previe
 from upstreams.admin_control import ControlViews, may_control
 from upstreams.admin_deleting import Deleting
 from upstreams.admin_deployments import DeploymentInline
-from upstreams.admin_forms import UpstreamForm
+from upstreams.admin_forms import AGAIN, UpstreamForm
 from upstreams.admin_history import HEALTH_BADGES, health_history, load_history
 from upstreams.admin_states import StateActions, buttons
 from upstreams.control import COMMANDS
@@ -197,8 +197,8 @@ class UpstreamAdmin(StateActions, CheckViews, ControlViews, Deleting, FiltersOnl
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         form = context["adminform"].form
-        if isinstance(form, UpstreamForm):  # who may only look has another one
-            form.ask_again()
+        if isinstance(form, UpstreamForm) and form.ask_again():
+            context["errors"].append(AGAIN)  # which the page counts
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Upstream, form: Any, change: bool) -> None:  # noqa: FBT001

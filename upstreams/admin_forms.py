@@ -113,11 +113,13 @@ class UpstreamForm(forms.ModelForm[Upstream]):
             told = SAME_ADDRESS.format(names=", ".join(names[:MOST_NAMES]) + more, has=has, label=ONCE_MORE)
             self.add_error("url", ValidationError(told))
 
-    def ask_again(self) -> None:
+    def ask_again(self) -> bool:
         """Before a refused form is shown again, wherever on its page the fault was: asks for a credential that was
-        entered, since the field is empty then, and an empty one is stored without a word."""
-        if self.is_bound and "credential" in self.fields and "credential" in self.changed_data:
+        entered, since the field is empty then, and an empty one is stored without a word. Returns whether it asks."""
+        was_entered = self.is_bound and "credential" in self.fields and "credential" in self.changed_data
+        if was_entered:
             self.add_error("credential", ValidationError(AGAIN))
+        return was_entered
 
     @property
     def changed_columns(self) -> set[str]:
