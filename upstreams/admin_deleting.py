@@ -23,6 +23,7 @@ else:
     _Base = object
 
 MOST_NAMES = 10
+NONE_LEFT = "No upstream is left then: all calls go to {}."
 
 
 class Deleting(_Base):
@@ -36,11 +37,11 @@ class Deleting(_Base):
         samples, changes = _counts(LoadSample, ids), _counts(HealthChange, ids)
         lost = _lost(ids)
         is_last = not Upstream.objects.exclude(pk__in=ids).exists()
-        listed: list[Any] = []
+        listed: list[Any] = [_loud(NONE_LEFT.format(settings.UPSTREAM_BASE_FALLBACK))] if is_last else []
         for upstream in upstreams:
             pk = upstream.pk
             told = [
-                *_warnings(upstream, lost.get(pk, []), is_last=is_last),
+                *([] if is_last else _warnings(upstream, lost.get(pk, []))),
                 *_deployments(deployments.get(pk, [])),
                 *_history(samples.get(pk, 0), changes.get(pk, 0)),
             ]
@@ -75,17 +76,15 @@ def _lost(ids: list[int]) -> dict[int, list[str]]:
     return found
 
 
-def _warnings(upstream: Upstream, lost: list[str], *, is_last: bool) -> Iterator[SafeString]:
-    if is_last:
-        text = f"No upstream is left then: all calls go to {settings.UPSTREAM_BASE_FALLBACK}."
-        yield format_html("<strong>{}</strong>", text)
-        return
+def _warnings(upstream: Upstream, lost: list[str]) -> Iterator[SafeString]:
     if upstream.is_default:
-        text = "It is the default: until another is chosen, calls whose model is nobody's alias are refused."
-        yield format_html("<strong>{}</strong>", text)
+        yield _loud("It is the default: until another is chosen, calls whose model is nobody's alias are refused.")
     if lost:
-        text = f"No other upstream has {_names(lost)}: such calls are refused, or left to the default upstream."
-        yield format_html("<strong>{}</strong>", text)
+        yield _loud(f"No other upstream has {_names(lost)}: such calls are refused, or left to the default upstream.")
+
+
+def _loud(text: str) -> SafeString:
+    return format_html("<strong>{}</strong>", text)
 
 
 def _deployments(aliases: list[str]) -> Iterator[str]:
