@@ -141,7 +141,7 @@ class SecretsAdmin(LimitedAdmin):
         one = issued[0][0] if len(issued) == 1 else None
         context = {
             "title": title,
-            "issued": [(key, plain, self.snippets(request, key, plain) if one else ()) for key, plain in issued],
+            "issued": [(key, plain, self.snippets(request, key, plain) if one else None) for key, plain in issued],
             "next_url": reverse("admin:keys_virtualkey_change", args=[one.pk])
             if one
             else reverse("admin:keys_virtualkey_changelist"),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest
@@ -23,13 +22,22 @@ from gateway.admin_pages.known_models import (
 )
 from gateway.admin_pages.party_traffic import party_traffic
 from gateway.admin_pages.playground_keys import PlaygroundFilter
-from gateway.admin_pages.snippets import Call, Snippet, for_chat, for_embeddings, for_keys, for_models
+from gateway.admin_pages.public_address import public_address
+from gateway.admin_pages.snippet_access import Access
+from gateway.admin_pages.snippets import (
+    Call,
+    Snippet,
+    for_chat,
+    for_completions,
+    for_control,
+    for_embeddings,
+    for_keys,
+    for_models,
+)
 from gateway.admin_pages.traffic import calls_and_tokens, figures, logs_url_with
 from gateway.admin_pages.usage import NOTHING, last_day
 from keys.admin import KeyChangeList, VirtualKeyAdmin
-from keys.identity import INFERENCE, Identity
 from keys.models import VirtualKey
-from keys.permissions import may_use_model
 
 MOST_LOOKED_AT = 200
 
@@ -74,30 +82,49 @@ class KeyTrafficAdmin(KnowsRelay, KillingAdmin, VirtualKeyAdmin):
 
 
 def snippets_for(request: HttpRequest, key: VirtualKey, plain: str) -> Sequence[Snippet]:
-    """As `KeyTrafficAdmin.snippets`. `plain` may stand for a secret that nobody knows any more."""
-    address = settings.PUBLIC_URL or request.build_absolute_uri("/")[:-1]
+    """As `KeyTrafficAdmin.snippets`. `plain` may stand for a secret that nobody knows any more. None where no program
+    that is known here would get past the permission step."""
+    address = public_address(request)
     if key.is_management:
         return for_keys(address, plain)
-    model, mode = _example(key) if INFERENCE in key.endpoint_classes else (None, CHAT)
-    if model is None:
-        return for_models(address, plain)
-    call = Call(address, plain, model)
-    return for_embeddings(call) if mode == EMBEDDING else for_chat(call)
+    access = Access.of(key)
+    for model, makers in _examples(key, access):
+        if found := _allowed(access, model, [one for maker in makers for one in maker(Call(address, plain, model))]):
+            return found
+    return _allowed(access, None, [*for_models(address, plain), *for_control(address, plain)])[:1]
 
 
-def _example(key: VirtualKey) -> tuple[str | None, str]:
-    """A model that the key may ask for, and what it is for: one that somebody serves, or else one that its list names.
+def _allowed(access: Access, model: str | None, snippets: Iterable[Snippet]) -> list[Snippet]:
+    """Those whose calls the key may all make, the first of each name."""
+    named: dict[str, Snippet] = {}
+    for snippet in snippets:
+        if snippet.name not in named and all(access.may_call(target, model) for target in snippet.calls):
+            named[snippet.name] = snippet
+    return list(named.values())
+
+
+_Maker = Callable[[Call], Sequence[Snippet]]
+_MAKERS: Sequence[tuple[str, Sequence[_Maker]]] = (
+    (CHAT, (for_chat,)),
+    (CHAT, (for_completions,)),
+    (EMBEDDING, (for_embeddings,)),
+)
+
+
+def _examples(key: VirtualKey, access: Access) -> Iterator[tuple[str, Sequence[_Maker]]]:
+    """Models that the key may ask for, each with programs for it: the first that somebody serves, for each kind of
+    call; or else the first that a list names.
 
     A model for chats comes before all others, and one that an upstream answers for now before one that is away.
     """
     view = current_view()
-    identity = Identity(key_id=key.pk, name=key.name, models=tuple(key.models), aliases=key.aliases)
-    served = [one.name for one in known_models(view) if "*" not in one.name and may_use_model(identity, one.name)]
+    served = [one.name for one in known_models(view) if "*" not in one.name and access.may_use(one.name)]
     modes = {name: mode_of(view, name) for name in answering_first(view, served[:MOST_LOOKED_AT])}
-    chat = next((name for name, mode in modes.items() if mode == CHAT), None)
-    if chat is not None:
-        return chat, CHAT
-    embedding = next((name for name, mode in modes.items() if mode == EMBEDDING), None)
-    if embedding is not None:
-        return embedding, EMBEDDING
-    return next((model for model in key.models if "*" not in model and model not in modes), None), CHAT
+    named = (model for one in (key, *access.parties) for model in one.models if "*" not in model)
+    unknown = next((model for model in named if model not in modes and access.may_use(model)), None)
+    for mode, makers in _MAKERS:
+        model = next((name for name, one in modes.items() if one == mode), None)
+        if model is not None:
+            yield model, makers
+    if unknown is not None:
+        yield from ((unknown, makers) for _, makers in _MAKERS)

@@ -15,11 +15,13 @@ MOST_TOKENS = 256
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """`name` is that of its tab; `note` says where its program comes from."""
+    """`name` is that of its tab; `note` says where its program comes from. `calls` are the methods and paths that its
+    key has to be allowed (`POST /v1/embeddings`)."""
 
     name: str
     text: str
     note: str = ""
+    calls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,30 +34,49 @@ class Call:
 
 
 def for_chat(call: Call) -> list[Snippet]:
-    """One for each client that people use, asking the model something."""
+    """One for each client that people use, asking the model something; curl once at each address."""
+    at = (f"POST {_CHAT}",)
     return [
-        Snippet("curl", _curl(call, "/vllm/v1/chat/completions", _chat(call))),
-        Snippet("OpenAI", _openai(call, _OPENAI_CHAT), "pip install openai"),
-        Snippet("Anthropic", _filled(_ANTHROPIC, call), "pip install anthropic"),
-        Snippet("LiteLLM", _filled(_LITELLM, call), "pip install litellm"),
-        Snippet("LangChain", _filled(_LANGCHAIN, call), "pip install langchain-openai"),
-        Snippet("vLLM", _native(call), "What vLLM has beyond OpenAI, at its own paths."),
+        *_curls(call, _CHAT, _chat(call)),
+        Snippet("OpenAI", _openai(call, _OPENAI_CHAT), "pip install openai", at),
+        Snippet("Anthropic", _filled(_ANTHROPIC, call), "pip install anthropic", ("POST /v1/messages",)),
+        Snippet("LiteLLM", _filled(_LITELLM, call), "pip install litellm", at),
+        Snippet("LangChain", _filled(_LANGCHAIN, call), "pip install langchain-openai", at),
+        Snippet("vLLM", _native(call), "What vLLM has beyond OpenAI, at its own paths.", _NATIVE),
+    ]
+
+
+def for_completions(call: Call) -> list[Snippet]:
+    """As `for_chat`, for a key that may ask for a text to be continued, and for no chat."""
+    body = {"model": call.model, "max_tokens": MOST_TOKENS, "prompt": GREETING}
+    return [
+        *_curls(call, _COMPLETIONS, body),
+        Snippet("OpenAI", _openai(call, _OPENAI_COMPLETIONS), "pip install openai", (f"POST {_COMPLETIONS}",)),
     ]
 
 
 def for_embeddings(call: Call) -> list[Snippet]:
     """As `for_chat`, for a model that makes embeddings."""
+    at = (f"POST {_EMBEDDINGS}",)
     return [
-        Snippet("curl", _curl(call, "/vllm/v1/embeddings", {"model": call.model, "input": GREETING})),
-        Snippet("OpenAI", _openai(call, _OPENAI_EMBEDDINGS), "pip install openai"),
-        Snippet("LiteLLM", _filled(_LITELLM_EMBEDDINGS, call), "pip install litellm"),
-        Snippet("LangChain", _filled(_LANGCHAIN_EMBEDDINGS, call), "pip install langchain-openai"),
+        *_curls(call, _EMBEDDINGS, {"model": call.model, "input": GREETING}),
+        Snippet("OpenAI", _openai(call, _OPENAI_EMBEDDINGS), "pip install openai", at),
+        Snippet("LiteLLM", _filled(_LITELLM_EMBEDDINGS, call), "pip install litellm", at),
+        Snippet("LangChain", _filled(_LANGCHAIN_EMBEDDINGS, call), "pip install langchain-openai", at),
     ]
 
 
 def for_models(address: str, secret: str) -> list[Snippet]:
-    """For a key that no model is known for: what it may use."""
-    return [Snippet("curl", _head(f"{address}/vllm/v1/models", secret))]
+    """For a key that no model is known for: what it may use, at each address."""
+    paths = ("/vllm/v1/models", "/v1/models")
+    return [Snippet("curl", _head(f"{address}{path}", secret), calls=(f"GET {path}",)) for path in paths]
+
+
+def for_control(address: str, secret: str) -> list[Snippet]:
+    """For a key that only controls servers: what there is to call, which changes nothing."""
+    path = "/vllm/openapi.json"
+    note = "Tells every endpoint of the server, also those that control it."
+    return [Snippet("curl", _head(f"{address}{path}", secret), note, (f"GET {path}",))]
 
 
 def for_keys(address: str, secret: str) -> list[Snippet]:
@@ -63,11 +84,21 @@ def for_keys(address: str, secret: str) -> list[Snippet]:
     return [Snippet("curl", _head(f"{address}/key/list", secret))]
 
 
+_CHAT, _COMPLETIONS, _EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
+_NATIVE = ("POST /vllm/tokenize", f"POST /vllm{_CHAT}")
+
+
 # --- curl --------------------------------------------------------------------------------------------------------
 
 
 def _head(url: str, secret: str) -> str:
     return f"curl {shlex.quote(url)} \\\n  -H {shlex.quote(f'Authorization: Bearer {secret}')}"
+
+
+def _curls(call: Call, path: str, body: dict[str, Any]) -> Iterator[Snippet]:
+    """At vLLM's own address, and at the one that all models are behind: a key may be allowed one of them."""
+    for target in (f"/vllm{path}", path):
+        yield Snippet("curl", _curl(call, target, body), calls=(f"POST {target}",))
 
 
 def _curl(call: Call, path: str, body: dict[str, Any]) -> str:
@@ -131,6 +162,10 @@ _OPENAI_CHAT = """answer = client.chat.completions.create(
     messages=[{"role": "user", "content": @GREETING@}],
 )
 print(answer.choices[0].message.content)
+"""
+
+_OPENAI_COMPLETIONS = """answer = client.completions.create(model=@MODEL@, max_tokens=@MOST@, prompt=@GREETING@)
+print(answer.choices[0].text)
 """
 
 _OPENAI_EMBEDDINGS = """answer = client.embeddings.create(model=@MODEL@, input=@GREETING@)

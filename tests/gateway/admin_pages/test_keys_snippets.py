@@ -10,7 +10,17 @@ import shlex
 import pytest
 from django.test import Client
 
-from gateway.admin_pages.snippets import Call, Snippet, for_chat, for_embeddings, for_keys, for_models
+from gateway.admin_pages.snippet_access import Access
+from gateway.admin_pages.snippets import (
+    Call,
+    Snippet,
+    for_chat,
+    for_completions,
+    for_embeddings,
+    for_keys,
+    for_models,
+)
+from keys.models import Owner, Team, VirtualKey
 from tests.support.people import signed_in
 from upstreams.models import UNHEALTHY, Deployment, Upstream
 
@@ -150,6 +160,55 @@ class TestThePage:
 
     def test_a_management_key_gets_the_keys(self, admin: Client) -> None:
         assert "curl http://testserver/key/list" in issued(admin, key_type="management")["curl"]
+
+    def test_they_ask_for_a_model_that_the_team_and_the_owner_may_use_too(self, admin: Client) -> None:
+        Upstream.objects.filter(pk=an_upstream().pk).update(served_models=["a-chat", "slow-chat", "tiny-chat"])
+        Team(team_id="red", models=["*-chat"]).save()
+        Owner(user_id="ada", models=["tiny-*"]).save()
+        assert '"model": "tiny-chat"' in issued(admin, team_id="red", user_id="ada")["curl"]
+
+    def test_they_ask_for_a_model_that_only_the_team_names(self, admin: Client) -> None:
+        Team(team_id="red", models=["tiny-*", "mistral"]).save()
+        assert '"model": "mistral"' in issued(admin, team_id="red")["curl"]
+
+    @pytest.mark.parametrize(
+        ("routes", "command", "tabs"),
+        [
+            ("/v1/embeddings", "http://testserver/v1/embeddings", ["curl", "OpenAI", "LiteLLM", "LangChain"]),
+            ("/v1/completions", "http://testserver/v1/completions", ["curl", "OpenAI"]),
+            ("/vllm/v1/completions", "http://testserver/vllm/v1/completions", ["curl"]),
+            ("vllm_routes", "http://testserver/vllm/v1/chat/completions", ["curl", "vLLM"]),
+            ("/v1/models", "http://testserver/v1/models", ["curl"]),
+        ],
+    )
+    def test_they_call_what_the_key_s_routes_hold(
+        self, admin: Client, routes: str, command: str, tabs: list[str]
+    ) -> None:
+        upstream = an_upstream()
+        Deployment(upstream=upstream, alias="chat").save()
+        Deployment(upstream=upstream, alias="search", info={"mode": "embedding"}).save()
+        found = issued(admin, allowed_routes=routes)
+        assert f"curl {command} " in found["curl"]
+        assert list(found) == tabs
+
+    def test_a_key_for_server_control_gets_what_it_controls(self, admin: Client) -> None:
+        found = issued(admin, endpoint_classes=["server_control"])
+        assert "/vllm/openapi.json" in found["curl"]
+
+    def test_where_no_program_would_work_the_page_says_so(self, admin: Client) -> None:
+        Deployment(upstream=an_upstream(), alias="chat").save()
+        html = admin.post(f"{KEYS}add/", {**NEW, "allowed_routes": "/vllm/pooling"}).content.decode()
+        assert "No program is shown" in html
+        assert "<pre" not in html
+
+    def test_what_is_shown_gets_past_the_permission_step(self, admin: Client) -> None:
+        key = VirtualKey.objects.issue(name="dev", models=["qwen"])[0]
+        access = Access.of(key)
+        for made in (for_chat, for_completions, for_embeddings):
+            for snippet in made(Call(CALL.address, CALL.secret, "qwen")):
+                assert snippet.calls
+                assert all(access.may_call(target, "qwen") for target in snippet.calls)
+                assert not any(access.may_call(target, "other") for target in snippet.calls)
 
     def test_the_tabs_need_no_script(self, admin: Client) -> None:
         html = admin.post(f"{KEYS}add/", {**NEW, "models": "mistral"}).content.decode()
