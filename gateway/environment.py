@@ -209,9 +209,8 @@ class Environment:
         try:
             return address_settings.web_address(value) if value else ""
         except ValueError as error:
-            raise ImproperlyConfigured(
-                f"{self.variable(names[0])} must start with http:// or https:// and name a host."
-            ) from error
+            wanted = "must start with http:// or https:// and name a host, whose port is a number"
+            raise ImproperlyConfigured(f"{self.variable(names[0])} {wanted}.") from error
 
     def redis_address(self, name: str) -> str:
         """The URL of a Redis, with whatever options redis-py knows; empty when unset. No error repeats it."""

@@ -81,7 +81,9 @@ def test_a_wrong_value_is_one_sentence(text: str, read: Read, wanted: str) -> No
 
 @pytest.mark.parametrize("text", ["my-vllm:8000", "https://", "http:///path", "http://host:port", "http://[::1"])
 def test_what_is_no_web_address_is_refused_by_the_name_that_was_set(text: str) -> None:
-    with pytest.raises(ImproperlyConfigured, match=r"^B must start with http:// or https:// and name a host\.$"):
+    with pytest.raises(
+        ImproperlyConfigured, match=r"^B must start with http:// or https:// and name a host, whose port is a number\.$"
+    ):
         Environment({"B": text}).web_address("A", "B")
 
 
