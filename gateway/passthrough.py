@@ -11,7 +11,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpResponse, HttpResponseBase
 
 from common.errors import GatewayError
 from gateway import call as calls
@@ -33,6 +33,7 @@ from gateway.faces import VLLM, Face
 from gateway.open_call import OpenCall, Phase
 from gateway.openai import model_paths, surface
 from gateway.plane import RelayPlane
+from gateway.refused_unread import ending
 from gateway.serving.server import ClientConnection
 from keys.authentication import check_usable, presenting_header, recognise
 from keys.identity import ANONYMOUS, MASTER, Identity
@@ -42,16 +43,6 @@ from upstreams.health import Mark
 logger = logging.getLogger(__name__)
 
 Environ = MutableMapping[str, Any]
-
-
-class RefusedResponse(JsonResponse):
-    """An error that is answered before the request's body was read: the connection ends after it."""
-
-    connection: ClientConnection
-
-    def close(self) -> None:
-        super().close()
-        self.connection.linger()
 
 
 class PassThrough:
@@ -237,9 +228,7 @@ class PassThrough:
     def _error_response(self, error: GatewayError) -> HttpResponseBase:
         response = answer(error)
         if self._unread:
-            self._connection.close_after()
-            response.__class__ = RefusedResponse
-            response.connection = self._connection  # type: ignore[attr-defined]
+            response = ending(response, self._connection)
         response.headers["x-request-id"] = self._request_id
         if self._call is not None:
             for name, value in self._call.bill.headers:
