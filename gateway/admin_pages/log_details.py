@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from common.admin import DASH, duration, figure, moment
+from gateway.account.decisions import BY_NAME
 from gateway.admin_pages.causes import Cause, cause_of
 from gateway.admin_pages.log_chain import chain_of
 from gateway.admin_pages.log_columns import cost_words, result_badge
@@ -44,7 +45,12 @@ def details_of(request: HttpRequest, call: RequestLog) -> dict[str, Any]:
         "chain": chain_of(call, facts),
         "has_facts": bool(facts),
         "cost_lines": _cost_lines(call, facts),
-        "repeat": repeat_of(request, call, facts.text("prefix") if facts else DEFAULT_PREFIX),
+        "repeat": repeat_of(
+            request,
+            call,
+            facts.text("prefix") if facts else DEFAULT_PREFIX,
+            names_upstream=facts.text("way") == BY_NAME,
+        ),
         "title": f"Call {call.request_id}",
         "subtitle": None,
         "result": result_badge(call),

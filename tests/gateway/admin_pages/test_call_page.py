@@ -1,4 +1,6 @@
+import json
 import re
+import shlex
 from decimal import Decimal
 from types import SimpleNamespace
 from uuid import UUID
@@ -19,6 +21,7 @@ from gateway.admin_pages.timeline import stretches_of
 from gateway.charging import Bill
 from gateway.models import RequestLog
 from gateway.open_call import OpenCall
+from gateway.routes import ROUTES, Route
 from keys.counters import Charge, Standing
 from keys.models import VirtualKey
 from tests.support.entries import an_entry
@@ -258,10 +261,12 @@ def test_a_page_tells_how_the_cost_was_computed() -> None:
 # --- Once more ------------------------------------------------------------------------------------
 
 
-def repeat(prefix: str = "/vllm", **fields: object) -> log_curl.Repeat:
+def repeat(prefix: str = "/vllm", *, names_upstream: bool = False, **fields: object) -> log_curl.Repeat:
     known = {"method": "POST", "route": "/v1/chat/completions", "model": "qwen", "streaming": False, "bytes_in": 9}
-    call = SimpleNamespace(**{**known, "outcome": "completed", **fields})
-    return repeat_of(RequestFactory().get("/", secure=True, headers={"host": "gw.example"}), call, prefix)
+    rest = {"outcome": "completed", "upstream_name": "gpu 1", "end_user": None, "tags": []}
+    call = SimpleNamespace(**{**known, **rest, **fields})
+    request = RequestFactory().get("/", secure=True, headers={"host": "gw.example"})
+    return repeat_of(request, call, prefix, names_upstream=names_upstream)
 
 
 def test_a_call_can_be_repeated() -> None:
@@ -270,9 +275,58 @@ def test_a_call_can_be_repeated() -> None:
         "curl -N https://gw.example/vllm/v1/chat/completions \\\n"
         '  -H "Authorization: Bearer $VLLM_API_KEY" \\\n'
         "  -H 'Content-Type: application/json' \\\n"
-        '  -d \'{"model": "qwen", "stream": true, "...": "put the rest of the body here"}\''
+        '  -d \'{"model": "qwen", "max_tokens": 256, "messages": [{"role": "user", "content": "Your words"}], '
+        '"stream": true}\''
     )
+    assert to_fill_in == "your own words, in the place of the body, which is not on this page"
+
+
+def sent(command: str) -> dict[str, object]:
+    words = shlex.split(command)
+    return json.loads(words[words.index("-d") + 1])
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.meter and not route.form], ids=str)
+def test_each_metered_route_gets_a_body_for_its_model(route: Route) -> None:
+    command, to_fill_in = repeat(route=route.template)
+    body = sent(command)
+    assert body.pop("model") == "qwen"
+    assert body
+    is_unknown = route.meter in {"generative_scoring", "systemone"}
+    assert ("..." in body) == is_unknown == to_fill_in.startswith("the body")
+
+
+def test_a_route_that_is_not_known_says_that_the_body_is_missing() -> None:
+    command, to_fill_in = repeat(route="/v1/new", streaming=True)
+    assert sent(command) == {"model": "qwen", "stream": True, "...": "put the rest of the body here"}
     assert to_fill_in == "the body, which is not on this page"
+
+
+def test_a_call_is_repeated_at_the_public_address(settings) -> None:
+    settings.PUBLIC_URL = "https://llm.example.org"
+    assert repeat().command.startswith("curl https://llm.example.org/vllm/v1/chat/completions ")
+
+
+def test_a_command_names_the_upstream_the_end_user_and_the_tags_that_the_call_named() -> None:
+    told = {"end_user": "it's bob", "tags": ["blue", "a,b", "docs"]}
+    words = shlex.split(repeat(names_upstream=True, **told).command.replace("\\\n", ""))
+    assert {"x-gateway-upstream: gpu 1", "x-end-user-id: it's bob", "x-gateway-tags: blue,docs"} <= set(words)
+    assert "x-gateway-upstream" not in repeat(**told).command
+    assert "x-gateway-upstream" not in repeat("/upstreams/gpu%201", names_upstream=True).command
+
+
+def test_a_file_of_sound_is_sent_as_a_form() -> None:
+    command, to_fill_in = repeat(route="/v1/audio/transcriptions", model="a b")
+    assert command.endswith("-F 'model=a b' \\\n  -F file=@audio.wav")
+    assert "json" not in command
+    assert to_fill_in == "a file of sound for audio.wav"
+
+
+def test_a_session_is_no_curl() -> None:
+    command, _ = repeat("", method="GET", route="/v1/realtime", streaming=True)
+    assert command == (
+        "websocat 'wss://gw.example/v1/realtime?model=qwen' \\\n  -H=\"Authorization: Bearer $VLLM_API_KEY\""
+    )
 
 
 @pytest.mark.parametrize(
@@ -299,6 +353,21 @@ def test_a_captured_body_is_put_in_for_who_may_see_it(monkeypatch: pytest.Monkey
     command, to_fill_in = repeat()
     assert command.endswith('-d \'{"model": "it\'"\'"\'s"}\'')
     assert to_fill_in == ""
+
+
+def test_a_captured_body_that_is_too_long_is_left_out_and_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = json.dumps({"model": "qwen", "prompt": "x" * 20_000}).encode()
+    monkeypatch.setattr(log_curl, "BODY_SOURCES", [lambda request, call: body])
+    command, to_fill_in = repeat()
+    assert sent(command)["messages"] == [{"role": "user", "content": "Your words"}]
+    assert "whose 20,031 bytes are too many for a command" in to_fill_in
+
+
+def test_a_captured_body_that_is_no_text_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_curl, "BODY_SOURCES", [lambda request, call: b"\xff\x00"])
+    command, to_fill_in = repeat()
+    assert sent(command)["model"] == "qwen"
+    assert to_fill_in.endswith("in the place of the body, which is no text")
 
 
 # --- What a call notes ----------------------------------------------------------------------------
