@@ -55,7 +55,9 @@ def test_every_path_of_the_control_plane_that_wants_a_key_is_known_as_such() -> 
 
 
 @pytest.mark.parametrize(
-    ("key", "refusal"), [("", KeyMissing), ("not-a-key", KeyMalformed), (crypto.generate(), KeyUnknown)]
+    ("key", "refusal"),
+    [("", KeyMissing), ("not-a-key", KeyMalformed), (crypto.generate(), KeyUnknown)],
+    ids=["none", "malformed", "unknown"],
 )
 def test_without_a_key_that_anybody_knows_nothing_is_taken(key: str, refusal: type[Exception]) -> None:
     with pytest.raises(refusal):
