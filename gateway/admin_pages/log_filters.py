@@ -188,6 +188,11 @@ class LogFilterForm(forms.Form):
         """Whether one of the further filters is set, or cannot be understood."""
         return any(field.name in self.chosen or field.errors for field in self.further)
 
+    @property
+    def faults(self) -> str:
+        """What cannot be understood, a line for each filter."""
+        return "".join(f"{self[name].label}: {' '.join(map(str, told))}\n" for name, told in self.errors.items())
+
     def chips(self, query: QueryDict) -> list[Chip]:
         """What is set, and how to be rid of each."""
         return [

@@ -9,7 +9,14 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBadRequest,
+    HttpResponseBase,
+    HttpResponseRedirect,
+)
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_GET
 
@@ -135,11 +142,14 @@ class RequestLogAdmin(_LogAdmin):
         return [*own, *super().get_urls()]
 
     def export_view(self, request: HttpRequest, form: str) -> HttpResponseBase:
-        """The rows that the list would show on all its pages, as a file."""
+        """The rows that the list would show on all its pages, as a file; 400 where a filter cannot be understood, as
+        nobody who asked for some calls wants to be sent all of them."""
         self._check(request)
         if form not in FORMS:
             raise Http404
         chosen = LogFilterForm(request.GET, user=request.user)
+        if not chosen.is_valid():
+            return HttpResponseBadRequest(chosen.faults, content_type="text/plain; charset=utf-8")
         return exported(chosen.branches(RequestLog.objects.all()), form, sees_all=chosen.sees_all)
 
     @posted_from("gateway_requestlog_changelist")

@@ -310,6 +310,19 @@ def test_an_export_of_nothing_is_whole(admin: Client, form: str, lines: int) -> 
     assert len(sent(admin.get(f"{LIST}export.{form}")).splitlines()) == lines
 
 
+@pytest.mark.parametrize(
+    ("query", "words"), [({"status": "4xx"}, "Status: "), ({"model": "a", "since": "foo"}, "From (UTC): ")]
+)
+def test_no_export_drops_a_filter_that_it_cannot_understand(admin: Client, query: dict[str, str], words: str) -> None:
+    calls({"model": "a"}, {"model": "b"})
+    response = admin.get(f"{LIST}export.csv", query)
+    assert response.status_code == 400
+    assert response.content.decode().startswith(words)
+    html = admin.get(LIST, query).content.decode()
+    assert "export.csv" not in html
+    assert "A filter above could not be understood" in html
+
+
 def test_an_export_holds_a_few_rows_at_a_time() -> None:
     calls(*({"outcome": outcome} for outcome in ("refused", "lost", "refused", "completed", "refused")))
     branches = LogFilterForm({"ended": "trouble"}, user=SEES_ALL).branches(RequestLog.objects.all())
