@@ -16,7 +16,9 @@ from django.db.models import BooleanField, Q
 from django.db.models.expressions import RawSQL
 from django.http import QueryDict
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
+from common.admin import moment
 from gateway.account import call_ids
 from gateway.account.endings import CUTTING, FAILING, FIRST_BAD_STATUS, OTHERWISE
 from gateway.account.entry import MAX_LENGTHS, MAX_TAG_LENGTH, Outcome
@@ -99,7 +101,7 @@ class Chip(NamedTuple):
     """A filter that is set, in words, and the query without it."""
 
     label: str
-    value: str
+    value: SafeString | str
     without: str
 
 
@@ -200,12 +202,12 @@ class LogFilterForm(forms.Form):
             for name in self.chosen
         ]
 
-    def _shown(self, name: str) -> str:
+    def _shown(self, name: str) -> SafeString | str:
         field = self.fields[name]
         choices = dict(getattr(field, "choices", None) or getattr(field.widget, "choices", None) or ())
         value = self.chosen[name]
         if name in ("since", "until"):
-            return f"{value:%Y-%m-%d %H:%M} UTC"
+            return moment(value)
         return str(choices.get(str(value), value))
 
     # --- The rows

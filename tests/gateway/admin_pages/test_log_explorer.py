@@ -277,6 +277,12 @@ def test_the_list_tells_cost_and_times(admin: Client) -> None:
         assert words in told
 
 
+def test_the_chip_of_a_time_is_shown_in_the_viewers_zone(admin: Client) -> None:
+    html = admin.get(LIST, {"since": "2026-05-04T12:30"}).content.decode()
+    chip = re.search(r'<span class="chip-label">From</span> (.*?) <span class="chip-end"', html)[1]
+    assert chip == '<time datetime="2026-05-04T12:30:00.000+00:00">2026-05-04 12:30:00 UTC</time>'
+
+
 # --- Export ---------------------------------------------------------------------------------------
 
 
