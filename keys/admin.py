@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import DateTimeField, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -37,6 +37,8 @@ from keys.scope import visible_teams
 
 if TYPE_CHECKING:
     _Keys = QuerySet[VirtualKey]
+
+ENDED = "The time that you set is over: this ends the key now. Its calls are refused until it gets a later end."
 
 
 class KeyChangeList(SpendChangeList):
@@ -179,6 +181,8 @@ class VirtualKeyAdmin(RevokingAdmin, ExpiryAdmin, SecretsAdmin, KeysScoped):
         super().save_model(request, obj, form, change)
         if "team_id" in form.changed_data:
             self.warn_of_team(request, obj.team_id)
+        if "expires_at" in form.changed_data and obj.expires_at is not None and obj.expires_at <= timezone.now():
+            self.message_user(request, ENDED, messages.WARNING)
 
 
 def age(length: timedelta) -> str:

@@ -440,3 +440,17 @@ def test_what_is_only_shown_has_the_names_of_the_form() -> None:
     assert "Calls a minute" in html
     assert "Rpm limit" not in html
     assert "Tpm limit" not in html
+
+
+@pytest.mark.parametrize(("end", "is_warned"), [("2020-01-01T00:00", True), ("2099-01-01T00:00", False), ("", False)])
+def test_an_end_that_is_over_is_saved_with_a_warning(admin: Client, end: str, is_warned: bool) -> None:
+    key = issue(expires_at=timezone.now() + timedelta(days=1))
+    response = admin.post(page_of(key), {**edited(key), "expires_at": end})
+    assert response.status_code == 302
+    assert any("this ends the key now" in words for words in messages_of(response)) == is_warned
+
+
+def test_a_key_that_has_ended_is_renamed_without_a_warning(admin: Client) -> None:
+    key = issue(expires_at=datetime(2020, 1, 1, tzinfo=UTC))
+    response = admin.post(page_of(key), {**edited(key), "name": "other", "expires_at": "2020-01-01T00:00"})
+    assert not any("this ends the key now" in words for words in messages_of(response))
