@@ -4,6 +4,7 @@ index, or a few of them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import cached_property, reduce
@@ -55,12 +56,16 @@ _LENGTHS = {
     "7d": timedelta(days=7),
     "30d": timedelta(days=30),
 }
+_SINGLE = (400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 501, 502, 503, 504, 507)
+"""Those that vLLM and the gateway answer with; another may be asked for in the address."""
+_STATUS = re.compile(r"[1-5][0-9]{2}")
 STATUSES = (
     ("", "Any status"),
     ("2", "2xx"),
     ("3", "3xx"),
     ("4", "4xx"),
     ("5", "5xx"),
+    *((str(status), str(status)) for status in _SINGLE),
     ("none", "No status"),
 )
 ENDS = (
@@ -151,7 +156,10 @@ class LogFilterForm(forms.Form):
             self.fields[name].widget = SuggestInput(listed if self.sees_all else _nobody)
         if not self.sees_all:
             self.fields["team"].widget = SuggestInput(lambda: [(team, "") for team in sorted(self.teams or ())])
-        self.fields["key"].widget.choices = self._key_choices()
+        self._offer_keys()
+        asked = str(self.data.get("status", ""))
+        if _STATUS.fullmatch(asked) and asked not in dict(STATUSES):
+            self._choose("status", [*STATUSES, (asked, asked)])
         self.fields["upstream"].widget.choices = self._upstream_choices()
 
     @cached_property
@@ -208,6 +216,8 @@ class LogFilterForm(forms.Form):
         value = self.chosen[name]
         if name in ("since", "until"):
             return moment(value)
+        if name == "key" and not choices and value != NO_KEY:
+            return name_of(value, self._user) or f"key {value}"
         return str(choices.get(str(value), value))
 
     # --- The rows
@@ -287,7 +297,9 @@ class LogFilterForm(forms.Form):
         status = self.chosen.get("status")
         if status is None:
             return None
-        return [Q(status=None)] if status == "none" else [Q(status=one) for one in _known_statuses(status)]
+        if status == "none":
+            return [Q(status=None)]
+        return [Q(status=one) for one in ([int(status)] if len(status) == 3 else _known_statuses(status))]
 
     def _scope(self) -> Alternatives | None:
         if self.teams is None:
@@ -301,10 +313,39 @@ class LogFilterForm(forms.Form):
     def _choose(self, name: str, choices: Sequence[tuple[str, str]]) -> None:
         self.fields[name].choices = choices  # type: ignore[attr-defined]
 
-    def _key_choices(self) -> list[tuple[str, str]]:
-        keys = scoped_keys(usual(VirtualKey.objects.all()), self._user).order_by("name").values_list("pk", "name")
+    def _offer_keys(self) -> None:
+        """A list, as long as all keys are in it; of more, the newest are suggested, and any can be typed."""
+        keys = scoped_keys(usual(VirtualKey.objects.all()), self._user).values_list("pk", "name")
+        listed = list(keys.order_by("name")[: MOST_CHOICES + 1])
+        if len(listed) <= MOST_CHOICES:
+            self.fields["key"].widget.choices = self._key_choices(listed)
+            return
+        newest = [(name or str(pk), f"key {pk}") for pk, name in keys.order_by("-pk")[:MOST_CHOICES]]
+        none = [(NO_KEY, "Master key or anonymous")] if self.sees_all else []
+        self.fields["key"].widget = SuggestInput(lambda: [*none, *newest], {"placeholder": "Name or id"})
+        asked = str(self.data.get("key", ""))
+        name = self._key(pk=int(asked), name__isnull=False) if asked.isdecimal() and len(asked) < 19 else None
+        if name is not None and not name[1].isdecimal():  # a link has the id, which tells nobody whose it is
+            self.data = self.data.copy()
+            self.data["key"] = name[1]
+
+    def _key(self, **which: Any) -> tuple[int, str] | None:
+        """Id and name of a key that the person may see."""
+        return scoped_keys(VirtualKey.objects.filter(**which), self._user).values_list("pk", "name").first()
+
+    def clean_key(self) -> str:
+        """The id, where a name was typed."""
+        text: str = self.cleaned_data["key"].strip()
+        if not text or text == NO_KEY or (text.isdecimal() and len(text) < 19):
+            return text
+        found = self._key(name=text)
+        if found is None:
+            raise forms.ValidationError("There is no key of this name: type all of it, or its id.")
+        return str(found[0])
+
+    def _key_choices(self, keys: Iterable[tuple[int, str | None]]) -> list[tuple[str, str]]:
         choices = [("", "Any key"), *([(NO_KEY, "Master key or anonymous")] if self.sees_all else [])]
-        choices += [(str(pk), name or f"key {pk}") for pk, name in keys[:MOST_CHOICES]]
+        choices += [(str(pk), name or f"key {pk}") for pk, name in keys]
         chosen = str(self.data.get("key", ""))
         if chosen and chosen not in dict(choices) and (name := name_of(chosen, self._user)):
             choices.append((chosen, name))

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
 from gateway.account.log_store import LogStore
+from gateway.admin_pages import log_filters
 from gateway.admin_pages.log_export import COLUMNS, rows_of
 from gateway.admin_pages.log_filters import LogFilterForm
 from gateway.admin_pages.log_search import ids_like, known_facets, names_like
@@ -141,6 +142,42 @@ def test_the_filter_of_a_key_that_is_gone_tells_its_name() -> None:
     assert chip(signed_in("gateway.view_requestlog"), "99") == "new"
     assert chip(signed_in("gateway.view_requestlog", name="eve", teams=["blue"]), "99") == "key 99"
     assert chip(signed_in("gateway.view_requestlog", name="bob"), "98") == "key 98"
+
+
+def test_of_many_keys_any_can_be_typed(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_filters, "MOST_CHOICES", 2)
+    keys = [VirtualKey.objects.issue(name=name)[0] for name in ("snip", "a", "b")]
+    calls({"key_id": keys[0].pk}, {"key_id": keys[1].pk}, {"key_id": None})
+    html = admin.get(LIST).content.decode()
+    assert '<select name="key"' not in html
+    assert re.search(r'<input[^>]* name="key"[^>]* list="filter_key_known"', html)
+    assert f'<option value="b">key {keys[2].pk}</option>' in html
+    for asked, rows in (("snip", ["req-0"]), (str(keys[0].pk), ["req-0"]), ("none", ["req-2"])):
+        assert found(key=asked) == rows
+    page = admin.get(LIST, {"key": keys[0].pk})
+    assert page.context["cl"].chips[0].value == "snip"
+    assert re.search(r'<input[^>]* name="key" value="snip"', page.content.decode())
+    assert "There is no key of this name" in admin.get(LIST, {"key": "sni"}).content.decode()
+
+
+def test_who_sees_a_team_finds_no_key_of_another_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_filters, "MOST_CHOICES", 0)
+    for team in ("red", "blue"):
+        VirtualKey.objects.issue(name=f"of {team}", team_id=team)
+    eve = signed_in("gateway.view_requestlog", name="eve", teams=["blue"])
+    html = eve.get(LIST, {"key": "of red"}).content.decode()
+    assert "There is no key of this name" in html
+    assert '<option value="of red">' not in html
+    assert "There is no key of this name" not in eve.get(LIST, {"key": "of blue"}).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("status", "rows"), [("429", ["req-0"]), ("418", ["req-2"]), ("4", ["req-2", "req-1", "req-0"])]
+)
+def test_one_status_is_found_beside_its_class(admin: Client, status: str, rows: list[str]) -> None:
+    calls({"status": 429}, {"status": 404}, {"status": 418})
+    assert found(status=status) == rows
+    assert f'<option value="{status}" selected>' in admin.get(LIST, {"status": status}).content.decode()
 
 
 def test_a_facet_and_all_other_filters_work_together() -> None:
