@@ -58,7 +58,7 @@ def admit_body(length: int | None, match: Match, call: OpenCall, plane: RelayPla
     is_long = length is None or length > LONG_BODY
     if not is_long or not any(party.limits.any_set for party in call.bill.parties):
         return
-    asked = Asked(counts_tokens=match.meter is not None, is_inference=match.endpoint_class == INFERENCE)
+    asked = Asked(counts_tokens=match.is_priced, is_inference=match.is_priced)  # a look at a response uses no budget
     charges = charges_for(call.bill.parties, asked, plane.ledger.of)
     if not charges:
         return

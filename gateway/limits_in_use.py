@@ -34,12 +34,19 @@ def _of_relay(charges: Sequence[Charge]) -> list[InUse] | None:
 
 
 def _of_store(charges: Sequence[Charge]) -> list[InUse] | None:
-    """While it is away its place is taken by this process's memory, which has counted no call."""
+    """While it is away its place is taken by this process's memory, which has counted no call.
+
+    Asks in the order of the counters, as calls take them: else the two could wait for each other.
+    """
     store, nobody = shared_counters(), f"look-{uuid4().hex}"
+    looks = sorted((replace(charge.looking(), enforced=False) for charge in charges), key=lambda look: look.counter)
     try:
-        standings = store.take(nobody, [replace(charge.looking(), enforced=False) for charge in charges])
+        standings = store.take(nobody, looks)
     except LimitsAway:
         return None
     finally:
         store.release(nobody)
-    return None if store.is_degraded else [(one.used, one.seconds_left) for one in standings]
+    if store.is_degraded:
+        return None
+    told = {look.counter: (one.used, one.seconds_left) for look, one in zip(looks, standings, strict=True)}
+    return [told[charge.counter] for charge in charges]

@@ -9,9 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from common.money import units
-from keys.counters import MemoryCounters
+from keys.counters import Counters
 from keys.errors import HolderBlocked
 from keys.limit_values import COLUMNS, limits_of
 from keys.limits import Asked, charges_for
@@ -19,12 +20,13 @@ from keys.models import Owner, Team, VirtualKey
 from keys.spending import party_named, start_with
 from tests.gateway.spend_api.conftest import API, at, store
 from tests.support.counting import counted_here
+from tests.support.upstream import unused_port
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def counters(monkeypatch: pytest.MonkeyPatch) -> MemoryCounters:
+def counters(monkeypatch: pytest.MonkeyPatch) -> Counters:
     return counted_here(monkeypatch)
 
 
@@ -64,8 +66,9 @@ def test_nothing_is_left_of_a_budget_that_is_overspent(api: API) -> None:
     assert (line["used"], line["left"]) == (3.0, 0.0)
 
 
-def test_rates_are_told_without_use_while_nobody_tells(api: API, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.spend_api.own.in_use", lambda charges: None)
+@pytest.mark.skipif(connection.vendor == "postgresql", reason="the database counts")
+def test_rates_are_told_without_use_while_nobody_tells(api: API, settings: Any) -> None:
+    settings.PORT = unused_port()
     _, secret = VirtualKey.objects.issue(
         rpm_limit=60, max_parallel_requests=2, model_tpm_limit={"q*": 7}, shadow_limits=["rpm_limit"]
     )
@@ -79,7 +82,7 @@ def test_rates_are_told_without_use_while_nobody_tells(api: API, monkeypatch: py
     assert {one["used"] for one in lines} == {None}
 
 
-def test_what_is_left_of_rates_is_asked_where_calls_are_counted(api: API, counters: MemoryCounters) -> None:
+def test_what_is_left_of_rates_is_asked_where_calls_are_counted(api: API, counters: Counters) -> None:
     key, secret = VirtualKey.objects.issue(rpm_limit=60, max_parallel_requests=2, model_tpm_limit={"q*": 7})
     party = replace(party_named(key), limits=limits_of({name: getattr(key, name) for name in COLUMNS}))
     counters.take("open", charges_for([party], Asked(model="m"), lambda _: 0))
@@ -89,7 +92,7 @@ def test_what_is_left_of_rates_is_asked_where_calls_are_counted(api: API, counte
     assert 0 < datetime.fromisoformat(rpm["resets_at"]).timestamp() - time.time() <= 61
 
 
-def test_the_limits_of_team_and_owner_hold_too(api: API, ann: tuple[VirtualKey, str], counters: MemoryCounters) -> None:
+def test_the_limits_of_team_and_owner_hold_too(api: API, ann: tuple[VirtualKey, str], counters: Counters) -> None:
     start_with(Team.objects.create(team_id="blue", alias="Blue", max_budget=Decimal(4)), units(Decimal(1)))
     Owner.objects.create(user_id="ann", rpm_limit=3, soft_budget=Decimal(1))
     found = api.get("/me", key=ann[1])
