@@ -70,5 +70,14 @@ class DeploymentForm(forms.ModelForm[Deployment]):
     class Meta:
         model = Deployment
         fields = ["alias", "served_name", "hidden", "weight", "rpm", "tpm"]
-        labels = {"rpm": "RPM", "tpm": "TPM"}
+        labels = {
+            "rpm": "RPM",
+            "tpm": "TPM",
+            # Also for who may only look, whose form has no fields.
+            "input_cost_per_token": "prompt $/M",
+            "cache_read_input_token_cost": "cached $/M",
+            "output_cost_per_token": "completion $/M",
+            "cost_per_second": "$/second",
+            "cost_per_request": "$/call",
+        }
         widgets = {"alias": AdminTextInputWidget, "served_name": AdminTextInputWidget}
