@@ -120,7 +120,8 @@ def _examples(key: VirtualKey, access: Access) -> Iterator[tuple[str, Sequence[_
     view = current_view()
     served = [one.name for one in known_models(view) if "*" not in one.name and access.may_use(one.name)]
     modes = {name: mode_of(view, name) for name in answering_first(view, served[:MOST_LOOKED_AT])}
-    named = (model for one in (key, *access.parties) for model in one.models if "*" not in model)
+    lists = (key.models, *(party.models for party in access.parties))
+    named = (model for listed in lists for model in listed if "*" not in model)
     unknown = next((model for model in named if model not in modes and access.may_use(model)), None)
     for mode, makers in _MAKERS:
         model = next((name for name, one in modes.items() if one == mode), None)

@@ -326,8 +326,7 @@ class LogFilterForm(forms.Form):
         asked = str(self.data.get("key", ""))
         name = self._key(pk=int(asked), name__isnull=False) if asked.isdecimal() and len(asked) < 19 else None
         if name is not None and not name[1].isdecimal():  # a link has the id, which tells nobody whose it is
-            self.data = self.data.copy()
-            self.data["key"] = name[1]
+            self.data = {**{one: self.data.get(one) for one in self.data}, "key": name[1]}
 
     def _key(self, **which: Any) -> tuple[int, str] | None:
         """Id and name of a key that the person may see."""
