@@ -153,8 +153,11 @@ class VirtualKey(Limited):
     class Meta:
         ordering = ["-created_at", "-pk"]
         verbose_name = "virtual key"
-        # What the first page and the list of keys that expire soon ask for.
-        indexes = [Index(fields=["expires_at"], name="key_expires_at", condition=Q(expires_at__isnull=False))]
+        # What the first page asks for every few seconds: few of many keys.
+        indexes = [
+            Index(fields=["expires_at"], name="key_expires_at", condition=Q(expires_at__isnull=False)),
+            Index(fields=["created_at"], name="key_budget_of_0", condition=Q(max_budget=0) | Q(token_budget=0)),
+        ]
 
     def __str__(self) -> str:
         return self.name or self.masked
