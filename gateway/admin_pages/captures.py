@@ -21,10 +21,13 @@ from django.utils.safestring import SafeString
 from common.admin import QUIET, WARNING, FiltersOnly, badge, changeable, figure, log_changes, moment
 from gateway.admin_pages.captured_calls import page_of
 from gateway.admin_pages.key_named import key_named, known_keys
+from gateway.admin_pages.known_models import known_models
 from gateway.capture.models import LONGEST, MOST_CALLS, CapturedPayload, PayloadCapture, PayloadCaptureQuerySet
 from gateway.models import RequestLog
+from keys.admin_fields import SuggestInput
 from keys.identity import MANAGEMENT
 from keys.models import VirtualKey
+from keys.patterns import matches
 from keys.scope import scoped, visible_teams
 
 if TYPE_CHECKING:
@@ -67,6 +70,7 @@ class StartForm(_CaptureForm):
     model = forms.CharField(
         required=False,
         max_length=200,
+        widget=SuggestInput(lambda: [(one.name, one.note) for one in known_models() if "*" not in one.name]),
         help_text="The calls that ask for this model are captured, whoever makes them.",
     )
     minutes = forms.TypedChoiceField(label="For", choices=TIMES, coerce=int, initial=60)
@@ -196,6 +200,12 @@ class PayloadCaptureAdmin(FiltersOnly, _CaptureAdmin):
         if not self.has_view_permission(request, obj):
             return super().response_add(request, obj, post_url_continue)
         messages.success(request, "The capture has started. Relay workers know of it within a second.")
+        if obj.model and not any(matches(one.name, obj.model) for one in known_models()):
+            messages.warning(
+                request,
+                f"No upstream has a model called “{obj.model}” now. Only calls that ask for exactly this name are "
+                "captured: is it spelled right?",
+            )
         return redirect("admin:gateway_payloadcapture_change", obj.pk)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:

@@ -21,6 +21,7 @@ from gateway.models import RequestLog
 from keys.models import Team, VirtualKey
 from tests.support.people import signed_in
 from upstreams import crypto
+from upstreams.models import Deployment, Upstream
 
 pytestmark = pytest.mark.django_db
 
@@ -80,6 +81,19 @@ def test_a_capture_of_a_key_is_started(key: VirtualKey, by: str) -> None:
 def test_a_capture_of_a_model_is_started() -> None:
     start(signed_in(*STARTER), model="alias", minutes=1440)
     assert str(PayloadCapture.objects.get()) == "model alias"
+
+
+@pytest.mark.parametrize(("model", "is_warned"), [("tiny-chatt", True), ("tiny-chat", False), ("org/any", False)])
+def test_a_model_that_nobody_serves_is_questioned(model: str, is_warned: bool) -> None:
+    upstream = Upstream.objects.create(name="gpu-1", url="http://gpu-1:8000")
+    for alias in ("tiny-chat", "org/*"):
+        Deployment.objects.create(upstream=upstream, alias=alias)
+    client = signed_in(*STARTER)
+    form = client.get(f"{LIST}add/").content.decode()
+    assert '<option value="tiny-chat">' in form
+    assert '<option value="org/*">' not in form
+    page = client.get(start(client, model=model).headers["Location"]).content.decode()
+    assert (f"No upstream has a model called “{model}” now." in page) == is_warned
 
 
 @pytest.mark.parametrize(
