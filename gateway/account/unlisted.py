@@ -1,5 +1,5 @@
 """Calls that have no row in the request log, because they were refused before it was known whose they are, and those
-to the key API, which has no rows, with a key that may not use it.
+to the key API, which has no rows, with a key that may not use it, is blocked or has expired.
 
 Counted by reason, and the last callers kept in a few words, where they are refused: a few microseconds, and only for
 them. Never a key: of one that nobody knows a short digest is kept, by which two calls with the same one can be told,
@@ -18,7 +18,9 @@ from django.conf import settings
 from common.errors import GatewayError
 from gateway.account.entry import clean_text
 from gateway.account.unlisted_calls import (
+    BLOCKED,
     DATABASE_AWAY,
+    EXPIRED,
     MALFORMED,
     MISTYPED,
     NO_KEY,
@@ -37,6 +39,8 @@ from keys.authentication import presented_key
 from keys.errors import (
     AuthorizationMalformed,
     DatabaseAway,
+    KeyBlocked,
+    KeyExpired,
     KeyMalformed,
     KeyMissing,
     KeyUnknown,
@@ -58,6 +62,8 @@ _REASONS: dict[type[GatewayError], str] = {
     NotServing: NOT_SERVING,
     UnsafeTarget: UNSAFE_PATH,
     ManagementRefused: NO_MANAGER,
+    KeyBlocked: BLOCKED,
+    KeyExpired: EXPIRED,
 }
 
 

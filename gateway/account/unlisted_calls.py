@@ -15,8 +15,8 @@ from gateway.account.bulk_insert import BulkInsert
 
 NO_KEY, MALFORMED, MISTYPED, UNKNOWN = "no_key", "malformed", "mistyped", "unknown"
 DATABASE_AWAY, NOT_SERVING, UNSAFE_PATH, OTHER = "database_away", "not_serving", "unsafe_path", "other"
-NO_MANAGER = "no_manager"
-OF_THE_KEY = (UNKNOWN, MISTYPED, MALFORMED, NO_KEY, NO_MANAGER)
+NO_MANAGER, BLOCKED, EXPIRED = "no_manager", "blocked", "expired"
+OF_THE_KEY = (UNKNOWN, MISTYPED, MALFORMED, NO_KEY, NO_MANAGER, BLOCKED, EXPIRED)
 """The reasons that lie with the key, or that there is none."""
 
 SLOT_SECONDS = 300

@@ -15,7 +15,9 @@ from django.utils import timezone
 from gateway.account import relay_report
 from gateway.account.relay_report import RelayReport
 from gateway.account.unlisted_calls import (
+    BLOCKED,
     DATABASE_AWAY,
+    EXPIRED,
     MALFORMED,
     MISTYPED,
     NO_KEY,
@@ -40,6 +42,8 @@ WORDS = {
     MALFORMED: "with what is no virtual key",
     NO_KEY: "without a key",
     NO_MANAGER: "to the key API with a key that may not use it",
+    BLOCKED: "to the key API with a key that is blocked",
+    EXPIRED: "to the key API with a key that has expired",
     DATABASE_AWAY: "with a key that could not be looked up, as the database was away",
     NOT_SERVING: "while the gateway was starting or stopping",
     UNSAFE_PATH: "with a path that is not accepted",

@@ -11,12 +11,15 @@ import pytest
 from common.errors import GatewayError
 from gateway.account.retention import Pruner
 from gateway.account.unlisted import MOST_CALLERS, MOST_SLOTS, Unlisted
-from gateway.account.unlisted_calls import KEPT_FOR, UnlistedCalls
+from gateway.account.unlisted_calls import KEPT_FOR, OF_THE_KEY, UnlistedCalls
+from gateway.admin_pages.unlisted import words_of
 from gateway.errors import NotServing, UnsafeTarget
 from keys import crypto
 from keys.errors import (
     AuthorizationMalformed,
     DatabaseAway,
+    KeyBlocked,
+    KeyExpired,
     KeyMalformed,
     KeyMissing,
     KeyUnknown,
@@ -54,12 +57,20 @@ def environ(key: str = SECRET, address: str = "192.0.2.7", agent: str = "openai/
         (NotServing(), "not_serving"),
         (UnsafeTarget(), "unsafe_path"),
         (ManagementRefused(), "no_manager"),
+        (KeyBlocked(), "blocked"),
+        (KeyExpired(masked="sk-...abcd", expired_at=NOON, now=NOON), "expired"),
         (GatewayError(), "other"),
     ],
 )
 def test_each_is_counted_by_its_reason(unlisted: Unlisted, error: GatewayError, reason: str) -> None:
     unlisted.add(error, environ())
     assert unlisted.take() == {(int(NOON), reason): 1}
+
+
+@pytest.mark.parametrize(("reason", "words"), [("blocked", "that is blocked"), ("expired", "that has expired")])
+def test_a_key_that_was_good_once_is_told_from_one_that_never_may(reason: str, words: str) -> None:
+    assert reason in OF_THE_KEY
+    assert words_of(reason).endswith(f"with a key {words}")
 
 
 @pytest.mark.parametrize(("damage", "reason"), [(lambda key: key, "unknown"), (lambda key: key[:-1], "mistyped")])

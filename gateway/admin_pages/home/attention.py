@@ -109,8 +109,8 @@ def _of_unlisted(user: Any) -> Iterator[Notice]:
     if found.of_key >= MANY_UNKNOWN:
         text = (
             f"{figure(found.of_key)} calls of the last hour came without a valid key. A program still "
-            "uses a key that was deleted or mistyped, or somebody tries keys out: see from where, and hand out a valid "
-            "key or keep the address out."
+            "uses a key that was deleted or mistyped, is blocked or has expired, or somebody tries keys out: see from "
+            "where, and hand out a valid key or keep the address out."
         )
         yield Notice(WARNING, "Unknown keys", text, unlisted_url(), "See who calls")
     if of_gateway >= MANY_NOT_TAKEN:
