@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
 from typing import Any
 
 import gevent
@@ -12,28 +14,25 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 
 from common.errors import GatewayError
 from gateway.body.request_body import RequestBody, announced_length, receive
-from gateway.body.room import Room
 from gateway.client_address import origin
 from gateway.cuts import CallCut
 from gateway.error_handler import answer, translate
-from gateway.errors import BodyTooSlow, ControlPlaneAway, ControlPlaneBusy
-from gateway.handover_head import allowed_bytes
+from gateway.errors import BodyTooSlow, ControlPlaneAway
+from gateway.handover_head import Allowance, allowance
+from gateway.handover_room import IN_MEMORY_BYTES, place
 from gateway.headers import HOP_BY_HOP
 from gateway.refused_unread import ending
 from gateway.serving.server import ClientConnection
 from gateway.this_relay import plane
 from gateway.turns import let_others_go
-from keys.authentication import recognise
+from keys.authentication import check_usable, recognise
 from keys.errors import ManagementRefused
 from upstreams.client import Outgoing, UpstreamClient, UpstreamResponse
 from upstreams.errors import UpstreamBroken, UpstreamError
 
 logger = logging.getLogger(__name__)
 
-IN_MEMORY_BYTES = 65_536  # of bodies that anybody may send, on thousands of connections at once
-_room = Room(memory=64_000_000, disk=256_000_000, small=IN_MEMORY_BYTES)
 READ_SECONDS = 300.0
-UNAUTHORIZED = 401
 _NOT_HANDED_OVER = HOP_BY_HOP | {"expect"}  # the body is here by now
 _OURS = ("HTTP_X_FORWARDED_", "HTTP_FORWARDED")  # the control plane's server believes several of them
 
@@ -43,68 +42,79 @@ _client = UpstreamClient(connect_timeout=5, read_timeout=READ_SECONDS, resend=Fa
 
 def hand_over(request: HttpRequest) -> HttpResponseBase:
     """Passes a request on to the control plane and its answer back."""
-    connection = ClientConnection(request.META)
-    try:
-        return _passed_on(request, connection)
-    except CallCut:
-        connection.abort()
-        return HttpResponse(status=499)
-    except GatewayError as error:
-        return ending(answer(translate(error)), connection)
+    return _Handover(request).answer()
 
 
-def _passed_on(request: HttpRequest, connection: ClientConnection) -> HttpResponseBase:
-    environ = request.META
-    limit = _limit(request.path_info, environ)
-    with _room.place(ControlPlaneBusy) as grow:
-        body = _received(environ, limit, grow)
+class _Handover:
+    """One request for the control plane."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._method = request.method or "GET"
+        self._path = request.path_info
+        self._environ: Mapping[str, Any] = request.META
+        self._connection = ClientConnection(self._environ)
+        self._length = announced_length(self._environ)
+        self._unread = self._length != 0
+
+    def answer(self) -> HttpResponseBase:
         try:
-            response = _sent(request.method or "GET", environ, body)
-        finally:
-            body.close()
-    if response.status == UNAUTHORIZED:
-        _count_refusal(environ)
-    return _answer(response, connection)
+            return self._passed_on()
+        except CallCut:
+            self._connection.abort()
+            return HttpResponse(status=499)
+        except GatewayError as error:
+            refusal = answer(translate(error))
+            return ending(refusal, self._connection) if self._unread else refusal
 
+    def _passed_on(self) -> HttpResponseBase:
+        allowed = self._allowance()
+        with place(self._length, is_known=allowed.is_known) as grow:
+            body = self._received(allowed.limit, grow)
+            self._unread = False
+            try:
+                response = self._sent(body)
+            finally:
+                body.close()
+        if response.status == HTTPStatus.UNAUTHORIZED:
+            _count_refusal(self._environ)
+        return _answer(response, self._connection)
 
-def _limit(path: str, environ: Mapping[str, Any]) -> int:
-    """Bytes of the body that are taken. What has none, the control plane judges alone."""
-    if announced_length(environ) == 0:
-        return 0
-    try:
-        return allowed_bytes(path, environ, plane.keys, plane.look)
-    except GatewayError as error:
-        plane.unlisted.add(error, environ)
-        raise
+    def _allowance(self) -> Allowance:
+        """What is taken of the body. What has none, the control plane judges alone."""
+        if self._length == 0:
+            return Allowance(0)
+        try:
+            return allowance(self._path, self._environ, plane.keys, plane.look)
+        except GatewayError as error:
+            plane.unlisted.add(error, self._environ)
+            raise
 
+    def _received(self, limit: int, on_bytes: Callable[[int], None]) -> RequestBody:
+        with gevent.Timeout(settings.BODY_TIMEOUT, BodyTooSlow()):
+            return receive(
+                self._environ["wsgi.input"],
+                length=self._length,
+                limit=limit,
+                spool=plane.spool,
+                in_memory=IN_MEMORY_BYTES,
+                on_bytes=on_bytes,
+            )
 
-def _received(environ: Mapping[str, Any], limit: int, on_bytes: Callable[[int], None]) -> RequestBody:
-    with gevent.Timeout(settings.BODY_TIMEOUT, BodyTooSlow()):
-        return receive(
-            environ["wsgi.input"],
-            length=announced_length(environ),
-            limit=limit,
-            spool=plane.spool,
-            in_memory=IN_MEMORY_BYTES,
-            on_bytes=on_bytes,
-        )
-
-
-def _sent(method: str, environ: Mapping[str, Any], body: RequestBody) -> UpstreamResponse:
-    outgoing = Outgoing(_request_headers(environ), str(environ.get("RAW_URI", "/")))
-    if announced_length(environ) != 0:
-        outgoing["Content-Length"] = str(body.length)
-    try:
-        return _client.open(plane.control_url, method, outgoing, body.whole())
-    except UpstreamError as error:
-        logger.warning("The control plane does not answer (%s).", type(error).__name__)
-        raise ControlPlaneAway from error
+    def _sent(self, body: RequestBody) -> UpstreamResponse:
+        outgoing = Outgoing(_request_headers(self._environ), str(self._environ.get("RAW_URI", "/")))
+        if self._length != 0:
+            outgoing["Content-Length"] = str(body.length)
+        try:
+            return _client.open(plane.control_url, self._method, outgoing, body.whole())
+        except UpstreamError as error:
+            logger.warning("The control plane does not answer (%s).", type(error).__name__)
+            raise ControlPlaneAway from error
 
 
 def _count_refusal(environ: Mapping[str, Any]) -> None:
     """The key API has no rows in the request log; the relay tells why it refused as far as memory knows."""
     try:
-        recognise(environ, plane.keys, _no_look)
+        check_usable(recognise(environ, plane.keys, _no_look), time.time())
     except GatewayError as error:
         plane.unlisted.add(error, environ)
     else:

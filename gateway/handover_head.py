@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 
@@ -31,20 +31,28 @@ def wants_key(path: str) -> bool:
     return _WANTS_KEY.match(path) is not None
 
 
-def allowed_bytes(path: str, environ: Mapping[str, Any], directory: Directory, look: Look) -> int:
-    """How many bytes of the body are taken. `look` as `keys.authentication.holder_of` has it.
+class Allowance(NamedTuple):
+    """How many bytes of the body are taken, and whether its sender shows a usable key."""
 
-    A key that is blocked or expired as far as memory knows is a stranger's: that may be over for a second. Raises
-    AuthenticationRefused and DatabaseAway where the path wants a key and there is none that anybody knows.
+    limit: int
+    is_known: bool = False
+
+
+def allowance(path: str, environ: Mapping[str, Any], directory: Directory, look: Look) -> Allowance:
+    """What is taken of the body. `look` as `keys.authentication.holder_of` has it.
+
+    A key that is blocked or expired as far as memory knows is a stranger's: that may be over for a second. A cookie
+    makes nobody known, as anybody can write one. Raises AuthenticationRefused and DatabaseAway where the path wants a
+    key and there is none that anybody knows.
     """
     if not wants_key(path):
-        return MAX_BYTES if _shows_session(environ) else STRANGERS_BYTES
+        return Allowance(MAX_BYTES if _shows_session(environ) else STRANGERS_BYTES)
     identity = recognise(environ, directory, look)
     try:
         check_usable(identity, time.time())
     except AuthenticationRefused:
-        return STRANGERS_BYTES
-    return STRANGERS_BYTES if identity is ANONYMOUS else MAX_BYTES
+        return Allowance(STRANGERS_BYTES)
+    return Allowance(STRANGERS_BYTES) if identity is ANONYMOUS else Allowance(MAX_BYTES, is_known=True)
 
 
 def _shows_session(environ: Mapping[str, Any]) -> bool:

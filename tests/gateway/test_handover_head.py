@@ -11,7 +11,7 @@ from django.urls import URLPattern, URLResolver
 from pytest_django import Settings
 
 from gateway import urls
-from gateway.handover_head import MAX_BYTES, STRANGERS_BYTES, allowed_bytes, wants_key
+from gateway.handover_head import MAX_BYTES, STRANGERS_BYTES, Allowance, allowance, wants_key
 from keys import crypto
 from keys.errors import KeyMalformed, KeyMissing, KeyUnknown
 from keys.identity import ANONYMOUS, Identity
@@ -30,9 +30,9 @@ class Known(dict[str, Identity]):
         return self.get(digest)
 
 
-def _allowed(path: str, key: str = "", cookie: str = "", known: Identity = HOLDER) -> int:
+def _allowed(path: str, key: str = "", cookie: str = "", known: Identity = HOLDER) -> Allowance:
     environ = {"HTTP_AUTHORIZATION": f"Bearer {key}" if key else "", "HTTP_COOKIE": cookie}
-    return allowed_bytes(path, environ, Known({crypto.digest(SECRET): known}), lambda: None)
+    return allowance(path, environ, Known({crypto.digest(SECRET): known}), lambda: None)
 
 
 def _paths(patterns: urls.Routes, before: str = "/") -> list[str]:
@@ -64,22 +64,24 @@ def test_without_a_key_that_anybody_knows_nothing_is_taken(key: str, refusal: ty
         _allowed("/key/generate", key, cookie=f"{django_settings.SESSION_COOKIE_NAME}=x")
 
 
-def test_who_shows_a_usable_key_may_send_much() -> None:
-    assert _allowed("/key/generate", SECRET) == _allowed("/key/generate", django_settings.MASTER_KEY) == MAX_BYTES
+def test_who_shows_a_usable_key_is_known_and_may_send_much() -> None:
+    assert (
+        _allowed("/key/generate", SECRET) == _allowed("/key/generate", django_settings.MASTER_KEY) == (MAX_BYTES, True)
+    )
 
 
 @pytest.mark.parametrize("known", [replace(HOLDER, blocked=True), replace(HOLDER, expires_at=time.time() - 1)])
 def test_a_key_that_memory_takes_for_unusable_is_left_to_the_control_plane(known: Identity) -> None:
-    assert _allowed("/key/info", SECRET, known=known) == STRANGERS_BYTES
+    assert _allowed("/key/info", SECRET, known=known) == (STRANGERS_BYTES, False)
 
 
 def test_where_no_key_is_needed_nobody_may_send_much_without_one(settings: Settings) -> None:
     settings.REQUIRE_KEYS = False
-    assert _allowed("/key/generate") == STRANGERS_BYTES
+    assert _allowed("/key/generate") == (STRANGERS_BYTES, False)
 
 
 @pytest.mark.parametrize("path", ["/admin/login/", "/me/", "/nowhere"])
-def test_pages_take_much_of_who_is_signed_in(path: str) -> None:
+def test_pages_take_much_of_who_seems_signed_in_and_know_nobody(path: str) -> None:
     name = django_settings.SESSION_COOKIE_NAME
-    assert _allowed(path) == _allowed(path, SECRET, cookie=f"x{name}=1; other={name}=") == STRANGERS_BYTES
-    assert _allowed(path, cookie=f"csrftoken=1; {name}=2") == MAX_BYTES
+    assert _allowed(path) == _allowed(path, SECRET, cookie=f"x{name}=1; other={name}=") == (STRANGERS_BYTES, False)
+    assert _allowed(path, cookie=f"csrftoken=1; {name}=2") == (MAX_BYTES, False)
