@@ -244,6 +244,13 @@ def test_keys_are_deleted_in_bulk(admin: Client) -> None:
     assert KeysVersion.current() > before
 
 
+@pytest.mark.parametrize(("names", "title"), [(["a"], "Delete 1 virtual key"), (["a", "b"], "Delete 2 virtual keys")])
+def test_the_title_says_what_is_deleted_and_how_many(admin: Client, names: list[str], title: str) -> None:
+    html = act(admin, "delete_selected", *map(issue, names)).content.decode()
+    assert f"<title>{title} | " in html
+    assert f"<h1>{title}</h1>" in html
+
+
 def test_what_a_search_found_can_be_deleted(admin: Client) -> None:
     key = issue("one")
     selected = {"action": "delete_selected", "_selected_action": [key.pk], "post": "yes"}
