@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import Error, close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 from django.utils import timezone
 
 from upstreams import checking, posture
@@ -123,7 +123,7 @@ class Prober:
                 self._prune_at = self._clock() + PRUNE_SECONDS
                 prune(list(self._watched), timezone.now())
             self._is_away = False
-        except Error as error:
+        except (OperationalError, InterfaceError) as error:
             if not self._is_away:  # the next step tries again, and says nothing of it
                 logger.warning("The upstreams could not be watched, as the database does not answer: %s", error)
             self._is_away = True

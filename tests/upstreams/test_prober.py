@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DataError, InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from tests.support import answers, vllm
@@ -177,9 +177,10 @@ def test_only_who_may_be_chosen_by_load_is_asked_for_it_often(server: Server, ho
     steps_until(prober, is_known(running=4, waiting=3))
 
 
-def test_a_step_survives_a_database_that_is_away(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_a_step_survives_a_database_that_is_away(error: type[Exception], caplog: pytest.LogCaptureFixture) -> None:
     def away(*_: Any) -> None:
-        raise DatabaseError("away")
+        raise error("away")
 
     prober = Prober(ONCE)
     with connection.execute_wrapper(away):
@@ -187,6 +188,17 @@ def test_a_step_survives_a_database_that_is_away(caplog: pytest.LogCaptureFixtur
         prober.step()
     assert caplog.text.count("could not be watched") == 1
     assert "Traceback" not in caplog.text
+
+
+def test_what_the_database_refuses_is_no_absence(caplog: pytest.LogCaptureFixture) -> None:
+    def refuse(*_: Any) -> None:
+        raise DataError("value too long")
+
+    prober = Prober(ONCE)
+    with connection.execute_wrapper(refuse):
+        prober.step()
+    assert "Traceback" in caplog.text
+    assert "does not answer" not in caplog.text
 
 
 def test_the_database_is_asked_once_a_second_while_nothing_changes(server: Server) -> None:
