@@ -10,10 +10,13 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from upstreams.posture import is_this_host
+
 NOWHERE = "\0"
 """The host of an upstream without one (a unix socket): it is in no value of a header."""
 
 _DEFAULT_PORTS = {80, 443}
+_ANY_PORT = r":[1-6]?\d{1,4}(?!\d)"
 _AUTHORITY = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
@@ -27,16 +30,23 @@ class _Address(NamedTuple):
 @lru_cache(maxsize=1024)
 def _address(upstream_base: str) -> _Address:
     host, port = _host_and_port(upstream_base)
-    return _Address(host or NOWHERE, port, re.compile(_named(host or NOWHERE, port)))
+    named = _named(host or NOWHERE, port, is_here=host != "" and is_this_host(upstream_base))
+    return _Address(host or NOWHERE, port, re.compile(named))
 
 
-def _named(host: str, port: int | None) -> str:
-    """What finds the host as a whole in a value in lower case, with this port or with none. A name of one word, which
-    may mean something else, is one with its port or behind `//` only."""
+def _named(host: str, port: int | None, *, is_here: bool) -> str:
+    """What finds the host as a whole in a value in lower case, with a port or with none. A name of one word, which
+    may mean something else, is one with a port or behind `//` only.
+
+    Other ports of the upstream's machine tell where it is as well. Only on this host, which everybody has, they may be
+    the caller's own: there it is this port or none.
+    """
     before = r"(?<![\w.:-])" if ":" in host else r"(?<![\w.-])"
-    name, with_port = re.escape(host), r":(?:80|443)(?!\d)" if port is None else rf":{port}(?!\d)"
-    name = rf"{name}\]?" if ":" in host else name
-    alone = r"(?!:\d|[\w-]|\.\w)"
+    name = rf"{re.escape(host)}\]?(?!\])" if ":" in host else re.escape(host)
+    with_port, alone = _ANY_PORT, r"(?![\w-]|\.\w)"
+    if is_here:
+        with_port = r":(?:80|443)(?!\d)" if port is None else rf":{port}(?!\d)"
+        alone = r"(?!:\d|[\w-]|\.\w)"
     if "." in host or ":" in host:
         return rf"{before}{name}(?:{with_port}|{alone})"
     return rf"{before}{name}{with_port}|//(?:[^/@ ]*@)?{name}{alone}"
@@ -49,7 +59,7 @@ def host_of(upstream_base: str) -> str:
 
 
 def names_upstream(value: str, upstream_base: str) -> bool:
-    """Whether a header's value holds the upstream's host, with its port or with none."""
+    """Whether a header's value holds the upstream's host, with any port or none; of one on this host, its own."""
     address, low = _address(upstream_base), value.lower()
     return address.host in low and address.named.search(low) is not None
 

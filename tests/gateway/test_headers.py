@@ -229,6 +229,8 @@ def test_no_other_header_names_the_upstream():
         ("location", f"/x?back={BASE}"),
         ("x-anything", "<vllm.internal>"),
         ("x-anything", "see vllm.internal."),
+        ("x-worker", "vllm.internal:5557"),
+        ("x-worker", "http://vllm.internal:3000"),
     ],
 )
 def test_whatever_names_the_upstream_goes(name, value):
@@ -237,18 +239,20 @@ def test_whatever_names_the_upstream_goes(name, value):
 
 @pytest.mark.parametrize(
     "value",
-    ["vllm", "1.1 vllm.internal.example", "my-vllm.internal", "vllm-internal", "http://vllm.internal:3000", "x"],
+    ["vllm", "1.1 vllm.internal.example", "my-vllm.internal", "vllm-internal", "http://vllm.example:8000", "x"],
 )
-def test_what_names_another_host_or_port_stays(value):
+def test_what_names_another_host_stays(value):
     assert to_client(("x-a", value)) == [("x-a", value)]
 
 
 @pytest.mark.parametrize(
     ("base", "named"),
     [
-        ("http://vllm:8000", ["vllm:8000", "http://vllm/x", "//u@vllm:8000/"]),
+        ("http://vllm:8000", ["vllm:8000", "vllm:5557", "http://vllm/x", "//u@vllm:8000/", "//vllm:3000/"]),
         ("http://vllm", ["vllm:80", "https://vllm:443/"]),
-        ("http://10.0.0.5:8000", ["10.0.0.5", "1.1 10.0.0.5:8000"]),
+        ("http://10.0.0.5:8000", ["10.0.0.5", "1.1 10.0.0.5:8000", "10.0.0.5:5557", "tcp://10.0.0.5:5557"]),
+        ("http://[2001:db8::1]:8000", ["2001:db8::1", "[2001:db8::1]:8000", "[2001:db8::1]:5557"]),
+        ("http://localhost:8000", ["localhost:8000", "//localhost/x"]),
         ("http://[::1]:8000", ["[::1]:8000", "::1"]),
     ],
 )
@@ -265,6 +269,9 @@ def test_names_of_one_word_and_addresses_are_found(base, named):
         ("http://vllm:8000", "/vllm/x"),
         ("http://10.0.0.5:8000", "10.0.0.50"),
         ("http://[::1]:8000", "2001:db8::1"),
+        ("http://localhost:8000", "http://localhost:3000"),
+        ("http://127.0.0.1:8000", "127.0.0.1:3000"),
+        ("http://[::1]:8000", "http://[::1]:3000"),
         ("unix:/run/vllm.sock", "/run/vllm.sock"),
     ],
 )
