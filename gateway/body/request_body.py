@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,6 +21,8 @@ IN_MEMORY_BYTES = 1_000_000
 STEP_BYTES = 16_384
 PIECE_BYTES = 65_536
 YIELD_BYTES = 65_536  # what costs most to scan takes 20 ms
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 Segment = bytes | tuple[int, int]
 
@@ -112,8 +115,8 @@ def receive(
 
     `length` as `announced_length` tells; `limit` in bytes, and `in_memory`, beyond which it is spooled; `on_bytes` is
     told how many bytes have come so far.
-    Raises BodyTooLarge, NoRoomForBody (it cannot be spooled), InvalidRequest (broken framing), or the cut of a client
-    that left in the middle.
+    Raises BodyTooLarge, NoRoomForBody (the disk is full), InvalidRequest (broken framing), the cut of a client that
+    left in the middle, or OSError (the spool fails otherwise: a fault of the gateway's).
     """
     if length is not None and length > limit:
         raise BodyTooLarge(limit)
@@ -122,6 +125,8 @@ def receive(
     try:
         return _kept(_pieces(stream, length, limit, on_bytes), tuple(scanners), spool, in_memory)
     except OSError as error:  # the spool's: what the client's socket raises is one of ours by now
+        if error.errno not in _NO_ROOM:
+            raise
         logger.warning("A request body cannot be spooled: %s", error.strerror)
         raise NoRoomForBody from error
 

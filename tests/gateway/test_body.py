@@ -102,6 +102,12 @@ def test_a_body_for_which_the_disk_has_no_room_is_refused_as_that(
     assert caught.value.status_code == 507
 
 
+def test_a_spool_that_fails_otherwise_is_no_lack_of_room(received: Any, tmp_path: Path) -> None:
+    tmp_path.rmdir()
+    with pytest.raises(FileNotFoundError):
+        received(LARGE)
+
+
 def test_a_small_body_needs_no_disk(received: Any, full_disk: Callable[[int], None]) -> None:
     full_disk(0)
     assert received(b"abc").held == b"abc"
