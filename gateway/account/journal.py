@@ -193,8 +193,13 @@ class _Files:
         """Makes the lock file under another name, and gives it its own once it is locked: nobody finds it free."""
         draft = self._directory / f".{self._process}{LOCK}"
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        draft.rename(self._directory / f"{self._process}{LOCK}")
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            draft.rename(self._directory / f"{self._process}{LOCK}")
+        except OSError:
+            os.close(descriptor)
+            draft.unlink(missing_ok=True)
+            raise
         return descriptor
 
     def _start_segment(self) -> None:

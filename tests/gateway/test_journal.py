@@ -349,6 +349,20 @@ def test_a_journal_that_cannot_begin_leaves_no_lock(directory: Path, monkeypatch
     assert (journal.lost, list(directory.iterdir())) == (1, [])
 
 
+@pytest.mark.parametrize("step", ["fcntl.flock", "pathlib.Path.rename"])
+def test_a_lock_that_cannot_be_had_leaves_nothing_open(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no locks available")
+
+    monkeypatch.setattr(step, refuse)
+    journal = Journal(directory)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    journal.catch_up()
+    assert (len(list(Path("/proc/self/fd").iterdir())), list(directory.iterdir())) == (before, [])
+
+
 def test_a_lock_is_taken_once(tmp_path: Path) -> None:
     first = take_lock(tmp_path / "some.lock")
     assert first is not None
