@@ -20,7 +20,10 @@ def port_trouble(host: str, port: int) -> str | None:
 
 
 def socket_trouble(path: Path) -> str | None:
-    """The same of a unix socket. What a killed process has left there is in nobody's way."""
+    """The same of a unix socket. What a killed process has left there is in nobody's way.
+
+    Never waits: a listener that is stopped, with a full backlog, is one that has the address (EAGAIN in unix(7)).
+    """
     if not path.parent.is_dir():
         return "There is no such directory"
     if not os.access(path.parent, os.W_OK | os.X_OK):
@@ -28,8 +31,11 @@ def socket_trouble(path: Path) -> str | None:
     if path.exists() and not path.is_socket():
         return "There is something else than a socket"
     with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(0)
         try:
             probe.connect(str(path))
+        except BlockingIOError:
+            return "Address already in use"
         except OSError:
             return None
     return "Address already in use"

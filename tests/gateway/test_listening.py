@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from pathlib import Path
 
@@ -28,6 +29,19 @@ def test_a_socket_where_somebody_listens_and_what_a_killed_process_left_behind(t
         assert socket_trouble(path) == "Address already in use"
     assert path.exists()
     assert socket_trouble(path) is None
+
+
+def test_a_socket_whose_listener_lets_nobody_in(tmp_path: Path) -> None:
+    path = tmp_path / "x.sock"
+    with socket.socket(socket.AF_UNIX) as server, contextlib.ExitStack() as queue:
+        server.bind(str(path))
+        server.listen(0)
+        with contextlib.suppress(BlockingIOError):  # the backlog is full
+            while True:
+                waiting = queue.enter_context(socket.socket(socket.AF_UNIX))
+                waiting.settimeout(0)
+                waiting.connect(str(path))
+        assert socket_trouble(path) == "Address already in use"
 
 
 def test_a_place_where_no_socket_can_be(tmp_path: Path) -> None:
