@@ -87,8 +87,8 @@ def _model(path: str, meter: str, *, streams: bool = False) -> Route:
     return Route(path, meter=meter, names_model=True, streams=streams)
 
 
-def _without_model(path: str, default_path: str | None = None) -> Route:
-    """What a server does with the text alone, also one that was started without a model to run."""
+def _by_tokenizer(path: str, default_path: str | None = None) -> Route:
+    """What the tokenizer of the model that the body names does, also on a server without a model to run."""
     why = "The tokenizer and the chat template do it; no model works."
     return Route(path, default_path=default_path, names_model=True, unmetered=why)
 
@@ -142,20 +142,20 @@ ROUTES: tuple[Route, ...] = (
     _response("/cancel", "POST", why="What was made until then is counted with the call that began it."),
     _response("/{rest:path}", "GET", why="It was counted when it was made."),
     _openai("/messages", "messages", streams=True),
-    _without_model("/v1/messages/count_tokens", "/messages/count_tokens"),
+    _by_tokenizer("/v1/messages/count_tokens", "/messages/count_tokens"),
     _model("/generative_scoring", "generative_scoring"),
     _control("/scale_elastic_ep"),
     _control("/is_scaling_elastic_ep"),
     _model("/inference/v1/generate", "generate", streams=True),
     _control("/inference/v1/abort_requests"),
-    _without_model("/v1/chat/completions/render"),
-    _without_model("/v1/completions/render"),
-    _without_model("/v1/responses/render"),
-    _without_model("/v1/messages/render"),
-    _without_model("/v1/chat/completions/derender"),
-    _without_model("/v1/completions/derender"),
+    _by_tokenizer("/v1/chat/completions/render"),
+    _by_tokenizer("/v1/completions/render"),
+    _by_tokenizer("/v1/responses/render"),
+    _by_tokenizer("/v1/messages/render"),
+    _by_tokenizer("/v1/chat/completions/derender"),
+    _by_tokenizer("/v1/completions/derender"),
     _model("/cohere/v2/chat", "cohere", streams=True),
-    _without_model("/cohere/v2/chat/render"),
+    _by_tokenizer("/cohere/v2/chat/render"),
     # Pooling servers
     _openai("/embeddings", "embeddings"),
     _model("/v2/embed", "v2_embed"),
