@@ -256,7 +256,7 @@ class _RawTargetPool:
         outgoing: Outgoing = options["headers"]
         outgoing.connection = conn
         outgoing.reused = conn.sock is not None
-        conn.has_sent = False
+        conn.has_sent = conn.was_answered = False
         outgoing.sent_at = time.monotonic()
         return super()._make_request(conn, method, outgoing.raw_target, **options)  # type: ignore[misc]
 

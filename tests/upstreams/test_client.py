@@ -339,6 +339,17 @@ def test_a_stale_connection_costs_no_call(client: UpstreamClient, upstream: Upst
     assert upstream.requests[-1].body == b"12345"
 
 
+def test_what_a_connection_noted_of_an_earlier_call_says_nothing_of_the_next(
+    client: UpstreamClient, upstream: Upstream
+) -> None:
+    first, second = Outgoing({}, "/x"), Outgoing({}, "/x")
+    _read(client.open(upstream.url, "GET", first, None))
+    first.connection.was_answered = True
+    _read(client.open(upstream.url, "GET", second, None))
+    assert second.connection is first.connection
+    assert not second.was_answered
+
+
 def test_a_new_connection_that_is_reset_is_not_tried_again(client: UpstreamClient, upstream: Upstream) -> None:
     upstream.on("*", answers.reset())
     with pytest.raises(errors.UpstreamReset):
