@@ -15,7 +15,7 @@ from django.conf import settings
 from django.contrib import auth, messages
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.models import Session
-from django.db.models.signals import post_save
+from django.db.models.signals import post_save, pre_save
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 
@@ -75,12 +75,20 @@ def end_sessions(person: Any) -> int:
     return ended
 
 
-def _look_whether_disabled(sender: Any, instance: Any, created: bool, **_: Any) -> None:  # noqa: FBT001 - Django's signal
-    if not created and not instance.is_active and (ended := end_sessions(instance)):
+def _note_whether_disabled(sender: Any, instance: Any, **_: Any) -> None:
+    """Asked before the save, when the row still tells; the search through all sessions is for this one moment."""
+    was_active = sender._default_manager.filter(pk=instance.pk, is_active=True)
+    instance._is_being_disabled = not instance.is_active and was_active.exists()
+
+
+def _end_of_the_disabled(sender: Any, instance: Any, **_: Any) -> None:
+    if instance._is_being_disabled and (ended := end_sessions(instance)):
         logger.warning("%d sessions of %s ended: the account was disabled.", ended, instance.get_username())
 
 
 def connect() -> None:
     """Called once, when the app is ready."""
-    post_save.connect(_look_whether_disabled, sender=settings.AUTH_USER_MODEL, dispatch_uid="sessions of the disabled")
+    person = settings.AUTH_USER_MODEL
+    pre_save.connect(_note_whether_disabled, sender=person, dispatch_uid="who is being disabled")
+    post_save.connect(_end_of_the_disabled, sender=person, dispatch_uid="sessions of the disabled")
     user_logged_in.connect(_remember, dispatch_uid="standing")

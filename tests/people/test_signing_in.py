@@ -6,7 +6,9 @@ from datetime import timedelta
 import pytest
 from django.conf import settings as in_force
 from django.contrib.auth.models import Group, User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from gateway.admin_pages.sign_in import in_minutes
@@ -278,6 +280,14 @@ def test_who_is_disabled_has_no_session_left(session, ada):
 
     assert session.get(HOME).status_code == 302
     assert undrawn(other).get(HOME).status_code == 200
+
+
+def test_who_was_disabled_before_costs_no_search_through_the_sessions(ada):
+    ada.is_active = False
+    for asked_of_sessions in (True, False):
+        with CaptureQueriesContext(connection) as asked:
+            ada.save()
+        assert ("django_session" in str(asked.captured_queries)) is asked_of_sessions
 
 
 def test_a_session_that_ended_with_a_role_says_so(session, ada):
