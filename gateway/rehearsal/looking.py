@@ -19,6 +19,7 @@ from django.http import HttpRequest, JsonResponse
 from gateway.error_handler import answer
 from gateway.errors import NotOnThisFace
 from keys.counters import Charge, Counters, MemoryCounters, Spent, Standing, make_counters
+from keys.limits import InUse
 
 PATH = "/internal/limits"
 HEADER = "X-Gateway-Signed"
@@ -27,8 +28,6 @@ VALID_SECONDS = 30
 TIMEOUT = 2.0
 MOST_COUNTERS = 100
 ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - these are looked for, not listened on
-
-InUse = tuple[int, float | None]
 
 
 class LookingCounters:
