@@ -156,6 +156,16 @@ def test_times_are_in_the_viewers_zone_and_in_utc_on_hover(admin: Visitor, gatew
     assert "UTC" not in time.inner_text()
 
 
+def test_what_is_wrong_in_a_form_is_unfolded_and_has_the_focus(admin: Visitor, gateway: Gateway) -> None:
+    admin.page.goto(f"{gateway.url}/admin/keys/virtualkey/add/")
+    admin.page.locator("#id_name").fill("wrong")
+    networks = admin.page.locator("#id_allowed_ips")
+    networks.evaluate("field => { field.value = 'nowhere'; field.form.noValidate = true; }")
+    admin.page.locator("[name=_save]").click()
+    expect(networks).to_be_focused()
+    expect(networks).to_be_visible()
+
+
 def test_a_slash_leads_to_the_search(admin: Visitor, gateway: Gateway) -> None:
     admin.page.goto(f"{gateway.url}/admin/keys/virtualkey/")
     admin.page.keyboard.press("/")

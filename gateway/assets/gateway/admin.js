@@ -1,5 +1,5 @@
-// Copy buttons, menus, the search, lists on a phone, times in the viewer's zone, shown and entered, and a page with a
-// secret that a reload leaves.
+// Copy buttons, menus, the search, the way to what is wrong in a form, lists on a phone, times in the viewer's zone, shown
+// and entered, and a page with a secret that a reload leaves.
 'use strict';
 {
     function select(element) {
@@ -114,6 +114,17 @@
         });
     }
 
+    // What has to be mended may be far down, and folded away.
+    function leadToError(form) {
+        const wrong = form.querySelector('.errors :is(input:not([type=hidden]), select, textarea), [aria-invalid=true]');
+        if (wrong) {
+            for (let fold = wrong.closest('details'); fold; fold = fold.parentElement.closest('details')) {
+                fold.open = true;
+            }
+            wrong.focus();
+        }
+    }
+
     for (const list of document.querySelectorAll('#result_list')) {
         nameCells(list);
     }
@@ -123,6 +134,12 @@
     for (const input of document.querySelectorAll('input[data-utc]')) {
         enterLocally(input);
     }
+    // After Django's own script, which leads to the first field of a new row.
+    window.addEventListener('load', () => {
+        for (const form of document.querySelectorAll('#content-main form[method=post]')) {
+            leadToError(form);
+        }
+    });
     document.addEventListener('click', event => {
         const button = event.target.closest('button[data-copy]');
         if (button) {
