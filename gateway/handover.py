@@ -63,8 +63,14 @@ class _Handover:
             self._connection.abort()
             return HttpResponse(status=499)
         except GatewayError as error:
-            refusal = answer(translate(error))
-            return ending(refusal, self._connection) if self._unread else refusal
+            return self._refusal(error)
+        except Exception:
+            logger.exception("The relay failed.")
+            return self._refusal(GatewayError())
+
+    def _refusal(self, error: GatewayError) -> HttpResponseBase:
+        refusal = answer(translate(error))
+        return ending(refusal, self._connection) if self._unread else refusal
 
     def _passed_on(self) -> HttpResponseBase:
         allowed = self._allowance()

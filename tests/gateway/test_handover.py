@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,3 +115,13 @@ def test_a_connection_of_which_nothing_is_unread_is_kept_after_a_refusal(
 
 def test_a_connection_with_an_unread_body_ends_after_a_refusal(plane: RelayPlane, rf: RequestFactory) -> None:
     assert isinstance(_post(rf, "/key/generate", b"{}"), RefusedUnread)
+
+
+def test_what_nobody_expects_is_an_error_in_our_shape_that_ends_the_connection(
+    rf: RequestFactory, plane: RelayPlane, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plane.spool = tmp_path / "gone"
+    response = _post(rf, "/admin/login/", LARGE)
+    assert (response.status_code, json.loads(response.content)["error"]["type"]) == (500, "internal_server_error")
+    assert isinstance(response, RefusedUnread)
+    assert "The relay failed." in caplog.text
