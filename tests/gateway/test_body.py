@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import resource
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,20 +85,20 @@ def test_a_large_body_is_spooled(received: Any, length: int | None) -> None:
     body.close()
 
 
-@pytest.fixture
-def full_disk() -> Iterator[Callable[[int], None]]:
-    """Lets no file grow beyond so many bytes."""
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Lets no file grow beyond so many bytes, for no longer than it takes: the run itself may write into one."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("room", [0, IN_MEMORY_BYTES + 1, len(LARGE) - 1])
-def test_a_body_for_which_the_disk_has_no_room_is_refused_as_that(
-    received: Any, full_disk: Callable[[int], None], room: int
-) -> None:
-    full_disk(room)
-    with pytest.raises(NoRoomForBody) as caught:
+def test_a_body_for_which_the_disk_has_no_room_is_refused_as_that(received: Any, room: int) -> None:
+    with full_disk(room), pytest.raises(NoRoomForBody) as caught:
         received(LARGE)
     assert caught.value.status_code == 507
 
@@ -108,9 +109,9 @@ def test_a_spool_that_fails_otherwise_is_no_lack_of_room(received: Any, tmp_path
         received(LARGE)
 
 
-def test_a_small_body_needs_no_disk(received: Any, full_disk: Callable[[int], None]) -> None:
-    full_disk(0)
-    assert received(b"abc").held == b"abc"
+def test_a_small_body_needs_no_disk(received: Any) -> None:
+    with full_disk(0):
+        assert received(b"abc").held == b"abc"
 
 
 def test_stretches_can_be_replaced(received: Any) -> None:
