@@ -123,6 +123,16 @@ def test_a_chart_and_its_figures_are_read_by_keyboard(admin: Visitor, gateway: G
     expect(page.locator("#day .chart-figures table")).to_be_visible()
 
 
+def test_lines_of_a_chart_are_told_apart_without_their_colours(admin: Visitor, gateway: Gateway) -> None:
+    open_upstream(admin.page, gateway)
+    legend = admin.page.locator(".chart-legend li")
+    expect(legend.first).to_be_visible()
+    styles = legend.evaluate_all(
+        "all => all.map(one => getComputedStyle(one, '::before')).map(one => [one.borderTopStyle, one.height].join())"
+    )
+    assert len(set(styles)) == len(styles) == 3
+
+
 def test_a_chart_that_is_drawn_anew_keeps_the_focus_and_its_place(admin: Visitor, gateway: Gateway) -> None:
     page = admin.page
     open_home(page, gateway)

@@ -8,6 +8,8 @@
     const home = new URL('.', document.currentScript.src);
     const HEIGHT = 220;
     const COLOURS = 8; // --series-1 … --series-8 of the stylesheet
+    const DASHES = [undefined, [8, 4], [2, 3], [10, 3, 2, 3]]; // pixels drawn and left out: lines are told apart without colours too
+    const ONE = {calls: 'call', tokens: 'token'};
     const TICK = 72; // pixels from one word below the chart to the next, at least
     const charts = new Map();
     let loading = null;
@@ -66,7 +68,7 @@
             return '—';
         }
         const number = Math.abs(value) >= 1000 || Number.isInteger(value) ? exact.format(value) : whole.format(value);
-        return unit ? `${number} ${unit}` : number;
+        return unit ? `${number} ${(value === 1 && ONE[unit]) || unit}` : number;
     }
 
     function moment(at, step) {
@@ -236,7 +238,7 @@
             const [unit, ...others] = new Set(this.data.series.map(one => one.unit ?? ''));
             this.data.series.forEach((one, at) => {
                 const line = document.createElement('li');
-                line.className = `series-${tone(one, at) + 1}`;
+                line.className = this.mark(one, at);
                 line.textContent = others.length && one.unit && one.unit !== one.name ? `${one.name} (${one.unit})` : one.name;
                 legend.append(line);
             });
@@ -247,6 +249,18 @@
                 legend.append(line);
             }
             this.plot.append(legend);
+        }
+
+        // How a series is marked beside its name: as its line is drawn, or with the colour of its area.
+        mark(one, at) {
+            const colour = `series-${tone(one, at) + 1}`;
+            return this.lines() ? `${colour} dash-${at % DASHES.length + 1}` : colour;
+        }
+
+        // Whether series are lines of which none hides another.
+        lines() {
+            const {series, stacked, kind} = this.data;
+            return !stacked && kind !== 'bars' && series.length > 1;
         }
 
         moment(at) {
@@ -294,6 +308,7 @@
                         stroke: bars ? undefined : paint.series[tone(series[at], at)],
                         fill: stacked || bars ? paint.series[tone(series[at], at)] : series.length === 1 ? faint(paint.series[tone(series[at], at)]) : undefined,
                         width: bars ? 0 : 1.75,
+                        dash: this.lines() ? DASHES[at % DASHES.length] : undefined,
                         paths: bars,
                         points: {show: this.data.x.length === 1 && !bars},
                     })),
@@ -317,7 +332,7 @@
             head.textContent = this.moment(x[index]);
             const lines = series.map((one, at) => {
                 const line = document.createElement('span');
-                line.className = `series-${tone(one, at) + 1}`;
+                line.className = this.mark(one, at);
                 const words = document.createElement('span'); // clipped where it is long; the value never is
                 words.className = 'chart-tip-name';
                 words.textContent = `${one.name}: `;
