@@ -246,6 +246,7 @@ def test_a_place_is_given_back_at_the_end(plane: RelayPlane) -> None:
     again.close()
 
 
+@pytest.mark.django_db(transaction=True)  # likewise
 def test_a_refused_call_tells_how_the_limit_stood(plane: RelayPlane) -> None:
     secret = _key(rpm_limit=1, max_parallel_requests=9)
     for status in (200, 429):

@@ -52,7 +52,7 @@ def test_it_works() -> None:
     key, secret = issued(models=["qwen-*"], rpm_limit=60, max_budget="10", budget_duration="30d")
     calls(call(key_id=key.pk, model="qwen-7b", cost="2.5", spend=[]))
     shown = page(opened(secret))
-    assert all(text in shown for text in ("mine", "qwen-*", "at most", "10.00", "2.50", "qwen-7b", "YOUR_KEY"))
+    assert all(text in shown for text in ("mine", "qwen-*", "60", "10.00", "2.50", "qwen-7b", "YOUR_KEY"))
     assert 'data-chart="holder-usage-data"' in shown
     assert '"dates": "day"' in shown
 
