@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
-from gateway import health
+from gateway import health, limits_in_use
 
 Routes = list[URLPattern | URLResolver]
 
@@ -25,7 +25,6 @@ liveness: Routes = [
 def relay() -> Routes:
     """Calls, and how the relay is."""
     from gateway.handover import hand_over
-    from gateway.rehearsal import looking
     from gateway.views import NamedUpstreamView, OpenAIView, PassThroughView
 
     return [
@@ -35,7 +34,7 @@ def relay() -> Routes:
         *liveness,
         path("readyz", health.ready),
         path("health/readiness", health.ready),
-        path(looking.PATH[1:], looking.limits_in_use),
+        path(limits_in_use.PATH[1:], limits_in_use.tell),
         re_path(r"^(?!health/|readyz|healthz)", hand_over),
     ]
 

@@ -12,12 +12,12 @@ from typing import Any
 import gevent
 import pytest
 
+from gateway import limits_in_use
 from gateway.account.relay_report import RelayReport
 from gateway.open_call import OpenCall
 from gateway.passthrough import PassThrough
 from gateway.places import Places
 from gateway.plane import RelayPlane
-from gateway.rehearsal import looking
 from gateway.rehearsal.rehearsal import NoCall, Wanted, face_of
 from gateway.rehearsal.verdict import Verdict, judge
 from keys.counters import Charge, MemoryCounters
@@ -198,13 +198,13 @@ def test_the_relay_tells_what_is_in_use_only_when_it_is_signed(rf: Any, settings
 
     counters, plane.counters = plane.counters, MemoryCounters()
     try:
-        signed = signing.dumps([["key:1/rpm", 60.0, 3]], salt=looking.SALT, compress=True)
-        request = rf.get(looking.PATH, headers={looking.HEADER: signed})
-        used, left = json.loads(looking.limits_in_use(request).content)[0]
+        signed = signing.dumps([["key:1/rpm", 60.0, 3]], salt=limits_in_use.SALT, compress=True)
+        request = rf.get(limits_in_use.PATH, headers={limits_in_use.HEADER: signed})
+        used, left = json.loads(limits_in_use.tell(request).content)[0]
         assert (used, 59 < left <= 60) == (3, True)
         for value in ("", "nonsense", signing.dumps([], salt="other")):
-            request = rf.get(looking.PATH, headers={looking.HEADER: value})
-            assert looking.limits_in_use(request).status_code == 404
+            request = rf.get(limits_in_use.PATH, headers={limits_in_use.HEADER: value})
+            assert limits_in_use.tell(request).status_code == 404
     finally:
         plane.counters = counters
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.conf import settings
 
-from gateway.rehearsal.looking import shared_counters
+from gateway.limits_in_use import shared_counters
 from keys.counters import Counters, MemoryCounters
 
 
