@@ -68,17 +68,6 @@ def _names(directory: Path) -> list[str]:
         return []
 
 
-def take_lock(path: Path) -> int | None:
-    """Locks the file, made when missing, until the descriptor that is returned is closed; None if it is taken."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
 def processes_in(directory: Path) -> set[str]:
     """The processes that have any file here."""
     endings = (LOCK, STATUS)

@@ -35,12 +35,11 @@ from gateway.account.journal_files import (
     lost_calls,
     processes_in,
     segments_in,
-    take_lock,
 )
 from gateway.account.journal_reader import Block, ProcessJournal
 from gateway.account.log_store import MOST_ROWS_AT_ONCE, LogStore
 from gateway.account.retention import Pruner
-from gateway.serving.local_files import private_directory
+from gateway.serving.local_files import private_directory, take_lock
 from keys.models import Secret, VirtualKey
 
 logger = logging.getLogger(__name__)

@@ -1,6 +1,7 @@
 """What the gateway makes for itself at the first start, secrets above all, as files that only their owner can read."""
 
 import contextlib
+import fcntl
 import os
 import secrets
 from collections.abc import Callable
@@ -36,3 +37,18 @@ def read_or_create(path: Path, make: Callable[[], str]) -> str:
         finally:
             draft.unlink()
     return path.read_text().strip()
+
+
+def take_lock(path: Path) -> int | None:
+    """Locks the file, made when missing, until the descriptor that is returned is closed; None if it is taken.
+    Raises OSError."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor

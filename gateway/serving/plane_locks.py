@@ -5,12 +5,13 @@ would take each other's socket away. A start that finds its place taken says so 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
+
+from gateway.serving.local_files import take_lock
 
 
 @contextlib.contextmanager
@@ -28,21 +29,14 @@ def held(directory: Path, planes: Iterable[str]) -> Iterator[None]:
 
 def _lock(directory: Path, plane: str) -> int:
     try:
-        descriptor = os.open(directory / f"{plane}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = take_lock(directory / f"{plane}.lock")
     except OSError as error:
         raise ImproperlyConfigured(
-            f"GATEWAY_DATA_DIR is {directory}, where nothing can be kept: {error.strerror}."
+            f"GATEWAY_DATA_DIR is {directory}, where no lock can be kept: {error.strerror}."
         ) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        if isinstance(error, BlockingIOError):
-            raise ImproperlyConfigured(
-                f"GATEWAY_DATA_DIR is {directory}, where a gateway's {plane} plane runs already; "
-                "stop that one, or give this one a data directory of its own."
-            ) from error
+    if descriptor is None:
         raise ImproperlyConfigured(
-            f"GATEWAY_DATA_DIR is {directory}, where no file can be locked: {error.strerror}."
-        ) from error
+            f"GATEWAY_DATA_DIR is {directory}, where a gateway's {plane} plane runs already; "
+            "stop that one, or give this one a data directory of its own."
+        )
     return descriptor

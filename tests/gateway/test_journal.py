@@ -20,8 +20,8 @@ from gateway.account.journal_files import (
     processes_in,
     read_line,
     segments_in,
-    take_lock,
 )
+from gateway.serving.local_files import take_lock
 from tests.support.entries import NOON, an_entry
 
 

@@ -47,7 +47,7 @@ def test_what_a_killed_start_leaves_behind_holds_no_lock(tmp_path: Path) -> None
 
 
 def test_a_directory_where_nothing_can_be_kept_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ImproperlyConfigured, match="where nothing can be kept: No such"), held(tmp_path / "x", [RELAY]):
+    with pytest.raises(ImproperlyConfigured, match="where no lock can be kept: No such"), held(tmp_path / "x", [RELAY]):
         pass
 
 
