@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from upstreams.posture import is_this_host
+from upstreams.base_url import is_this_host
 
 NOWHERE = "\0"
 """The host of an upstream without one (a unix socket): it is in no value of a header."""

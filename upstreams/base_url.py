@@ -30,6 +30,17 @@ def origin(url: str) -> tuple[str, str, int]:
     return parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme]
 
 
+def is_this_host(url: str) -> bool:
+    """Whether calls to the URL stay on this host."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def address(url: str) -> tuple[str, str, int, str]:
     """What two normalised URLs have in common that lead to the same place, however they are written: the port of the
     scheme may be left out, and a host may end with the dot of the root."""

@@ -5,15 +5,14 @@ Only GET is asked, and nothing of an answer is kept but whether there was one.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from upstreams import advisories, client
+from upstreams.base_url import is_this_host
 from upstreams.errors import UpstreamError
 
 logger = logging.getLogger(__name__)
@@ -102,17 +101,6 @@ def summary(found: Sequence[Finding]) -> tuple[str, str, str]:
             return kind, word, "; ".join(told)
     known = [finding for finding in found if finding.kind == GOOD]
     return (GOOD, "Good", "") if len(known) == len(found) else (QUIET, "Not known", "")
-
-
-def is_this_host(url: str) -> bool:
-    """Whether calls to the URL stay on this host."""
-    host = (urlsplit(url).hostname or "").rstrip(".")
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _version(version: str) -> Finding:

@@ -9,11 +9,9 @@ from typing import Protocol
 
 from django.core.exceptions import ImproperlyConfigured
 
-from gateway.address_settings import host_and_port
+from gateway.address_settings import LONGEST_SOCKET_PATH, host_and_port
 from gateway.serving.listening import port_trouble, socket_trouble
 from gateway.serving.local_files import private_directory
-
-LONGEST_SOCKET_PATH = 100  # Linux takes 107 bytes
 
 
 class _Settings(Protocol):

@@ -7,7 +7,8 @@ import pytest
 from tests.support import answers, vllm
 from tests.support.upstream import Upstream as Server
 from tests.support.upstream import unused_port
-from upstreams.posture import BAD, GOOD, QUIET, WARNING, Finding, Posture, findings, is_this_host, look, summary
+from upstreams.base_url import is_this_host
+from upstreams.posture import BAD, GOOD, QUIET, WARNING, Finding, Posture, findings, look, summary
 
 CLOSED = Posture(dev_mode=False, models=False, invocations=False)
 OPEN = Posture(dev_mode=True, models=True, invocations=True)
