@@ -49,7 +49,7 @@ class VersionRow(models.Model):
         if not connections[using].in_atomic_block:
             raise transaction.TransactionManagementError("A version is only bumped inside a transaction.")
         with connections[using].cursor() as cursor:
-            cursor.execute(f"UPDATE {cls._meta.db_table} SET value = value + 1 WHERE id = 1 RETURNING value")  # noqa: S608
+            cursor.execute(f"UPDATE {cls._meta.db_table} SET value = value + 1 WHERE id = 1 RETURNING value")  # noqa: S608 - our own name
             value = _value(cursor)
         if value is not None:
             return value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from django.http import JsonResponse
 
 from gateway.serving.server import ClientConnection
@@ -21,5 +23,6 @@ def ending(response: JsonResponse, connection: ClientConnection) -> JsonResponse
     """The same response, after which the connection ends."""
     connection.close_after()
     response.__class__ = RefusedUnread
-    response.connection = connection  # type: ignore[attr-defined]
-    return response
+    refused = cast("RefusedUnread", response)
+    refused.connection = connection
+    return refused

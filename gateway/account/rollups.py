@@ -64,7 +64,7 @@ class Cap:
         # Written out: three of these stand before each hour's first call, and Django takes ten times as long to put
         # them together as the database to carry them out.
         connection = connections[router.db_for_write(table)]
-        statement = f"SELECT DISTINCT {dimension} FROM {table._meta.db_table} WHERE hour = %s LIMIT %s"  # noqa: S608
+        statement = f"SELECT DISTINCT {dimension} FROM {table._meta.db_table} WHERE hour = %s LIMIT %s"  # noqa: S608 - our own names
         with connection.cursor() as cursor:
             cursor.execute(statement, [connection.ops.adapt_datetimefield_value(hour), self._most])
             return {value for (value,) in cursor.fetchall()} - {""}

@@ -48,13 +48,12 @@ def test_a_month_to_come_is_refused() -> None:
 @pytest.mark.parametrize(
     ("now", "began"),
     [
-        ((2026, 11, 1, 0, 59, 59), (2026, 10, 1)),
-        ((2026, 11, 1, 1), (2026, 11, 1)),
-        ((2026, 1, 1, 0, 30), (2025, 12, 1)),
-        ((2026, 11, 30, 23, 59), (2026, 11, 1)),
+        (datetime(2026, 11, 1, 0, 59, 59, tzinfo=UTC), datetime(2026, 10, 1, tzinfo=UTC)),
+        (datetime(2026, 11, 1, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)),
+        (datetime(2026, 1, 1, 0, 30, tzinfo=UTC), datetime(2025, 12, 1, tzinfo=UTC)),
+        (datetime(2026, 11, 30, 23, 59, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)),
     ],
 )
-def test_the_latest_month_has_a_full_hour(now: tuple[int, ...], began: tuple[int, int, int]) -> None:
-    moment = datetime(*now, tzinfo=UTC)  # type: ignore[arg-type,misc]
-    assert latest(moment) == datetime(*began, tzinfo=UTC)
-    assert month(f"{latest(moment):%Y-%m}", moment).end > latest(moment)
+def test_the_latest_month_has_a_full_hour(now: datetime, began: datetime) -> None:
+    assert latest(now) == began
+    assert month(f"{began:%Y-%m}", now).end > began
