@@ -87,6 +87,7 @@ def test_a_row_is_found_and_opened_and_is_there_again(admin: Visitor, asked: lis
     expect(page.get_by_role("heading", name="support-summaries")).to_be_visible()
     assert sent(asked) == ["support-"]  # once, when the typing paused
     assert "support" not in page.url
+    page.wait_for_load_state()  # a page can be seen before its scripts hear of keys
     page.keyboard.press("/")
     expect(page.get_by_role("group", name="Last opened").get_by_role("option")).to_have_text([re.compile("^support-s")])
 

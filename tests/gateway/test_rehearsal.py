@@ -7,10 +7,12 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import gevent
 import pytest
+from pytest_django import Settings
 
 from gateway import limits_in_use
 from gateway.account.relay_report import RelayReport
@@ -44,7 +46,8 @@ def upstream() -> Iterator[Upstream]:
 
 
 @pytest.fixture
-def plane(upstream: Upstream, tmp_path: Any) -> Iterator[RelayPlane]:
+def plane(upstream: Upstream, settings: Settings, tmp_path: Path) -> Iterator[RelayPlane]:
+    settings.DATA_DIR = tmp_path  # its journal is nobody else's
     plane = RelayPlane(KeyRegistry(), UpstreamPool())
     plane.counters = MemoryCounters()
     row = UpstreamRow.objects.create(name="one", url=upstream.url, is_default=True, served_models=["tiny-chat"])

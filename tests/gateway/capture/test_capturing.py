@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,7 +42,8 @@ def upstream() -> Iterator[Upstream]:
 
 
 @pytest.fixture
-def plane(upstream: Upstream) -> Iterator[RelayPlane]:
+def plane(upstream: Upstream, settings: Settings, tmp_path: Path) -> Iterator[RelayPlane]:
+    settings.DATA_DIR = tmp_path  # its journal is nobody else's
     plane = RelayPlane(KeyRegistry(), UpstreamPool())
     row = UpstreamRow.objects.create(name="one", url=upstream.url, is_default=True, credential=CREDENTIAL)
     Deployment.objects.create(upstream=row, alias="alias", served_name="tiny-chat")
