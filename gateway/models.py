@@ -150,6 +150,13 @@ class RequestLog(models.Model):
             models.Index(fields=["team_id", "call_id"], name="request_log_team", condition=Q(team_id__isnull=False)),
             models.Index(fields=["endpoint_class", "call_id"], name="request_log_class"),
             models.Index(fields=["streaming", "call_id"], name="request_log_streaming"),
+            models.Index(fields=["route", "call_id"], name="request_log_route"),
+            # Of the few calls with an error; the others cost it nothing.
+            models.Index(
+                fields=["error_type", "call_id"],
+                name="request_log_error_type",
+                condition=Q(error_type__isnull=False),
+            ),
             # PostgreSQL searches a text by its beginning only in indexes of this kind.
             models.Index(
                 fields=["end_user", "call_id"],
