@@ -27,17 +27,13 @@ from gateway.this_relay import plane
 from gateway.turns import let_others_go
 from keys.authentication import check_usable, recognise
 from keys.errors import ManagementRefused
-from upstreams.client import Outgoing, UpstreamClient, UpstreamResponse
+from upstreams.client import Outgoing, UpstreamResponse
 from upstreams.errors import UpstreamBroken, UpstreamError
 
 logger = logging.getLogger(__name__)
 
-READ_SECONDS = 300.0
 _NOT_HANDED_OVER = HOP_BY_HOP | {"expect"}  # the body is here by now
 _OURS = ("HTTP_X_FORWARDED_", "HTTP_FORWARDED")  # the control plane's server believes several of them
-
-# A key may be made only once: nothing is sent again, also when the control plane ended in the middle.
-_client = UpstreamClient(connect_timeout=5, read_timeout=READ_SECONDS, resend=False)
 
 
 def hand_over(request: HttpRequest) -> HttpResponseBase:
@@ -111,7 +107,7 @@ class _Handover:
         if self._length != 0:
             outgoing["Content-Length"] = str(body.length)
         try:
-            return _client.open(plane.control_url, self._method, outgoing, body.whole())
+            return plane.control.open(plane.control_url, self._method, outgoing, body.whole())
         except UpstreamError as error:
             logger.warning("The control plane does not answer (%s).", type(error).__name__)
             raise ControlPlaneAway from error

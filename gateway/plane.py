@@ -54,6 +54,7 @@ JOURNAL_SECONDS = 1.0
 HEALTH_SECONDS = 2.0
 CLOSE_IDLE_SECONDS = 2.0
 DRAIN_MARGIN_SECONDS = 2.0
+CONTROL_READ_SECONDS = 300.0
 
 
 class RelayPlane:
@@ -64,6 +65,8 @@ class RelayPlane:
         self.pool = pool
         self.open_calls = OpenCalls()
         self.client = UpstreamClient(connect_timeout=settings.CONNECT_TIMEOUT)
+        # A key may be made only once: nothing is sent again, also when the control plane ended in the middle.
+        self.control = UpstreamClient(connect_timeout=5, read_timeout=CONTROL_READ_SECONDS, resend=False)
         self.counters: Counters = make_counters()
         self.ledger = SpendLedger()
         self.places = Places(self.counters)
@@ -78,10 +81,11 @@ class RelayPlane:
         self.native_routes = NativeRoutes()
         self.captures = Captures(self.run_in_store)
         self.revocation = Revocation(self.keys, self.open_calls)
-        self.refresher = Refresher(self.refresh, run=self.run_in_store, then=self.revocation.cut)
+        # In threads of their own, refresher and reporter: what calls write may wait 20 s for SQLite's one writer, and a
+        # blocked key is to be refused within a second.
+        self.refresher = Refresher(self.refresh, run=_runner(), then=self.revocation.cut)
         self.recent = RecentTraffic()
         self.unlisted = Unlisted()
-        # In a thread of its own: the refresher must not wait while a report waits for SQLite's one writer.
         self.reporter = Reporter(
             self.open_calls, self.revocation, self.recent, self.unlisted, run=_runner(), more=self._of_worker
         )
@@ -105,7 +109,7 @@ class RelayPlane:
             gevent.spawn(self._every, INTERVAL_SECONDS, partial(self._sweep, Sweeper(self.limits))),
             gevent.spawn(self._every, settings.LEASE_SECONDS / 3, self._renew_leases),
             gevent.spawn(self._every, FLUSH_SECONDS, self.counters.flush),
-            gevent.spawn(self._every, CLOSE_IDLE_SECONDS, self.client.close_idle),
+            gevent.spawn(self._every, CLOSE_IDLE_SECONDS, self.close_idle),
             gevent.spawn(self._every, CAPTURE_SECONDS, self.captures.flush),
             gevent.spawn(self._every, JOURNAL_SECONDS, self._catch_up),
             gevent.spawn(self._every, REPORT_SECONDS, self.reporter.report),
@@ -147,6 +151,11 @@ class RelayPlane:
         held = [lease for call in self.open_calls for lease in (call.call_id, *self.places.renewable(call))]
         self.counters.renew(held)
         self.ledger.forget_ended(time.time())
+
+    def close_idle(self) -> None:
+        """Closes the connections that a burst left behind, to upstreams and to the control plane."""
+        self.client.close_idle()
+        self.control.close_idle()
 
     def _of_worker(self) -> dict[str, Any]:
         return {

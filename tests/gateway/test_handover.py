@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ from keys.registry import KeyRegistry
 from tests.support import answers
 from tests.support.upstream import Upstream, unused_port
 from upstreams.pool import UpstreamPool
+from upstreams.transport import KEEP_IDLE_SECONDS
 
 pytestmark = pytest.mark.django_db
 FORM = "application/x-www-form-urlencoded"
@@ -43,7 +45,7 @@ def plane(control: Upstream, monkeypatch: pytest.MonkeyPatch) -> Iterator[RelayP
     plane.control_url = control.url
     yield plane
     plane.stop()
-    handover._client.forget(control.url)
+    plane.control.forget(control.url)
 
 
 @pytest.fixture
@@ -111,6 +113,17 @@ def test_a_connection_of_which_nothing_is_unread_is_kept_after_a_refusal(
     plane.control_url = f"http://127.0.0.1:{unused_port()}"
     response = _post(rf, "/admin/login/", body)
     assert (response.status_code, isinstance(response, RefusedUnread)) == (503, False)
+
+
+def test_connections_to_the_control_plane_that_a_burst_left_behind_are_closed(
+    plane: RelayPlane, control: Upstream, rf: RequestFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _post(rf, "/admin/login/", b"")
+    assert control.open_connections == 1
+    late = time.monotonic() + KEEP_IDLE_SECONDS + 1
+    monkeypatch.setattr("upstreams.transport.time.monotonic", lambda: late)
+    plane.close_idle()
+    control.wait_for(lambda: not control.open_connections)
 
 
 def test_a_connection_with_an_unread_body_ends_after_a_refusal(plane: RelayPlane, rf: RequestFactory) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+
+import gevent
 import pytest
 from django.db import OperationalError
 from pytest_django import Settings
 
-from gateway.plane import _runner
+from gateway.plane import RelayPlane, _runner
+from keys.registry import KeyRegistry
+from upstreams.pool import UpstreamPool
 
 
 @pytest.fixture(autouse=True)
@@ -30,3 +35,18 @@ def test_the_store_s_thread_does_what_it_is_told() -> None:
     done: list[int] = []
     _runner()(lambda: done.append(1))
     assert done == [1]
+
+
+def test_the_registries_are_refreshed_while_what_a_call_writes_waits_for_the_database() -> None:
+    """SQLite has one writer, for which a write may wait long; a blocked key is to be refused within a second."""
+    plane, free = RelayPlane(KeyRegistry(), UpstreamPool()), threading.Event()
+    writer = gevent.spawn(plane.run_in_store, free.wait)
+    gevent.sleep(0)
+    try:
+        with gevent.Timeout(5):
+            plane.refresher.once()
+        assert not writer.ready()
+    finally:
+        free.set()
+        writer.join()
+        plane.stop()
