@@ -10,7 +10,8 @@ from django.urls import reverse
 
 from common.admin import DASH, duration, figure, moment
 from gateway.account.decisions import BY_NAME
-from gateway.admin_pages.causes import Cause, cause_of
+from gateway.admin_pages.cause import Cause
+from gateway.admin_pages.causes import cause_of
 from gateway.admin_pages.log_chain import chain_of
 from gateway.admin_pages.log_columns import cost_words, result_badge
 from gateway.admin_pages.log_cost import CostLine, cost_lines

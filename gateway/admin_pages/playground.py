@@ -15,7 +15,9 @@ from django.views.decorators.cache import never_cache
 from common.admin import posted_from
 from gateway.account.entry import Outcome
 from gateway.admin_pages import playground_keys
-from gateway.admin_pages.causes import BY_TYPE, CALLER, Cause, cause_of
+from gateway.admin_pages.cause import CALLER, Cause
+from gateway.admin_pages.cause_table import BY_TYPE
+from gateway.admin_pages.causes import cause_of
 from gateway.admin_pages.known_models import EMBEDDING, RERANK, answering_first, current_view, known_models, mode_of
 from gateway.admin_pages.traffic import logs_url_with
 from keys.models import Team

@@ -14,7 +14,8 @@ from rest_framework.response import Response
 
 from common.errors import InvalidRequest
 from common.money import dollars
-from gateway.admin_pages.causes import ADMIN, cause_of
+from gateway.admin_pages.cause import ADMIN
+from gateway.admin_pages.causes import cause_of
 from gateway.limits_in_use import in_use
 from gateway.models import RequestLog, UsageHour
 from gateway.spend_api.pages import HOUR

@@ -4,7 +4,9 @@ import pytest
 
 from common.errors import GatewayError
 from gateway.account.entry import Outcome
-from gateway.admin_pages.causes import ADMIN, BY_OUTCOME, BY_TYPE, CALLER, UPSTREAM, Cause, cause_of
+from gateway.admin_pages.cause import ADMIN, CALLER, UPSTREAM, Cause
+from gateway.admin_pages.cause_table import BY_OUTCOME, BY_TYPE
+from gateway.admin_pages.causes import cause_of
 from keys.errors import (
     AddressDenied,
     BudgetExceeded,
