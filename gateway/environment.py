@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -241,7 +242,17 @@ class Environment:
         if parsed.get("ENGINE") not in {"django.db.backends.sqlite3", "django.db.backends.postgresql"}:
             raise ImproperlyConfigured(wanted)
         _check_database(name, parsed)
+        _check_options(name, value, parsed)
         return dict(parsed)
+
+
+def _check_options(name: str, url: str, parsed: Mapping[str, Any]) -> None:
+    """Whoever writes an option means something by it; how SQLite is opened, the gateway's promises rest on."""
+    options = urlsplit(url).query
+    if options and parsed["ENGINE"] == "django.db.backends.sqlite3":
+        raise ImproperlyConfigured(
+            f"{name} has options, which a SQLite database does not take here; leave out “?{options}”."
+        )
 
 
 def _check_database(name: str, parsed: Mapping[str, Any]) -> None:

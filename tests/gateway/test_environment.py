@@ -132,6 +132,13 @@ def test_a_database_in_memory_is_refused(url: str) -> None:
         Environment({"A": url}).database("A", default="")
 
 
+@pytest.mark.parametrize("options", ["timeout=5", "conn_max_age=60", "cache=shared"])
+def test_options_of_sqlite_are_refused_and_not_ignored(options: str) -> None:
+    said = rf"^A has options, which a SQLite database does not take here; leave out “\?{options}”\.$"
+    with pytest.raises(ImproperlyConfigured, match=said):
+        Environment({"A": f"sqlite:///f.db?{options}"}).database("A", default="")
+
+
 def test_a_postgresql_that_names_no_database_is_refused() -> None:
     with pytest.raises(ImproperlyConfigured, match=r"^A names no database"):
         Environment({"A": "postgresql://u:p@h/"}).database("A", default="")
