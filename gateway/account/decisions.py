@@ -125,10 +125,10 @@ def limits_of(bill: Bill, refused: Sequence[Any] | None = None) -> list[tuple[An
         seconds = None if left is None else int(left)
         named = (charge.kind, charge.limit, charge.model, charge.unit, charge.ceiling)
         found.append((*named, used, taken, seconds, charge.enforced, exceeded))
-    return found if refused is None else _with_refused(found, tuple(refused))
+    return found if refused is None else with_refused(found, tuple(refused))
 
 
-def _with_refused(rows: list[tuple[Any, ...]], refused: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+def with_refused(rows: list[tuple[Any, ...]], refused: tuple[Any, ...]) -> list[tuple[Any, ...]]:
     """The rows with the one that refused told in full; before them if it is not among these."""
     at = next((at for at, row in enumerate(rows) if row[:_NAMED] == refused[:_NAMED] and row[_ENFORCED]), None)
     return [refused, *rows] if at is None else [*rows[:at], refused, *rows[at + 1 :]]

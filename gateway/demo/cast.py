@@ -127,7 +127,7 @@ KEYS = (
     Key("support-assistant", "support", "chiara", 240, rhythm=ALWAYS, tags=("assistant", "production"), end_users=400,
         near=0.86, limits={"budget_duration": "30d", "rpm_limit": 1_200}),
     Key("support-summaries", "support", "chiara", 60, rhythm=NIGHT, streams=0.0, tags=("batch",), near=1.0,
-        refused=0.02, limits={"budget_duration": "1d"}, agent="python-httpx/0.28.1"),
+        refused=0.02, limits={"budget_duration": "1d", "max_budget": Decimal("1.20")}, agent="python-httpx/0.28.1"),
     Key("search-indexer", "search", "hiro", 230, mix=_VECTORS, rhythm=ALWAYS, streams=0.0, tags=("batch", "production"),
         refused=0.012, limits={"tpm_limit": 2_000_000, "models": ["qwen3-embedding-*"]}, agent="python-httpx/0.28.1"),
     Key("search-answers", "search", "hiro", 130, rhythm=ALWAYS, tags=("production",), end_users=250,

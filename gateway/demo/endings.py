@@ -26,6 +26,8 @@ class Ending:
     seconds: float | None = None
     source: str = "reported"
     tries: int = 1
+    limit: str = ""
+    """Which limit of the key it was that refuses."""
 
     @property
     def refuses(self) -> bool:
@@ -69,17 +71,16 @@ ENDINGS = (
 
 def limited(key: cast.Key) -> Ending:
     """A refusal by the limit that the key has."""
-    if "max_budget" in key.limits or "budget_duration" in key.limits:
-        text = f"Budget has been exceeded! Key={key.name} Current cost: 1.2, Max budget: 1.2 (max_budget)."
-        return Ending(Outcome.REFUSED, 0, 422, "budget_exceeded", text, used=None)
-    counted, ceiling = ("tokens", key.limits.get("tpm_limit"))
-    if "rpm_limit" in key.limits:
-        counted, ceiling = "requests", key.limits["rpm_limit"]
+    if "max_budget" in key.limits:
+        spent = f"{key.limits['max_budget'].normalize():f}"
+        text = f"Budget has been exceeded! Key={key.name} Current cost: {spent}, Max budget: {spent} (max_budget)."
+        return Ending(Outcome.REFUSED, 0, 422, "budget_exceeded", text, used=None, limit="max_budget")
+    limit, counted = next(one for one in (("rpm_limit", "requests"), ("tpm_limit", "tokens")) if one[0] in key.limits)
     text = (
-        f"Rate limit exceeded for api_key: {key.name}. Limit type: {counted}. Current limit: {ceiling}, "
+        f"Rate limit exceeded for api_key: {key.name}. Limit type: {counted}. Current limit: {key.limits[limit]}, "
         "Remaining: 0. Limit resets at: {at:%Y-%m-%d %H:%M:%S}+00:00"
     )
-    return Ending(Outcome.REFUSED, 0, 429, "throttling_error", text, used=None)
+    return Ending(Outcome.REFUSED, 0, 429, "throttling_error", text, used=None, limit=limit)
 
 
 def too_late(expired_at: float) -> Ending:

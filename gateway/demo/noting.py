@@ -6,24 +6,37 @@ from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from gateway.account.decisions import BY_MODEL, IN_MEMORY
+from gateway.account.decisions import BY_MODEL, IN_MEMORY, with_refused
 from gateway.account.entry import Entry
 from gateway.demo.tables import Served
 from gateway.faces import OPENAI
+from keys.counters import Charge
 from keys.durations import window
 from keys.identity import Party
 from keys.limit_values import Limits
 
 _MINUTE = 60
-_LIMIT_ERRORS = {"throttling_error", "budget_exceeded"}
+RESETS = 30
+"""Seconds until a minute ends of which a limit refuses a call."""
 
 
-def refused(entry: Entry, parties: Iterable[Party], chance: Random) -> dict[str, Any]:
-    """Of a call that the gateway itself refused: its limits only where one of them did."""
+def refused(entry: Entry, parties: Iterable[Party], chance: Random, limit: str) -> dict[str, Any]:
+    """Of a call that the gateway itself refused: its limits only where one of the key's did, which is `limit`."""
     noted = _beginning(chance)
-    if entry["error_type"] in _LIMIT_ERRORS:
-        noted["limits"] = list(_limits(entry, parties, chance, was_let_through=False))
+    if limit:
+        rows = list(_limits(entry, parties, chance, was_let_through=False))
+        noted["limits"] = with_refused(rows, _refusal(next(row for row in rows if row[:2] == ("key", limit))))
     return noted
+
+
+def _refusal(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The row of a limit of which all was in use, in the words of `keys.counters`."""
+    kind, limit, model, unit, ceiling, _, taken, ends, *_ = row
+    is_budget = unit == "usd"
+    seconds = float(ends) if is_budget else RESETS
+    charge = Charge("", taken, ceiling, seconds=seconds, limit=limit, unit=unit, kind=kind, model=model)
+    told: tuple[Any, ...] = charge.exceeded(ceiling, seconds).told["limit"]
+    return told
 
 
 def served(

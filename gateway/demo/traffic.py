@@ -137,9 +137,9 @@ class Traffic:
         return [party for who in whose if (party := self._parties.get(who)) is not None]
 
     def _refused(self, entry: Entry, ending: Ending) -> Entry:
-        text = ending.text.format(**entry, at=datetime.fromtimestamp(entry["received_at"] + 30, UTC))
+        text = ending.text.format(**entry, at=datetime.fromtimestamp(entry["received_at"] + noting.RESETS, UTC))
         entry |= self._unasked(entry, ending, text, self._chance.uniform(0.0004, 0.003))
-        entry["decisions"] = noting.refused(entry, self._parties_of(entry), self._chance)
+        entry["decisions"] = noting.refused(entry, self._parties_of(entry), self._chance, ending.limit)
         return entry
 
     def _full(self, entry: Entry, ending: Ending, places: Sequence[Served], now: float) -> Entry:
