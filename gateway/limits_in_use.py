@@ -11,6 +11,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from time import monotonic
+from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
@@ -34,17 +36,8 @@ ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - these are looke
 
 def in_use(charges: Sequence[Charge]) -> list[InUse] | None:
     """How much of each charge's counter is in use, and the seconds until it starts anew; None where nobody can tell."""
-    found: list[InUse] = []
-    for start in range(0, len(charges), MOST_COUNTERS):
-        some = charges[start : start + MOST_COUNTERS]
-        told = _of_relay(some) if settings.EMBEDDED else _of_store(some)
-        if told is None:
-            return None
-        found += told
-    return found
-
-
-def _of_relay(charges: Sequence[Charge]) -> list[InUse] | None:
+    if not settings.EMBEDDED:
+        return _of_store(charges)
     return ask_relay([(charge.counter, charge.seconds, charge.floor) for charge in charges])
 
 
@@ -76,22 +69,44 @@ def shared_counters() -> Counters:
 # --- With SQLite: the relay is asked -------------------------------------------------------------------------------
 
 
-def ask_relay(counters: list[tuple[str, float | None, int]]) -> list[InUse] | None:
-    """What is in use of these counters in the memory of the one relay worker; None when it does not answer."""
-    signed = signing.dumps(counters[:MOST_COUNTERS], salt=SALT, compress=True)
+Counter = tuple[str, float | None, int]
+"""A counter's name, `seconds` and `floor`, as in `keys.counters.Charge`."""
+
+
+def ask_relay(counters: Sequence[Counter]) -> list[InUse] | None:
+    """What is in use of these counters in the memory of the one relay worker; None when it has not answered within
+    TIMEOUT, however many they are."""
+    until = monotonic() + TIMEOUT
+    found: list[InUse] = []
+    for start in range(0, len(counters), MOST_COUNTERS):
+        some = counters[start : start + MOST_COUNTERS]
+        told = _told_until(until, some)
+        if not isinstance(told, list) or len(told) != len(some):
+            return None
+        found += [(int(used), left) for used, left in told]
+    return found
+
+
+def _told_until(until: float, counters: Sequence[Counter]) -> Any:
+    """What the relay says of them; None when it says nothing by then, in seconds of the monotonic clock."""
+    signed = signing.dumps(counters, salt=SALT, compress=True)
     host = ANY_HOST.get(settings.HOST, settings.HOST)
-    connection = http.client.HTTPConnection(host, settings.PORT, timeout=TIMEOUT)
+    connection = http.client.HTTPConnection(host, settings.PORT, timeout=_seconds(until))
     try:
+        connection.connect()
+        connection.sock.settimeout(_seconds(until))
         connection.request("GET", PATH, headers={HEADER: signed})
         response = connection.getresponse()
-        told = json.loads(response.read(1_000_000)) if response.status == 200 else None
+        return json.loads(response.read(1_000_000)) if response.status == 200 else None
     except (OSError, http.client.HTTPException, ValueError):
         return None
     finally:
         connection.close()
-    if not isinstance(told, list) or len(told) != len(counters):
-        return None
-    return [(int(used), left) for used, left in told]
+
+
+def _seconds(until: float) -> float:
+    """How many are left. A socket with a time-out of zero would not wait at all."""
+    return max(0.001, until - monotonic())
 
 
 def tell(request: HttpRequest) -> JsonResponse:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -19,11 +19,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from common.admin import QUIET, WARNING, UtcInput, badge, moment
-from keys.admin_budgets import Row, Spend, SpendChangeList, budget_cell
+from keys.admin_budgets import Spend, SpendChangeList, budget_cell
 from keys.admin_expiry import ExpiryAdmin
 from keys.admin_filters import LastUseFilter, OwnerFilter, StateFilter, TeamFilter, found
 from keys.admin_forms import KeyForm, key_fieldsets
-from keys.admin_left import LimitGroup, lines_of
+from keys.admin_left import Limited
 from keys.admin_limited import address_of
 from keys.admin_near import BudgetFilter
 from keys.admin_revoking import RevokingAdmin
@@ -160,13 +160,13 @@ class VirtualKeyAdmin(RevokingAdmin, ExpiryAdmin, SecretsAdmin, KeysScoped):
             ],
         }
 
-    def limit_groups(self, request: HttpRequest, row: VirtualKey, spend: Spend) -> Iterator[LimitGroup]:
-        yield from super().limit_groups(request, row, spend)
+    def limited(self, request: HttpRequest, row: VirtualKey, spend: Spend) -> Iterator[Limited]:
+        yield from super().limited(request, row, spend)
         for holder in holders_of([row])[row.pk]:
             # What an owner spends is also of keys of other teams.
             if holder.word == "Team" or visible_teams(request.user) is None:
-                lines = lines_of(cast("Row", holder.row), holder.spend, self.in_use)
-                yield LimitGroup(holder.word, str(holder.row), address_of(request, holder.row), lines)
+                url = address_of(request, holder.row)
+                yield Limited(holder.word, str(holder.row), url, holder.row, holder.spend)
 
     def _holders(self, request: HttpRequest, key: VirtualKey) -> Iterator[dict[str, Any]]:
         """The key's team and owner, with their pages where they have any, and the models that they leave to the key."""

@@ -55,23 +55,49 @@ class LimitGroup:
     lines: tuple[Line, ...]
 
 
-def lines_of(row: Row, spend: Spend, look: Look = nobody_knows) -> tuple[Line, ...]:
-    """All limits of the row: what refuses soonest is not sorted first, the order is that of the form."""
-    return (*_rates(row, look), *_budgets(spend))
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """One whom calls count against, as `LimitGroup`, and what it has spent."""
+
+    word: str
+    name: str
+    url: str
+    row: Row
+    spend: Spend
+
+
+def groups_of(limited: Sequence[Limited], look: Look = nobody_knows) -> list[LimitGroup]:
+    """All limits of each: what refuses soonest is not sorted first, the order is that of the form.
+
+    Looks once for all of them, since a look may have to wait for its answer.
+    """
+    rates = [(one, _rates_of(one.row)) for one in limited]
+    told = iter(_told([charge for _, charges in rates for charge in charges], look))
+    return [
+        LimitGroup(
+            one.word,
+            one.name,
+            one.url,
+            (*(_rate(charge, next(told)) for charge in charges), *_budgets(one.spend)),
+        )
+        for one, charges in rates
+    ]
+
+
+def _rates_of(row: Row) -> list[Charge]:
+    limits = limits_of({name: getattr(row, name) for name in COLUMNS})
+    return rates_of(replace(party_named(row), limits=limits))
+
+
+def _told(charges: Sequence[Charge], look: Look) -> Sequence[InUse | None]:
+    found = look(charges) if charges else ()
+    return [None] * len(charges) if found is None else found
 
 
 def _budgets(spend: Spend) -> Iterator[Line]:
     for use in spend.uses:
         under = f"{use.each}, {use.effect}" if use.effect else use.each
         yield Line(use.name, under, use.told, use.left, use.resets, use.kind, use.bar)
-
-
-def _rates(row: Row, look: Look) -> Iterator[Line]:
-    limits = limits_of({name: getattr(row, name) for name in COLUMNS})
-    charges = rates_of(replace(party_named(row), limits=limits))
-    found: Sequence[InUse | None] | None = look(charges) if charges else None
-    for charge, in_use in zip(charges, found or [None] * len(charges), strict=True):
-        yield _rate(charge, in_use)
 
 
 def _rate(charge: Charge, in_use: InUse | None) -> Line:

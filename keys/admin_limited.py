@@ -24,7 +24,7 @@ from django.utils.safestring import SafeString
 from common.admin import FiltersOnly, changeable, log_changes, pressed
 from keys.admin_budgets import BAR, Row, Spend, SpendChangeList, budget_cell, spend_of
 from keys.admin_confirm import Question, ask, is_confirmed
-from keys.admin_left import LimitGroup, lines_of, nobody_knows
+from keys.admin_left import Limited, groups_of, nobody_knows
 from keys.admin_limits import WITHOUT_PRICE
 from keys.admin_models import MONEY, KnownModel, counts_nothing, with_models
 from keys.counters import Charge
@@ -206,7 +206,7 @@ class LimitedAdmin(FiltersOnly, _Admin):
     def facts(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """What a row's page shows beside its form."""
         spend = spend_of(cast("Row", row))
-        groups = list(self.limit_groups(request, row, spend))
+        groups = groups_of(list(self.limited(request, row, spend)), self.in_use)
         return {
             "title": str(row),
             "subtitle": None,
@@ -219,9 +219,9 @@ class LimitedAdmin(FiltersOnly, _Admin):
             "url_names": {verb: self._name(verb) for verb in (*self.row_actions, "reset_spend", "history")},
         }
 
-    def limit_groups(self, request: HttpRequest, row: Any, spend: Spend) -> Iterator[LimitGroup]:
+    def limited(self, request: HttpRequest, row: Any, spend: Spend) -> Iterator[Limited]:
         """Whose limits hold: those of the row itself."""
-        yield LimitGroup("", str(row), "", lines_of(row, spend, self.in_use))
+        yield Limited("", str(row), "", row, spend)
 
     def in_use(self, charges: Sequence[Charge]) -> Sequence[InUse] | None:
         """How much of limits is in use, as `keys.admin_left.Look`. The gateway knows."""

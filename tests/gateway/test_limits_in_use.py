@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
 from django.db import connection
 
-from gateway.limits_in_use import in_use
+from gateway import limits_in_use
+from gateway.limits_in_use import MOST_COUNTERS, ask_relay, in_use
 from keys.identity import Party
 from keys.limit_values import Limits
 from keys.limits import Asked, charges_for, rates_of
@@ -44,3 +46,14 @@ def test_counters_are_asked_in_the_order_in_which_calls_take_them(monkeypatch: p
 def test_while_no_relay_answers_nobody_can_tell(settings: Any) -> None:
     settings.PORT = unused_port()
     assert in_use(rates_of(PARTY)) is None
+
+
+def test_a_relay_that_is_stuck_is_waited_for_once(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits_in_use, "TIMEOUT", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as relay:
+        settings.HOST, settings.PORT = relay.getsockname()
+        assert ask_relay([(f"key:{number}/rpm", 60.0, 0) for number in range(3 * MOST_COUNTERS)]) is None
+        relay.setblocking(False)
+        relay.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            relay.accept()

@@ -12,6 +12,7 @@ from django.db import connection
 from django.test import Client
 
 from gateway.account.log_store import LogStore
+from gateway.limits_in_use import in_use
 from keys.counters import Charge, Counters
 from keys.models import EndUser, Owner, Team, VirtualKey
 from tests.support.counting import counted_here
@@ -94,6 +95,20 @@ def test_open_calls_and_rates_are_told_as_they_are_counted(admin: Client, counte
     assert "3 of 10 calls 7 calls when one ends" in told
     assert re.search(r"12 of 60 calls 48 calls \d{4}-", told)
     assert "0 of 100 tokens 100 tokens —" in told
+
+
+def test_what_is_in_use_is_asked_once_for_all(
+    admin: Client, counters: Counters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    look = "gateway.admin_pages.known_models.in_use"
+    monkeypatch.setattr(look, lambda charges: asked.append(len(charges)) or in_use(charges))
+    Team(team_id="red", rpm_limit=5, tpm_limit=5).save()
+    Owner(user_id="ada", max_parallel_requests=2).save()
+    told = text(page(admin, issue(team_id="red", user_id="ada", rpm_limit=60)))
+    assert asked == [4]
+    for line in ("0 of 60 calls", "0 of 5 calls", "0 of 5 tokens", "0 of 2 calls"):
+        assert line in told
 
 
 @pytest.mark.skipif(connection.vendor == "postgresql", reason="the database counts")
