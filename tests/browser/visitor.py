@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Response
+from playwright.sync_api import BrowserContext, ConsoleMessage, Dialog, Page, Request, Response
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
@@ -19,7 +19,8 @@ FORBIDDEN = ("unsafe-inline", "unsafe-eval", "http:", "https:", "*")
 class Visitor:
     """One browser context with one page. `complaints` are sentences about what went wrong.
 
-    `host` is the one whose page was opened first; the pages may ask no other.
+    `host` is the one whose page was opened first; the pages may ask no other. Where a page asks whether to leave it,
+    which `questions` counts, the visitor leaves, or `stays`.
     """
 
     def __init__(self, context: BrowserContext) -> None:
@@ -28,6 +29,9 @@ class Visitor:
         self.expected: set[int] = set()
         self.lost_connections = False
         self.host = ""
+        self.questions = 0
+        self.stays = False
+        context.on("dialog", self._questioned)
         context.on("console", self._heard)
         context.on("weberror", lambda error: self.complain(f"an uncaught error: {error.error}"))
         context.on("request", self._asked)
@@ -70,6 +74,14 @@ class Visitor:
         except PlaywrightTimeout:
             return True
         return False
+
+    def _questioned(self, dialog: Dialog) -> None:
+        leaving = dialog.type == "beforeunload"
+        self.questions += leaving
+        if leaving and not self.stays:
+            dialog.accept()
+        else:
+            dialog.dismiss()
 
     def _heard(self, message: ConsoleMessage) -> None:
         expected = any(f"status of {status}" in message.text for status in self.expected)
