@@ -50,6 +50,13 @@ class RoutingAdmin(_RoutingAdmin):
         """The row, or its defaults while nobody has saved it."""
         return Routing.current() if object_id == "1" else None
 
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Under its name alone: there is no other row that it could be told from."""
+        context = {"title": "Routing", "subtitle": None, **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, context)
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 

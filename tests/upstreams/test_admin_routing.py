@@ -1,3 +1,6 @@
+import re
+from html import unescape
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
@@ -50,6 +53,19 @@ def test_the_routing_has_a_page_before_it_has_a_row(admin: Client) -> None:
     assert admin.get(ROUTING).url == f"{ROUTING}1/change/"
     assert b"Least in flight" in admin.get(f"{ROUTING}1/change/").content
     assert not Routing.objects.exists()
+
+
+def test_the_routing_stands_once_in_its_title_and_path(admin: Client) -> None:
+    html = admin.get(f"{ROUTING}1/change/").content.decode()
+    assert "<title>Routing | " in html
+    assert re.findall(r"<h1>(.*?)</h1>", html) == ["Routing"]
+    assert path_of(html) == "Home › Routing"
+    assert path_of(admin.get(f"{ROUTING}1/history/").content.decode()) == "Home › Routing › History"
+
+
+def path_of(html: str) -> str:
+    [path] = re.findall(r'<div class="breadcrumbs">(.*?)</div>', html, re.DOTALL)
+    return " ".join(unescape(re.sub(r"<[^>]+>", "", path)).split())
 
 
 def test_the_routing_is_changed_with_a_history(admin: Client) -> None:
