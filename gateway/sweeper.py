@@ -36,7 +36,7 @@ class Sweeper:
     def _judge(self, call: OpenCall, now: float) -> CallCut | None:
         limits = call.limits or self.limits
         if now - call.opened_at > limits.total:
-            return CallCut(Outcome.UPSTREAM_FAILED, CallTooLong())
+            return _too_long(is_wish=limits.total == limits.wish.total)
         progress = call.bytes_in + call.bytes_out
         if progress != call.seen_progress:
             call.seen_progress = progress
@@ -44,9 +44,22 @@ class Sweeper:
             return None
         waited = now - call.progress_at
         if call.phase is Phase.STREAM and waited > limits.idle:
-            return client_gone() if call.writing else CallCut(Outcome.UPSTREAM_FAILED, UpstreamTimeout())
+            return client_gone() if call.writing else _silent(is_wish=limits.idle == limits.wish.idle)
         if call.phase is Phase.ANSWER and waited > limits.first_byte:
-            return CallCut(Outcome.UPSTREAM_FAILED, UpstreamTimeout())
+            return _silent(is_wish=limits.first_byte == limits.wish.first_byte)
         if call.phase is Phase.BODY and waited > limits.body:
             return CallCut(Outcome.CLIENT_DISCONNECTED, BodyTooSlow())
         return None
+
+
+def _too_long(*, is_wish: bool) -> CallCut:
+    error = CallTooLong("The call took longer than its x-litellm-timeout allows.") if is_wish else CallTooLong()
+    return CallCut(Outcome.UPSTREAM_FAILED, error)
+
+
+def _silent(*, is_wish: bool) -> CallCut:
+    """One caller's impatience says nothing of the upstream, which others wait for."""
+    if is_wish:
+        error = CallTooLong("The upstream was silent for longer than the call's x-litellm-stream-timeout allows.")
+        return CallCut(Outcome.UPSTREAM_FAILED, error)
+    return CallCut(Outcome.UPSTREAM_FAILED, UpstreamTimeout())

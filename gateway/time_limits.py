@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from common.errors import InvalidRequest
 from upstreams.selection import Timeouts
+
+NO_WISH = Timeouts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,8 @@ class TimeLimits:
     first_byte: float
     idle: float
     total: float
+    wish: Timeouts = field(default=NO_WISH, compare=False)
+    """What the caller asked for: where it is the shorter one, an upstream that took longer is not to blame."""
 
     def of(self, upstream: Timeouts, wish: Timeouts) -> TimeLimits:
         """What holds at this upstream for a call with this wish, which can only make the times shorter."""
@@ -26,10 +30,8 @@ class TimeLimits:
             first_byte=_shorter(upstream.first_byte or self.first_byte, wish.first_byte),
             idle=_shorter(upstream.idle or self.idle, wish.idle),
             total=_shorter(upstream.total or self.total, wish.total),
+            wish=wish,
         )
-
-
-NO_WISH = Timeouts()
 
 
 def wish_of(total: str | None, stream: str | None) -> Timeouts:

@@ -125,7 +125,7 @@ BY_TYPE = {
     ),
     "call_timeout": Cause(
         ADMIN,
-        "The call was open for longer than GATEWAY_TOTAL_TIMEOUT allows.",
+        "The call took longer than GATEWAY_TOTAL_TIMEOUT, its upstream's times or the caller's own allow.",
         place="settings",
         short="open for too long",
     ),

@@ -11,7 +11,9 @@ from gateway.account.entry import Outcome
 from gateway.cuts import CallCut
 from gateway.open_call import Phase
 from gateway.sweeper import Sweeper
-from gateway.time_limits import TimeLimits
+from gateway.time_limits import TimeLimits, wish_of
+from upstreams.errors import UpstreamTimeout
+from upstreams.selection import Timeouts
 
 LIMITS = TimeLimits(body=10, first_byte=20, idle=30, total=100)
 
@@ -77,3 +79,19 @@ def test_no_progress_helps_beyond_the_total(sweep: Any) -> None:
 def test_a_client_that_does_not_read_has_left(sweep: Any) -> None:
     (cut,) = sweep(Call(Phase.STREAM, writing=True), 31)
     assert (cut.outcome, cut.error) == (Outcome.CLIENT_DISCONNECTED, None)
+
+
+@pytest.mark.parametrize("phase", [Phase.ANSWER, Phase.STREAM])
+@pytest.mark.parametrize(("wish", "is_the_upstream_s"), [("2", False), ("300", True)])
+def test_a_caller_s_impatience_is_not_blamed_on_the_upstream(
+    sweep: Any, phase: Phase, wish: str, *, is_the_upstream_s: bool
+) -> None:
+    """Or else whoever asks for a short time would have the upstream passed over for everybody."""
+    call = Call(phase)
+    call.limits = LIMITS.of(Timeouts(), wish_of(None, wish))
+    (cut,) = sweep(call, 31)
+    assert isinstance(cut.error, UpstreamTimeout) == is_the_upstream_s
+    assert is_the_upstream_s or (cut.error.type, "x-litellm-stream-timeout" in cut.error.message) == (
+        "call_timeout",
+        True,
+    )
