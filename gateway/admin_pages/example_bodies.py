@@ -10,6 +10,8 @@ from gateway.routes import Match
 WORDS = "Your words"
 MOST_TOKENS = 256
 """Of the answer: a call on a model that reasons would else run for minutes."""
+NO_MODEL = "MODEL"
+"""Stands where a model has to be named and none is known."""
 
 _TALK: Mapping[str, Any] = {"messages": [{"role": "user", "content": WORDS}]}
 _CHAT: Mapping[str, Any] = {"max_tokens": MOST_TOKENS, **_TALK}
@@ -48,11 +50,16 @@ _BODIES: Mapping[str, Mapping[str, Any]] = {
     "/v2/rerank": _RERANK,
 }
 
+_NEED_MODEL = ("/v1/messages", "/cohere/v2/chat")
+"""Below these vLLM asks for a model, as Anthropic and Cohere do; elsewhere it takes the one that it serves."""
+
 
 def example_of(match: Match, model: str | None, *, streaming: bool) -> dict[str, Any] | None:
-    """A body that the route takes; None where it is not known, or is no JSON."""
+    """A body that the route takes, with `NO_MODEL` where it needs one; None where it is not known, or is no JSON."""
     found = _BODIES.get(match.template)
     if found is None or match.form:
         return None
+    if model is None and match.template.startswith(_NEED_MODEL):
+        model = NO_MODEL
     named = {"model": model} if model is not None else {}
     return {**named, **found, **({"stream": True} if streaming and match.streams else {})}

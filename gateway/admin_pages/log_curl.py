@@ -13,7 +13,7 @@ from typing import NamedTuple
 from django.http import HttpRequest
 
 from gateway.account.entry import Outcome
-from gateway.admin_pages.example_bodies import example_of
+from gateway.admin_pages.example_bodies import NO_MODEL, example_of
 from gateway.admin_pages.public_address import public_address
 from gateway.models import RequestLog
 from gateway.routes import REALTIME, Match, find
@@ -101,7 +101,8 @@ def _body(request: HttpRequest, call: RequestLog, match: Match) -> Body:
         )
     example = example_of(match, call.model, streaming=call.streaming)
     if example is not None:
-        return Body(_json(_quoted(example)), f"your own words, in the place of the body, {why}")
+        needed = "the model in capitals and " if example.get("model") == NO_MODEL != call.model else ""
+        return Body(_json(_quoted(example)), f"{needed}your own words, in the place of the body, {why}")
     known: dict[str, object] = {} if call.model is None else {"model": call.model}
     if call.streaming:
         known["stream"] = True

@@ -296,6 +296,16 @@ def test_each_metered_route_gets_a_body_for_its_model(route: Route) -> None:
     assert ("..." in body) == is_unknown == to_fill_in.startswith("the body")
 
 
+@pytest.mark.parametrize(
+    ("route", "model"),
+    [("/v1/messages", "MODEL"), ("/v1/messages/count_tokens", "MODEL"), ("/cohere/v2/chat", "MODEL"), ("/score", None)],
+)
+def test_a_model_that_is_not_known_is_to_be_filled_in_where_vllm_needs_one(route: str, model: str | None) -> None:
+    command, to_fill_in = repeat(route=route, model=None)
+    assert sent(command).get("model") == model
+    assert to_fill_in.startswith("the model in capitals and your own words") == bool(model)
+
+
 def test_a_route_that_is_not_known_says_that_the_body_is_missing() -> None:
     command, to_fill_in = repeat(route="/v1/new", streaming=True)
     assert sent(command) == {"model": "qwen", "stream": True, "...": "put the rest of the body here"}
