@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import shutil
-import subprocess
 
 import pytest
 
@@ -13,6 +10,7 @@ from gateway.admin_pages.snippets import Call, for_chat, for_embeddings, for_key
 from tests.clients.conftest import MODEL
 from tests.support.exchange import Exchange
 from tests.support.gateway import MASTER_KEY, Gateway
+from tests.support.programs import python, shell
 from tests.support.upstream import Upstream
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries
@@ -22,20 +20,6 @@ INSTALLED = ("OpenAI", "Anthropic", "LiteLLM", "LangChain")
 
 def texts(gateway: Gateway, key: str, made=for_chat) -> dict[str, str]:
     return {snippet.name: snippet.text for snippet in made(Call(gateway.url, key, MODEL))}
-
-
-def shell(command: str) -> str:
-    strict = command.replace("curl ", "curl --silent --show-error --fail-with-body --noproxy '*' ")
-    done = subprocess.run(["bash", "-euc", strict], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def python(program: str) -> str:
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        exec(compile(program, "snippet", "exec"), {})
-    return printed.getvalue()
 
 
 @needs_curl

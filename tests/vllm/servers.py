@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.support.http_client import HttpClient, Response
 from tests.support.upstream import unused_port
 
@@ -53,6 +55,14 @@ def _in_fleet(kind: str) -> str:
 def is_available(kind: str) -> bool:
     """Whether a server of this kind runs or can be started."""
     return bool(address(kind) or os.environ.get("VLLM_HOME"))
+
+
+def skip_without_the_route(target: str, status: int) -> None:
+    """Skips a test of a route that a server has only when it was started for it, by the status of its answer."""
+    if status == 403:
+        pytest.skip("this server was started without --enable-scale-out")
+    if status == 404 and target.startswith("/cohere/"):
+        pytest.skip("this server has no Cohere API: it needs VLLM_ENABLE_COHERE_API=1 and the package cohere")
 
 
 class Server:
