@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString
 
 from keys.durations import is_period
 from keys.limit_values import ROUTE_GROUPS
-from keys.limit_words import PERIOD_CHOICES
+from keys.limit_words import period_choices
 from keys.validation import LARGEST_BUDGET, LARGEST_INTEGER, validate_networks, validate_routes
 
 LARGEST_TOKENS = 9_000_000_000_000_000
@@ -226,12 +226,11 @@ class PeriodField(forms.ChoiceField):
     """How often a budget starts anew; a period that was set elsewhere can be kept."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{"required": False, "choices": PERIOD_CHOICES, **kwargs})
+        super().__init__(**{"required": False, "choices": period_choices(), **kwargs})
 
     def keep(self, period: str) -> None:
         """Offers this period too."""
-        if period and period not in dict(PERIOD_CHOICES):
-            self.choices = [*PERIOD_CHOICES, (period, f"Every {period}")]
+        self.choices = period_choices(period)
 
 
 Suggestions = Callable[[], Iterable[tuple[str, str]]]

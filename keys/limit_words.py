@@ -58,6 +58,14 @@ def each(period: str) -> str:
     return _EACH.get(_SAME.get(period, period), f"each {period}")
 
 
+def period_choices(kept: str = "") -> list[tuple[str, str]]:
+    """The periods to choose from, with one that was set elsewhere: in the place of another spelling of it, or last."""
+    usual = _SAME.get(kept, kept)
+    if usual in dict(PERIOD_CHOICES):
+        return [(kept if value == usual else value, words) for value, words in PERIOD_CHOICES]
+    return [*PERIOD_CHOICES, (kept, f"Every {kept}")]
+
+
 def dollars(units: int) -> str:
     """An amount in units of `common.money` as `$1.20`: cut, never rounded up; small ones with more digits."""
     amount = money.dollars(units)

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from common.money import USD
-from keys.limit_words import amount, dollars, each, in_short, limit_word, so_many, until, used_of
+from keys.limit_words import amount, dollars, each, in_short, limit_word, period_choices, so_many, until, used_of
 from keys.models import Team
 
 SATURDAY = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
@@ -71,3 +71,10 @@ def test_a_limit_of_a_later_version_is_its_own_word() -> None:
 @pytest.mark.parametrize(("number", "told"), [(0, "0 calls"), (1, "1 call"), (1_200, "1,200 calls")])
 def test_one_of_something_has_no_plural(number: int, told: str) -> None:
     assert so_many(number, "calls") == told
+
+
+def test_a_period_spelt_otherwise_is_told_by_its_usual_words_and_kept() -> None:
+    assert dict(period_choices())["1mo"] == "Every month, on the first"
+    choices = dict(period_choices("30d"))
+    assert (choices["30d"], "1mo" in choices) == ("Every month, on the first", False)
+    assert dict(period_choices("45m"))["45m"] == "Every 45m"
