@@ -167,7 +167,8 @@ class UpstreamAdmin(StateActions, CheckViews, ControlViews, Deleting, FiltersOnl
         upstream = self.get_object(request, object_id)
         context: dict[str, Any] = {}
         if upstream is not None:
-            context = {"title": str(upstream), "subtitle": None, **self._page_context(request, upstream)}
+            titled = {"title": str(upstream), "subtitle": None, "show_save_and_add_another": False}
+            context = {**titled, **self._page_context(request, upstream)}
         return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
 
     def _page_context(self, request: HttpRequest, upstream: Upstream) -> dict[str, Any]:
