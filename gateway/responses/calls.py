@@ -19,7 +19,7 @@ from gateway.responses import asked as asked_for
 from gateway.responses import background, translated
 from gateway.responses.asked import Asked
 from gateway.responses.events import encoded
-from gateway.responses.native import MISSING, IdReader, is_missing
+from gateway.responses.native import MISSING, IdReader, is_missing, is_missing_for_all
 from gateway.responses.owner import candidate_for_next, check_wanted, find_mine, named_in_path, upstream_of
 from gateway.responses.request import is_true
 from gateway.responses.store import Owned
@@ -113,7 +113,8 @@ def _refused(exchange: Exchange, answer: RelayedAnswer, asked: Asked) -> HttpRes
     body = exchange.read_whole(answer)
     if not is_missing(status, body):
         return exchange.reply(answer, status, body, content_type)
-    exchange.plane.native_routes.note_missing(answer.candidate.upstream.id)
+    if is_missing_for_all(exchange.path.path, body):
+        exchange.plane.native_routes.note_missing(answer.candidate.upstream.id)
     call = exchange.call
     call.error_type = call.error_text = None
     call.attempts -= 1  # it is one upstream that is tried, at two addresses

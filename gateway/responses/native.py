@@ -10,6 +10,8 @@ from gateway.metering.sse import Cutter, data_of, parse_object
 
 REMEMBERED_SECONDS = 300.0
 MISSING = frozenset({404, 405, 501})
+PATHS = frozenset({"/v1/responses", "/responses"})
+"""How the route is written; `Target.path` has what the caller wrote."""
 MOST_BYTES = 8_000_000
 """What is held back at most of an answer that does not tell its id at its beginning."""
 
@@ -35,10 +37,21 @@ class NativeRoutes:
 
 def is_missing(status: int, body: bytes) -> bool:
     """Whether an answer says that there is no such route. A 404 with an `error` object is about what was asked for."""
-    if status not in MISSING:
-        return False
-    said = parse_object(body) if status == 404 else None
-    return not (said is not None and isinstance(said.get("error"), dict))
+    return status in MISSING and not (status == 404 and _tells_error(body))
+
+
+def is_missing_for_all(path: str, body: bytes) -> bool:
+    """Whether what `is_missing` found holds for every call, so that one cannot spoil it for the others.
+
+    Not what another spelling of the path met, nor an `error` object, which may be about this call alone: vLLM answers
+    501 to a `tool_choice` that some models cannot do.
+    """
+    return path in PATHS and not _tells_error(body)
+
+
+def _tells_error(body: bytes) -> bool:
+    said = parse_object(body)
+    return said is not None and isinstance(said.get("error"), dict)
 
 
 class IdReader:

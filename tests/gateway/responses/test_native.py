@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.responses.native import REMEMBERED_SECONDS, IdReader, NativeRoutes, is_missing
+from gateway.responses.native import REMEMBERED_SECONDS, IdReader, NativeRoutes, is_missing, is_missing_for_all
 
 RECORDINGS = Path(__file__).parents[2] / "recordings"
 STREAM = (RECORDINGS / "responses.sse").read_bytes()
@@ -35,6 +35,19 @@ def test_a_route_is_missing(status: int, body: bytes) -> None:
 )  # fmt: skip
 def test_a_route_is_there(status: int, body: bytes) -> None:
     assert not is_missing(status, body)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "for_all"),
+    [
+        ("/v1/responses", b'{"detail":"Not Found"}', True),
+        ("/responses", b"", True),
+        ("/v1/RESPONSES", b'{"detail":"Not Found"}', False),
+        ("/v1/responses", b'{"error":{"message":"Only \'auto\' tool_choice is supported","code":501}}', False),
+    ],
+)
+def test_what_may_be_about_one_call_holds_for_that_one(path: str, body: bytes, *, for_all: bool) -> None:
+    assert is_missing_for_all(path, body) == for_all
 
 
 def test_a_missing_route_is_remembered_for_some_minutes() -> None:

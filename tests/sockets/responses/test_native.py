@@ -254,3 +254,20 @@ def test_who_reads_a_response_again_has_limits_too(gateway: Gateway, native: Nat
     assert [one.status for one in read] == [200, 200, 429, 429]
     assert read[0].header("x-ratelimit-remaining-requests") == "1"
     assert gateway.call("POST", f"{face}/responses/{made}/cancel", key=secret).status == 429
+
+
+def test_one_call_s_own_failure_takes_the_route_from_nobody(
+    client: Client, gateway: Gateway, native: NativeServer, mine: str, another: str
+) -> None:
+    """An odd spelling of the path, and vLLM's 501 for what only this call asks for (`tool_choice` of some models)."""
+    not_implemented = vllm.error(501, "Only 'auto' tool_choice is supported", "NotImplementedError")
+    native.upstream.on("POST /v1/RESPONSES", answers.json(404, {"detail": "Not Found"}))
+    asked = {"model": "native-model", "input": "Hi"}
+    assert gateway.post("/v1/RESPONSES", asked, key=another).json()["object"] == "response"
+    assert client(mine).responses.create(**asked).id.startswith("resp_")
+    assert paths(native.upstream)[-1] == "/v1/responses"
+    native.upstream.on("POST /v1/responses", not_implemented)
+    assert gateway.post("/v1/responses", asked, key=another).json()["object"] == "response"
+    native.serve()
+    client(mine).responses.create(**asked)
+    assert paths(native.upstream)[-1] == "/v1/responses"
