@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 from django.db import transaction
-from django.db.models import BigIntegerField, CharField, DateTimeField, JSONField
+from django.db.models import BigIntegerField, CharField, DateTimeField, Index, JSONField
 from django.utils import timezone
 
 from common.versioned import VersionedQuerySet
-from keys.models.limited import Limited
+from keys.models.limited import WITH_BUDGET, Limited
 from keys.models.versions import DeletedEndUser, DeletedOwner, DeletedTeam, KeysVersion
 from keys.models.virtual_key import VirtualKey
 
@@ -41,6 +41,8 @@ class Group(Limited):
     class Meta:
         abstract = True
         ordering = ["-created_at", "-pk"]
+        # What the first page asks for: few of many people.
+        indexes = [Index(fields=["created_at"], name="%(class)s_with_budget", condition=WITH_BUDGET)]
 
     def __str__(self) -> str:
         return self.alias or self.public_id

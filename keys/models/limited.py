@@ -12,6 +12,7 @@ from django.db.models import (
     DecimalField,
     JSONField,
     PositiveIntegerField,
+    Q,
 )
 
 from common.versioned import VersionedModel
@@ -24,6 +25,11 @@ from keys.validation import (
     validate_period,
     validate_shadow,
 )
+
+WITH_SEVERAL = ~Q(budget_limits=[]) | ~Q(model_max_budget={})
+"""Rows with budgets that are no columns of their own."""
+IN_DOLLARS = Q(max_budget__isnull=False) | WITH_SEVERAL
+WITH_BUDGET = IN_DOLLARS | Q(soft_budget__isnull=False) | Q(token_budget__isnull=False)
 
 _POSITIVE = [MinValueValidator(0)]
 

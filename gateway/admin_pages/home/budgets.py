@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from django.db.models import Q, QuerySet
+
 from common.admin import BAD, QUIET, WARNING
-from gateway.admin_pages.home.notices import Notice, admin_url, several
+from gateway.admin_pages.home.notices import MOST_NAMED, Notice, admin_url, several
 from gateway.admin_pages.playground_keys import usual
 from keys.admin_budgets import NEARLY, Row, Use
 from keys.admin_models import waits_for_prices
-from keys.admin_near import IN_DOLLARS, MOST_ROWS, WITH_BUDGET, likeliest, nearly_spent
+from keys.admin_near import MOST_ROWS, likeliest, likeliest_of, nearly_spent
 from keys.identity import Identity
 from keys.limit_values import SOFT_BUDGET
 from keys.limit_words import KIND_WORDS
 from keys.models import EndUser, Owner, Team, VirtualKey
+from keys.models.limited import WITH_SEVERAL
 from keys.permissions import may_use_model
 from keys.scope import scoped, scoped_keys, visible_teams
 from upstreams.model_list import Model
@@ -35,9 +38,10 @@ def spent(user: Any) -> Iterator[Notice]:
 def _more(rows: list[Row]) -> Iterator[Notice]:
     """One line for those of a kind, which leads to their list."""
     for table, word in _LISTS.items():
-        names = [str(row) for row in rows if isinstance(row, table)]
-        if names:
-            text = f"{len(names):,} more {word}{'s' if len(names) > 1 else ''} used to 80 % and over: {several(names)}."
+        found = [row for row in rows if isinstance(row, table)]
+        if found:
+            names = several([str(row) for row in found[:MOST_NAMED]], of=len(found))
+            text = f"{len(found):,} more {word}{'s' if len(found) > 1 else ''} used to 80 % and over: {names}."
             url = admin_url(f"keys_{table._meta.model_name}")
             url += "?budget=near" if table is VirtualKey else ""
             yield Notice(WARNING, "Budgets", text, url, "See them")
@@ -47,14 +51,14 @@ def unpriced(user: Any, models: list[Model]) -> Iterator[Notice]:
     """Keys with a budget in dollars whose models all have no price: it would never be spent."""
     if not user.has_perm("keys.view_virtualkey") or not any(model.places for model in models):
         return
-    priced = [model.name for model in models if model.places and model.is_priced]
-    keys = scoped_keys(usual(VirtualKey.objects.filter(IN_DOLLARS, blocked=False)), user).order_by("-pk")[:MOST_ROWS]
-    blind = [key for key in keys if waits_for_prices(key) and not any(_may_use(key, name) for name in priced)]
+    priced = tuple(model.name for model in models if model.places and model.is_priced)
+    blind = _blind(scoped_keys(usual(VirtualKey.objects.filter(blocked=False)), user), priced)
     if not blind:
         return
+    shown = VirtualKey.objects.filter(pk__in=blind[:MOST_NAMED]).order_by("-pk")
     text = (
-        f"{several([str(key) for key in blind])}: a budget in dollars, but no model that may be called has a price, "
-        "so nothing is ever counted against it."
+        f"{several([str(key) for key in shown], of=len(blind))}: a budget in dollars, but no model that may be called "
+        "has a price, so nothing is ever counted against it."
     )
     yield Notice(
         WARNING,
@@ -67,21 +71,32 @@ def unpriced(user: Any, models: list[Model]) -> Iterator[Notice]:
     )
 
 
-def _may_use(key: VirtualKey, model: str) -> bool:
-    return may_use_model(Identity(key_id=key.pk, name=key.name, models=tuple(map(str, key.models))), model)
+def _blind(keys: QuerySet[VirtualKey], priced: tuple[str, ...]) -> list[int]:
+    """The ids of those of the newest keys that wait for a price and may use none of the `priced` models."""
+    waiting = keys.filter(Q(max_budget__gt=0) | WITH_SEVERAL).order_by("-pk")
+    newest = [(pk, tuple(map(str, names))) for pk, names in waiting.values_list("pk", "models")[:MOST_ROWS]]
+    may = {names: any(_may_use(names, name) for name in priced) for names in {names for _, names in newest}}
+    blind = [pk for pk, names in newest if not may[names]]
+    several_budgets = VirtualKey.objects.filter(WITH_SEVERAL, pk__in=blind) if blind else ()
+    never = {key.pk for key in several_budgets if not waits_for_prices(key)}  # the column alone did not tell
+    return [pk for pk in blind if pk not in never]
+
+
+def _may_use(allowed: tuple[str, ...], model: str) -> bool:
+    return may_use_model(Identity(key_id=None, name=None, models=allowed), model)
 
 
 def _rows(user: Any) -> Iterator[list[Row]]:
-    """Those whose budgets are looked at: the keys that spent last or may spend nothing, and all teams and people with a
-    budget, within reason."""
+    """Those whose budgets are looked at: of the keys that spent last or may spend nothing, and of all teams and people,
+    the ones that may have used 80 % of one."""
     if user.has_perm("keys.view_virtualkey"):
         yield list(likeliest(scoped_keys(usual(VirtualKey.objects.filter(blocked=False)), user)))
     if user.has_perm("keys.view_team"):
-        yield list(scoped(Team.objects.filter(WITH_BUDGET, blocked=False), user)[:MOST_ROWS])
+        yield list(likeliest_of(scoped(Team.objects.filter(blocked=False), user)))
     if visible_teams(user) is None:
         for table, permission in ((Owner, "keys.view_owner"), (EndUser, "keys.view_enduser")):
             if user.has_perm(permission):
-                yield list(table.objects.filter(WITH_BUDGET, blocked=False)[:MOST_ROWS])
+                yield list(likeliest_of(table.objects.filter(blocked=False)))
 
 
 def _notice(use: Use, row: Row) -> Notice:

@@ -10,6 +10,7 @@ from django.urls import reverse
 from people import roles
 
 LOOK = "Look at it"
+MOST_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,10 @@ def who_has(permission: str) -> str:
     return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def several(names: list[str], most: int = 3) -> str:
-    """`a, b and 4 more`."""
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
+def several(names: list[str], of: int | None = None) -> str:
+    """`a, b, c and 4 more`; `of` how many, where not all names are given."""
+    count, shown = len(names) if of is None else of, names[:MOST_NAMED]
+    return ", ".join(shown) + (f" and {count - len(shown):,} more" if count > len(shown) else "")
 
 
 def admin_url(model: str, pk: int | None = None) -> str:

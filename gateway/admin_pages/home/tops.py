@@ -16,10 +16,10 @@ from gateway.admin_pages.home.day import (
     ERRORS,
     PROMPT,
     REFUSED,
-    Hours,
-    added,
+    Part,
     busiest_keys,
-    by_key,
+    of_keys,
+    of_models,
 )
 from gateway.admin_pages.home.notices import admin_url
 from gateway.admin_pages.home.now import logs_url
@@ -61,13 +61,13 @@ def key_names(key_ids: list[Any]) -> dict[Any, str]:
     return {key_id: names.get(key_id) or (f"key {key_id}" if key_id else NO_KEY) for key_id in key_ids}
 
 
-def models(hours: Hours) -> list[Line]:
+def models(user: Any) -> list[Line]:
     """The models that were used most."""
 
     def urls(models: list[Any]) -> dict[Any, str]:
         return {model: logs_url(period="24h", model=model) if model else "" for model in models}
 
-    return _lines(hours, model_names, urls)
+    return _lines(of_models(user), model_names, urls)
 
 
 def keys(user: Any) -> list[Line]:
@@ -80,16 +80,14 @@ def keys(user: Any) -> list[Line]:
         calls = {key_id: logs_url(period="24h", key=str(key_id) if key_id else "none") for key_id in key_ids}
         return calls | {pk: admin_url("keys_virtualkey", pk) for pk in rows.values_list("pk", flat=True)}
 
-    return _lines(by_key(user, busiest_keys(user, "tokens")), key_names, urls)
+    return _lines(of_keys(user, busiest_keys(user, "tokens")), key_names, urls)
 
 
 def _lines(
-    hours: Hours,
+    sums: Part,
     named: Callable[[list[Any]], dict[Any, str]],
     addresses: Callable[[list[Any]], dict[Any, str]],
 ) -> list[Line]:
-    sums = added(part for _, part in hours)
-
     def weight(value: Any) -> tuple[int, int]:
         return (sums[value][PROMPT] + sums[value][COMPLETION], sums[value][CALLS])
 

@@ -13,7 +13,7 @@ from django.urls import URLPattern, path
 from common.admin import QUIET
 from gateway.admin_pages.home import chart, tops
 from gateway.admin_pages.home.attention import attention
-from gateway.admin_pages.home.day import Hours, busiest_keys, by_key, by_model, lately
+from gateway.admin_pages.home.day import busiest_keys, by_key, by_model, in_all
 from gateway.admin_pages.home.now import tiles
 from gateway.admin_pages.home.servers import servers
 from gateway.admin_pages.home.steps import steps
@@ -40,7 +40,7 @@ def home(request: HttpRequest) -> dict[str, Any]:
     user = request.user
     context: dict[str, Any] = {"steps": steps(user), **_attention(user)}
     if user.has_perm(TRAFFIC):
-        context |= {**_figures(user), **_chart(request), **_tops(user, lately)}
+        context |= {**_figures(user), **_chart(request), **_tops(user)}
     if user.has_perm(UPSTREAMS):
         context |= _upstreams(user)
     context["is_bare"] = not user.has_perm(TRAFFIC) and not user.has_perm(UPSTREAMS)
@@ -88,8 +88,8 @@ def _upstreams(user: Any) -> dict[str, Any]:
     return {"servers": shown, "more_servers": more}
 
 
-def _tops(user: Any, of_models: Callable[[Any], Hours] = by_model) -> dict[str, Any]:
-    return {"top_keys": tops.keys(user), "top_models": tops.models(of_models(user))}
+def _tops(user: Any) -> dict[str, Any]:
+    return {"top_keys": tops.keys(user), "top_models": tops.models(user)}
 
 
 def _chart(request: HttpRequest) -> dict[str, Any]:
@@ -109,11 +109,11 @@ def _chart_data(request: HttpRequest) -> HttpResponse:
     figure = chart.chosen(request.GET.get("figure"), chart.FIGURES)
     by = chart.chosen(request.GET.get("by"), chart.PARTS)
     user = request.user
-    totals = by_model(user)
     if by == "key":
-        found = chart.data(totals, figure, by_key(user, busiest_keys(user, figure)), tops.key_names)
+        found = chart.data(in_all(user), figure, by_key(user, busiest_keys(user, figure)), tops.key_names)
     elif by == "model":
-        found = chart.data(totals, figure, totals, tops.model_names)
+        models = by_model(user)
+        found = chart.data(models, figure, models, tops.model_names)
     else:
-        found = chart.data(totals, figure)
+        found = chart.data(in_all(user), figure)
     return JsonResponse(found)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import pytest
@@ -25,9 +26,12 @@ from gateway.admin_pages.home import day
 from gateway.admin_pages.home.attention import MANY_NOT_TAKEN, MANY_UNKNOWN, journal_notices
 from gateway.admin_pages.home.day import HOURS
 from gateway.admin_pages.home.now import NOT_AVAILABLE
-from gateway.models import RequestLog, UnlistedCalls
-from keys.models import Team, VirtualKey
-from keys.spending import start_with
+from gateway.models import RequestLog, UnlistedCalls, UsageDay
+from keys.admin_near import likeliest, likeliest_of, nearly_spent
+from keys.limit_values import COLUMNS, limits_of
+from keys.limits import budget_counter
+from keys.models import EndUser, Owner, SpendWindow, Team, VirtualKey
+from keys.spending import party_named, start_with
 from tests.support.entries import an_entry
 from tests.support.people import browser_of, signed_in
 from upstreams.models import DISABLED, DRAINING, HEALTHY, UNHEALTHY, Deployment, Upstream
@@ -224,6 +228,34 @@ def test_a_teams_budget_is_told(admin: Client) -> None:
     assert "The budget of team red is spent" in part(admin, "attention")
 
 
+@pytest.mark.parametrize("fields", [
+    {"max_budget": Decimal(5), "budget_duration": "30d", "spend_epoch": 3},
+    {"budget_limits": [{"budget_duration": "1h", "max_budget": 5}], "max_budget": Decimal(900)},
+    {"model_max_budget": {"qwen": {"budget_limit": 5, "time_period": "1d"}}},
+    {"token_budget": 50_000_000_000, "token_budget_duration": "7d"},
+    {"max_budget": Decimal("0.00000001")},
+    {"max_budget": Decimal("123456.78901234"), "soft_budget": Decimal(4)},
+])  # fmt: skip
+@pytest.mark.parametrize("model", [VirtualKey, Team, Owner, EndUser])
+def test_budgets_of_every_kind_and_period_are_found(model: Any, fields: dict[str, Any]) -> None:
+    row = model(**fields)
+    row.save()
+    (budget, *_) = sorted(
+        limits_of({name: getattr(row, name) for name in COLUMNS}).budgets, key=lambda one: one.ceiling
+    )
+    counter, _seconds = budget_counter(party_named(row), budget, time.time())
+    window = SpendWindow.objects.create(counter=counter, used=budget.ceiling, updated_at=timezone.now())
+
+    def found() -> list[str]:
+        rows = likeliest(VirtualKey.objects.all()) if model is VirtualKey else likeliest_of(model.objects.all())
+        return [use.budget.name for _, use in nearly_spent(rows)]
+
+    assert found() == [budget.name]
+    window.used = budget.ceiling * 3 // 4
+    window.save()
+    assert found() == []
+
+
 def test_what_more_is_nearly_spent_leads_to_the_lists(admin: Client) -> None:
     for number in range(6):
         key, _ = VirtualKey.objects.issue(name=f"key-{number}", max_budget=5)
@@ -245,6 +277,20 @@ def test_a_budget_in_dollars_without_prices_is_told(admin: Client) -> None:
     attention_page.forget()
     Deployment.objects.update(input_cost_per_token=Decimal("0.001"))
     assert "a budget in dollars" not in part(admin, "attention")
+
+
+def test_of_keys_that_wait_for_prices_a_few_are_named(admin: Client) -> None:
+    Deployment(upstream=an_upstream(), alias="qwen").save()
+    for number in range(5):
+        VirtualKey.objects.issue(name=f"key-{number}", max_budget=5)
+    VirtualKey.objects.issue(name="by-model", model_max_budget={"qwen": {"budget_limit": 5, "time_period": "1d"}})
+    nothing = [{"budget_duration": "1h", "max_budget": 0}]
+    VirtualKey.objects.issue(name="spent", max_budget=5, budget_limits=nothing)  # waits for nothing
+    assert "by-model, key-4, key-3 and 3 more: a budget in dollars" in part(admin, "attention")
+    Deployment.objects.update(input_cost_per_token=Decimal("0.001"))
+    VirtualKey.objects.filter(name="key-1").update(models=["phi"])
+    attention_page.forget()
+    assert "key-1: a budget in dollars, but no model" in part(admin, "attention")
 
 
 def test_a_budget_of_nothing_is_spent_and_waits_for_no_price(admin: Client) -> None:
@@ -388,7 +434,7 @@ def test_the_lines_cost_nothing_more_for_a_while(admin: Client) -> None:
     def queries(name: str) -> int:
         with CaptureQueriesContext(connection) as captured:
             admin.get(f"/admin/home/{name}/")
-        return sum("gateway_usageofall" in one["sql"] for one in captured.captured_queries)
+        return sum("gateway_usagehourtotal" in one["sql"] for one in captured.captured_queries)
 
     assert [queries("figures"), queries("figures")] == [1, 0]
 
@@ -517,11 +563,36 @@ def test_of_many_keys_the_sums_of_a_day_are_not_looked_through_at_each_view(admi
             part(admin, "tops")
         return len([one for one in captured.captured_queries if "gateway_usageday" in one["sql"]])
 
-    assert [days_looked_through(), days_looked_through()] == [2, 1]  # of the day before there are no sums
+    # Today's teams, and their keys; of the day before, of which there are no sums, the teams alone.
+    assert [days_looked_through(), days_looked_through()] == [3, 1]
     calls(*[{"key_id": 99, "key_name": "late"}] * 2)
     assert "late" not in part(admin, "tops")
     day.forget()
     assert "late 16 2" in part(admin, "tops")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_busy_key_is_missed_in_a_team_with_little_else(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    monkeypatch.setattr(day, "MOST_KEYS", 6)
+    monkeypatch.setattr(day, "SURE_KEYS", 3)
+    monkeypatch.setattr(day, "FEW_TEAMS", 2)
+    monkeypatch.setattr(day, "MOST_TEAMS", 4 + seed)
+    rows = Random(seed)
+    weights = [(int(rows.paretovariate(0.6)), str(key), f"team-{rows.randrange(10)}") for key in range(1, 61)]
+    of_teams: dict[str, int] = {}
+    for weight, _, team in weights:
+        of_teams[team] = of_teams.get(team, 0) + weight
+    sums = [("key", team, key, weight) for weight, key, team in weights]
+    sums += [("team", team, team, weight) for team, weight in of_teams.items()]
+    today = timezone.now().date()
+    UsageDay.objects.bulk_create(
+        UsageDay(dimension=dimension, day=today, team_id=team, value=value, prompt_tokens=weight)
+        for dimension, team, value, weight in sums
+    )
+    user = User.objects.create(username="ann", is_superuser=True)
+    most = sorted(((weight, key) for weight, key, _ in weights), key=lambda one: (-one[0], one[1]))
+    assert day._ranking(user, "tokens", today)[:3] == most[:3]
+    assert set(day.busiest_keys(user, "tokens")) >= {int(key) for _, key in most[:3]}
 
 
 # --- Upstreams ------------------------------------------------------------------------------------
