@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.html import format_html, format_html_join
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from common.admin import BAD, DASH, GOOD, QUIET, WARNING, badge, duration, figure, moment
@@ -68,6 +69,14 @@ def _path(call: RequestLog) -> str:
     return call.route if call.method == "POST" else f"{call.method} {call.route}"
 
 
+def _error_type(call: RequestLog) -> SafeString | str:
+    """It leads to the calls that have the same."""
+    if not call.error_type:
+        return DASH
+    query = urlencode({"error_type": call.error_type})
+    return format_html('<a class="badge badge-code" href="?{}">{}</a>', query, call.error_type)
+
+
 def _served(call: RequestLog) -> str:
     return call.served_model or DASH
 
@@ -107,6 +116,7 @@ def _seconds(milliseconds: float | None) -> SafeString | str:
 _COLUMNS: tuple[tuple[str, str, Cell, bool], ...] = (
     ("received", "Received", lambda call: moment(call.received_at), True),
     ("result", "Result", _result, True),
+    ("error_type", "Error type", _error_type, False),
     ("key", "Virtual key", lambda call: call.key_name or DASH, True),
     ("team", "Team", lambda call: call.team_id or DASH, False),
     ("owner", "Owner", lambda call: call.user_id or DASH, False),

@@ -20,6 +20,7 @@ from gateway.admin_pages.log_facts import Facts
 from gateway.admin_pages.log_parties import CallParty, parties_of
 from gateway.admin_pages.settings import PERMISSION
 from gateway.admin_pages.timeline import WIDTH, Bar, drawn, stretches_of
+from gateway.admin_pages.traffic import logs_url_with
 from gateway.faces import VLLM
 from gateway.models import RequestLog
 from keys.limit_words import limit_word
@@ -76,6 +77,10 @@ def details_of(request: HttpRequest, call: RequestLog) -> dict[str, Any]:
         "bytes_in": figure(call.bytes_in, "bytes"),
         "bytes_out": figure(call.bytes_out, "bytes"),
         "upstream_exists": _exists(call.upstream_id),
+        "alike": {
+            "error_type": logs_url_with(request, error_type=call.error_type or ""),
+            "route": logs_url_with(request, route=call.route),
+        },
     }
 
 

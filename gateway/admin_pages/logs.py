@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
@@ -62,6 +63,7 @@ class LogChangeList(ChangeList):
         self.newest_url = self._link(request, {}) if before or after else ""
         self.chips = form.chips(request.GET)
         self.found = form.found
+        self.kept_days = settings.LOG_RETENTION_DAYS
         # Names out of other teams' calls are for who may see those.
         self.models = known_values("model", MOST_SUGGESTED) if form.sees_all else []
         self.tags = known_facets(TAG, MOST_SUGGESTED) if form.sees_all else []

@@ -7,7 +7,7 @@ the viewer may see.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import reduce
@@ -17,6 +17,7 @@ from django.db.models import Q, QuerySet, Sum
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from common.admin import figure
@@ -36,14 +37,17 @@ MOST_CALLS = 8
 MOST_ERRORS = 5
 HOUR = timedelta(hours=1)
 _DIMENSIONS = {"key_id": "key", "team_id": "team", "user_id": "owner", "end_user": "end_user"}
+_FILTERS = {"key_id": "key", "team_id": "team", "user_id": "user", "end_user": "end_user"}
+"""What the list of calls calls them."""
 
 
 @dataclass(frozen=True, slots=True)
 class LastError:
-    """A call that was not answered, in words."""
+    """A call that was not answered, in words; `alike` leads to the calls of the same party with this type of error."""
 
     call: RequestLog
     url: str
+    alike: str
     result: SafeString
     sentence: str
     who: str
@@ -82,7 +86,7 @@ def party_traffic(request: HttpRequest, column: str, value: str | int) -> PartyT
         [(call, _page(call), result_badge(call)) for call in calls.newest_first()[:MOST_CALLS]]
         if may_see_calls
         else [],
-        list(_last_errors(hours, calls)) if may_see_calls else [],
+        list(_last_errors(hours, calls, {_FILTERS[column]: str(value)})) if may_see_calls else [],
         may_see_calls,
         UNPRICED if whole.is_unpriced else "",
     )
@@ -144,22 +148,24 @@ def _tokens_chart(days: dict[datetime, Sums]) -> dict[str, Any]:
     return _chart(days, "tokens", [("prompt", prompt, 1), ("completion", completion, 2)])
 
 
-def _last_errors(hours: QuerySet[Any], calls: Any) -> Iterator[LastError]:
+def _last_errors(hours: QuerySet[Any], calls: Any, party: Mapping[str, str]) -> Iterator[LastError]:
     """The newest ones of the last days. Only hours that had such are read: there may be millions of calls."""
     failed = hours.filter(errors__gt=0).order_by("-hour").values_list("hour")
     left = MOST_ERRORS
     for hour, _ in failed.annotate(failed=Sum("errors"))[:MOST_ERRORS]:
         for call in calls.filter(Q(NOT_ANSWERED)).between(hour, hour + HOUR).newest_first()[:left]:
             left -= 1
-            yield _error(call)
+            yield _error(call, party)
         if not left:
             return
 
 
-def _error(call: RequestLog) -> LastError:
+def _error(call: RequestLog, party: Mapping[str, str]) -> LastError:
     cause = cause_of(call.outcome, call.status, call.error_type, call.error_text)
     sentence = cause.sentence if cause else call.error_text or "The call failed, and nobody said why."
-    return LastError(call, _page(call), result_badge(call), sentence, cause.who if cause else "")
+    query = urlencode({**party, "error_type": call.error_type or ""})
+    alike = f"{reverse('admin:gateway_requestlog_changelist')}?{query}"
+    return LastError(call, _page(call), alike, result_badge(call), sentence, cause.who if cause else "")
 
 
 def _page(call: RequestLog) -> str:

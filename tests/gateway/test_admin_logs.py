@@ -326,6 +326,12 @@ def test_an_error_comes_with_who_can_mend_it(admin: Client) -> None:
     assert "Who can mend it: the caller" in told
 
 
+def test_a_call_leads_to_those_of_its_route_and_with_its_type_of_error(admin: Client) -> None:
+    html = detail(admin, call(route="/v1/embeddings", error_type="http_418", error_text=None)).content.decode()
+    assert f'href="{LIST}?route=%2Fv1%2Fembeddings">all calls</a>' in html
+    assert f'href="{LIST}?error_type=http_418" title="All calls with this type of error">http_418</a>' in html
+
+
 def test_what_a_client_sent_is_escaped(admin: Client) -> None:
     row = call("<b>x</b>", user_agent="<script>alert(1)</script>", error_text="<img src=x>")
     for response in (detail(admin, row), admin.get(LIST)):

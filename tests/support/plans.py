@@ -9,10 +9,11 @@ from django.db.models import QuerySet
 
 _MANY_CALLS = """
 INSERT INTO gateway_requestlog (call_id, request_id, received_at, key_name, method, route, outcome, streaming,
-    usage_source, tags, shadowed, key_id, upstream_id, model, user_id, team_id, end_user, status)
-SELECT gen_random_uuid(), 'r' || n, now(), '', 'POST', '/',
+    usage_source, tags, shadowed, key_id, upstream_id, model, user_id, team_id, end_user, status, error_type)
+SELECT gen_random_uuid(), 'r' || n, now(), '', 'POST', '/r' || n % 100,
     CASE WHEN n % 100 = 0 THEN 'lost' ELSE 'completed' END, false, 'none', '[]', '[]', n % 100, n % 100,
-    'm' || n % 100, 'u' || n % 100, 't' || n % 100, 'e' || n % 100, CASE WHEN n % 100 = 0 THEN 500 ELSE 200 END
+    'm' || n % 100, 'u' || n % 100, 't' || n % 100, 'e' || n % 100, CASE WHEN n % 100 = 0 THEN 500 ELSE 200 END,
+    CASE WHEN n % 25 = 0 THEN 'e' || n % 100 END
 FROM generate_series(1, 5000) AS n
 """
 

@@ -12,17 +12,20 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
 from gateway.account.log_store import LogStore
-from gateway.admin_pages import log_filters
+from gateway.admin_pages import log_key_filter
+from gateway.admin_pages.log_choices import error_types, known_routes, route_of
 from gateway.admin_pages.log_export import COLUMNS, rows_of
 from gateway.admin_pages.log_filters import LogFilterForm
-from gateway.admin_pages.log_search import ids_like, known_facets, names_like
+from gateway.admin_pages.log_search import ids_like, known_facets, known_values, names_like
 from gateway.admin_pages.logs import RequestLogAdmin
 from gateway.models import RelayReport, RequestFacet, RequestLog, UnlistedCalls
+from gateway.routes import ROUTES
 from keys.models import Team, VirtualKey
 from tests.support.admin_lists import SEES_ALL, listed
 from tests.support.entries import NOON, an_entry
 from tests.support.people import signed_in
 from tests.support.plans import plan_of
+from tests.test_error_shape import every_class
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/gateway/requestlog/"
@@ -61,6 +64,10 @@ def sent(response) -> str:
     [
         ({"endpoint_class": "server_control"}, {"endpoint_class": "server_control"}),
         ({"streaming": "no"}, {"streaming": False}),
+        ({"error_type": "throttling_error"}, {"error_type": "throttling_error", "status": 429}),
+        ({"error_type": "Method Not Allowed"}, {"error_type": "Method Not Allowed"}),
+        ({"route": "/v1/embeddings"}, {"route": "/v1/embeddings"}),
+        ({"route": "/v1/fine_tuning/jobs"}, {"route": "/v1/fine_tuning/jobs"}),
         ({"tag": "night"}, {"tags": ["prod", "night"]}),
         ({"shadowed": "any"}, {"shadowed": ["rpm_limit"]}),
         ({"shadowed": "rpm_limit"}, {"shadowed": ["rpm_limit", "tpm_limit"]}),
@@ -131,6 +138,36 @@ def test_a_filter_that_is_set_can_be_taken_away_alone(admin: Client) -> None:
         ("Model", "qwen", "?status=2"),
         ("Status", "2xx", "?model=qwen"),
     ]
+    response = admin.get(LIST, {"route": "embeddings", "error_type": "e", "q": "r"})
+    assert [(chip.label, chip.value, chip.without) for chip in response.context["cl"].chips] == [
+        ("Begins with", "r", "?route=embeddings&error_type=e"),
+        ("Route", "/v1/embeddings", "?error_type=e&q=r"),
+        ("Error type", "e", "?route=embeddings&q=r"),
+    ]
+
+
+def test_the_last_errors_of_a_key_lead_to_all_of_their_type() -> None:
+    key, _ = VirtualKey.objects.issue(name="docs bot")
+    failed = an_entry(at=time.time(), key_id=key.pk, status=429, outcome="refused", error_type="throttling_error")
+    LogStore().store([failed], pytest.fail)
+    page = signed_in().get(f"/admin/keys/virtualkey/{key.pk}/change/").content.decode()
+    assert f'href="{LIST}?key={key.pk}&amp;error_type=throttling_error"' in page
+
+
+def test_where_no_call_matches_each_filter_can_be_left_out(admin: Client) -> None:
+    calls({"model": "a", "status": 404})
+    html = admin.get(LIST, {"model": "a", "status": "429"}).content.decode()
+    told = html.partition("No call matches")[2]
+    assert 'href="?status=429"' in told
+    assert 'href="?model=a"' in told
+    assert "Calls are kept for 90 days" in told
+    assert "Choose another value above" in admin.get(LIST, {"model": "b", "before": "0" * 32}).content.decode()
+    assert "There is none this far back" in admin.get(LIST, {"model": "a", "before": "0" * 32}).content.decode()
+
+
+def test_how_many_of_the_further_filters_are_set_is_told(admin: Client) -> None:
+    assert "More filters (2 set)" in text(admin.get(LIST, {"tag": "t", "user": "u", "model": "m"}))
+    assert "set)" not in text(admin.get(LIST, {"model": "m"}))
 
 
 def test_the_filter_of_a_key_that_is_gone_tells_its_name() -> None:
@@ -145,7 +182,7 @@ def test_the_filter_of_a_key_that_is_gone_tells_its_name() -> None:
 
 
 def test_of_many_keys_any_can_be_typed(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_filters, "MOST_CHOICES", 2)
+    monkeypatch.setattr(log_key_filter, "MOST_CHOICES", 2)
     keys = [VirtualKey.objects.issue(name=name)[0] for name in ("snip", "a", "b")]
     calls({"key_id": keys[0].pk}, {"key_id": keys[1].pk}, {"key_id": None})
     html = admin.get(LIST).content.decode()
@@ -161,7 +198,7 @@ def test_of_many_keys_any_can_be_typed(admin: Client, monkeypatch: pytest.Monkey
 
 
 def test_who_sees_a_team_finds_no_key_of_another_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_filters, "MOST_CHOICES", 0)
+    monkeypatch.setattr(log_key_filter, "MOST_CHOICES", 0)
     for team in ("red", "blue"):
         VirtualKey.objects.issue(name=f"of {team}", team_id=team)
     eve = signed_in("gateway.view_requestlog", name="eve", teams=["blue"])
@@ -169,6 +206,46 @@ def test_who_sees_a_team_finds_no_key_of_another_by_its_name(monkeypatch: pytest
     assert "There is no key of this name" in html
     assert '<option value="of red">' not in html
     assert "There is no key of this name" not in eve.get(LIST, {"key": "of blue"}).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "route"),
+    [
+        ("v1/embeddings", "/v1/embeddings"),
+        ("/embeddings/", "/v1/embeddings"),
+        (" /vllm/v1/Embeddings", "/v1/embeddings"),
+        ("/v1/responses/resp_1/cancel", "/v1/responses/{id}/cancel"),
+        ("/vllmore", "/vllmore"),
+        ("/" + "x" * 300, "/" + "x" * 99),
+    ],
+)
+def test_a_route_is_found_however_it_is_written(text: str, route: str) -> None:
+    assert route_of(text) == route
+
+
+def test_each_route_that_is_offered_is_one_of_the_log() -> None:
+    offered = [route for route, _ in known_routes()]
+    assert set(offered) == {route.template for route in ROUTES}
+    assert [route_of(route) for route in offered] == offered
+
+
+def test_the_filters_offer_routes_and_types_of_errors_with_what_they_mean(admin: Client) -> None:
+    html = admin.get(LIST).content.decode()
+    assert '<option value="/v1/embeddings">inference</option>' in html
+    assert '<option value="throttling_error">limit reached</option>' in html
+
+
+def test_each_type_of_error_that_the_gateway_gives_a_call_is_offered() -> None:
+    of_the_apis_alone = {"bad_request_error", "key_info_access_denied", "management_key_access_denied"}
+    never_logged = {"token_not_found_in_db", "control_plane_away", "control_plane_busy"}
+    ours = {error_class.type for error_class in every_class()}
+    assert ours - of_the_apis_alone - never_logged <= {name for name, _ in error_types(sees_all=False)}
+
+
+def test_types_that_upstreams_sent_are_offered_to_who_sees_every_team() -> None:
+    calls({"error_type": "OddError"}, {"error_type": "throttling_error"}, {})
+    assert error_types(sees_all=True)[:2] == [("OddError", ""), ("throttling_error", "limit reached")]
+    assert "OddError" not in dict(error_types(sees_all=False))
 
 
 @pytest.mark.parametrize(
@@ -202,6 +279,8 @@ def test_pages_of_a_facet_lead_to_older_and_back(monkeypatch: pytest.MonkeyPatch
     [
         ({"endpoint_class": "monitoring"}, "request_log_class"),
         ({"streaming": "no"}, "request_log_streaming"),
+        ({"error_type": "e1"}, "request_log_error_type"),
+        ({"route": "/r1"}, "request_log_route"),
         ({"tag": "t1"}, "gateway_requestfacet"),
         ({"shadowed": "any"}, "gateway_requestfacet"),
     ],
@@ -217,6 +296,21 @@ def test_a_page_of_a_facet_is_a_range_of_an_index(query: dict[str, str], index: 
     plan = plan_of(rows.newest_first()[:51])
     assert index in plan
     assert not any(word in plan for word in ("TEMP B-TREE", "Sort", "SCAN gateway_requestlog\n", "Seq Scan"))
+
+
+@pytest.mark.parametrize(
+    ("column", "index"), [("error_type", "request_log_error_type"), ("model", "request_log_model")]
+)
+def test_known_values_are_steps_along_an_index(column: str, index: str) -> None:
+    plan_of(RequestLog.objects.all())  # makes many calls, where the plan depends on it
+    explain = "EXPLAIN ANALYZE" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"  # all of the plan
+    with connection.cursor() as cursor, CaptureQueriesContext(connection) as asked:
+        known_values(column, 10)
+        [statement] = [query["sql"] for query in asked]
+        cursor.execute(f"{explain} {statement}")
+        plan = str(cursor.fetchall())
+    assert plan.count(index) == 2
+    assert not any(f"{word} gateway_requestlog" in plan for word in ("SCAN", "Seq Scan on"))
 
 
 def test_what_an_upstream_answered_with_an_error_is_a_range_of_an_index() -> None:
@@ -304,7 +398,13 @@ def test_a_refused_call_says_why_and_that_it_was_not_sent(admin: Client) -> None
     told = text(admin.get(LIST))
     assert "key expired" in told
     assert "not sent" in told
-    assert "no upstream" not in told
+    assert "no upstream" not in told.partition("Received Result")[2]
+
+
+def test_the_type_of_an_error_leads_to_all_that_have_it(admin: Client) -> None:
+    calls({"error_type": "Odd Error"})
+    admin.post(f"{LIST}columns/", {"column": ["error_type"]})
+    assert '<a class="badge badge-code" href="?error_type=Odd+Error">Odd Error</a>' in admin.get(LIST).content.decode()
 
 
 def test_the_list_tells_cost_and_times(admin: Client) -> None:
@@ -331,6 +431,13 @@ def test_the_filtered_rows_can_be_had_as_csv(admin: Client) -> None:
     assert (rows[0]["tags"], rows[0]["cost"][:3], rows[0]["streaming"]) == ("x, y", "0.5", "true")
     assert rows[0]["received_at"] == "2026-05-04T12:30:02.000Z"
     assert re.search(r'filename="request-logs-\d{8}-\d{6}\.csv"', response["Content-Disposition"])
+
+
+def test_rows_of_a_route_and_a_type_of_error_can_be_had(admin: Client) -> None:
+    wanted = {"route": "/v1/embeddings", "error_type": "e"}
+    calls(wanted, {"route": "/v1/embeddings"}, {"error_type": "e"}, wanted)
+    rows = sent(admin.get(f"{LIST}export.ndjson", {"route": "embeddings", "error_type": "e"})).splitlines()
+    assert [json.loads(row)["request_id"] for row in rows] == ["req-3", "req-0"]
 
 
 def test_the_filtered_rows_can_be_had_as_ndjson(admin: Client) -> None:
@@ -391,11 +498,24 @@ def manager() -> Client:
 
 @pytest.mark.parametrize(
     "query",
-    ["", "q=req", "q=secret-bot", "team=theirs", "key=9", "ended=trouble", "status=4", "tag=t", "before=" + "f" * 32],
+    [
+        "",
+        "q=req",
+        "q=secret-bot",
+        "team=theirs",
+        "key=9",
+        "ended=trouble",
+        "status=4",
+        "tag=t",
+        "error_type=e",
+        "route=/r",
+        "before=" + "f" * 32,
+    ],
 )
 def test_who_manages_a_team_sees_its_calls_alone(manager: Client, query: str) -> None:
-    theirs = {"team_id": "theirs", "key_id": 9, "key_name": "secret-bot", "status": 404, "tags": ["t"]}
-    calls(theirs, {"team_id": None}, {"team_id": "mine", "status": 404, "tags": ["t"]}, theirs)
+    alike = {"status": 404, "tags": ["t"], "error_type": "e", "route": "/r"}
+    theirs = {"team_id": "theirs", "key_id": 9, "key_name": "secret-bot", **alike}
+    calls(theirs, {"team_id": None}, {"team_id": "mine", **alike}, theirs)
     shown = [row.team_id for row in listed(RequestLog, f"?{query}", user=User.objects.get()).result_list]
     kept = [row["team_id"] for row in csv.DictReader(io.StringIO(sent(manager.get(f"{LIST}export.csv?{query}"))))]
     expected = [] if query in {"q=secret-bot", "team=theirs", "key=9"} else ["mine"]
@@ -459,7 +579,7 @@ def test_who_manages_a_team_finds_calls_of_a_key_by_its_earlier_names(query: dic
 
 
 def test_who_manages_many_teams_sees_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.admin_pages.log_filters.MOST_TEAMS", 1)
+    monkeypatch.setattr("gateway.admin_pages.log_ranges.MOST_TEAMS", 1)
     signed_in("gateway.view_requestlog", teams=["a", "b"])
     calls({"team_id": "a"}, {"team_id": "b"}, {"team_id": "c"})
     assert found(User.objects.get()) == ["req-1", "req-0"]
