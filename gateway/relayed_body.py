@@ -151,7 +151,7 @@ def conclude(call: OpenCall, answer: RelayedAnswer, meter: Meter | None = None) 
     if meter.failure:
         call.error_type, call.error_text = meter.failure, meter.failure_text
     failed = bool(meter.failure) and not 400 <= answer.response.status < 500
-    if answer.response.status < 500:
+    if answer.response.status < 500 and not meter.failure_is_the_callers:
         answer.mark(_mark_of(meter.failure) if failed else Mark.OK)
     return failed
 

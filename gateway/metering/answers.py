@@ -15,6 +15,7 @@ from gateway.metering.usage import Usage, read_report
 Answer = Mapping[str, Any]
 
 _TYPE = re.compile(r"[A-Za-z][A-Za-z0-9 _.-]{0,63}")
+_STATUS = re.compile("[0-9]{3}")
 _CHOICE_CONTENT = ("text", "token_ids")
 _DELTA_CONTENT = ("content", "reasoning", "reasoning_content", "tool_calls", "function_call", "refusal", "audio")
 
@@ -27,6 +28,8 @@ class Failure(NamedTuple):
 
     type: str = "error"
     text: str = "The upstream's answer ended with an error."
+    is_the_callers: bool = False
+    """Whether its code is that of a caller's mistake, which says nothing of the upstream."""
 
 
 ABORTED = Failure("abort", "The upstream broke its answer off.")
@@ -68,7 +71,7 @@ def failure_of(answer: Answer) -> Failure | None:
     delta = _object(answer, "delta")
     for holder in (answer, _object(answer, "response"), delta):
         if holder.get("error"):
-            return _read_error(holder["error"])
+            return _read_error(holder["error"], answer)
     kind = answer.get("type")
     if kind == "error":
         return Failure()
@@ -104,9 +107,17 @@ def _choices(answer: Answer) -> list[Answer]:
     return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
 
 
-def _read_error(error: object) -> Failure:
+def status_of(error: object, answer: Answer) -> int:
+    """The status that an answer's error stands for by its code, 502 where it has none."""
+    code = error.get("code", answer.get("code")) if isinstance(error, dict) else answer.get("code")
+    status = int(code) if isinstance(code, int | str) and _STATUS.fullmatch(str(code)) else 0
+    return status if 400 <= status <= 599 else 502
+
+
+def _read_error(error: object, answer: Answer) -> Failure:
     kind = error.get("type") if isinstance(error, dict) else None
-    return Failure(kind) if isinstance(kind, str) and _TYPE.fullmatch(kind) else Failure()
+    named = kind if isinstance(kind, str) and _TYPE.fullmatch(kind) else "error"
+    return Failure(named, is_the_callers=status_of(error, answer) < 500)
 
 
 def _object(holder: Answer, name: str) -> Answer:

@@ -6,13 +6,12 @@ only an event shows whether the call goes well. Until one does, another upstream
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from gateway.metering.answers import carries_token, finish_reasons
+from gateway.metering.answers import carries_token, finish_reasons, status_of
 from gateway.metering.sse import Cutter, data_of, parse_object
 
 MOST_BYTES = 65_536
@@ -88,9 +87,7 @@ def error_in(answer: Mapping[str, Any]) -> StreamError | None:
         return None
     if not isinstance(error, dict):
         error = {"message": str(error or answer.get("message") or "The upstream failed."), "type": "upstream_error"}
-    code = error.get("code", answer.get("code"))
-    status = int(code) if isinstance(code, int | str) and re.fullmatch("[0-9]{3}", str(code)) else 0
-    return StreamError(status if 400 <= status <= 599 else 502, error)
+    return StreamError(status_of(error, answer), error)
 
 
 def _only_begins(answer: Mapping[str, Any]) -> bool:

@@ -42,17 +42,19 @@ class Meter:
 
     `started` is True once a part of the answer has come: the first token of a stream (the role is none), the
     first byte of anything else. `failure` and `failure_text` are set when an answer with status 200 says that
-    the call failed: the upstream's type for it (`InternalServerError`, `abort` …) and a sentence of ours.
+    the call failed: the upstream's type for it (`InternalServerError`, `abort` …) and a sentence of ours;
+    `failure_is_the_callers` where it was a mistake of the caller's.
     `fingerprint` is the `system_fingerprint` that came with a hidden usage event: worth remembering by upstream.
     """
 
-    __slots__ = ("_known", "failure", "failure_text", "fingerprint", "started")
+    __slots__ = ("_known", "failure", "failure_is_the_callers", "failure_text", "fingerprint", "started")
 
     def __init__(self, known: Usage = NONE) -> None:
         self._known = known
         self.started = False
         self.failure: str | None = None
         self.failure_text = ""
+        self.failure_is_the_callers = False
         self.fingerprint: str | None = None
 
     def feed(self, chunk: bytes) -> bytes:
@@ -83,7 +85,7 @@ class Meter:
 
     def _fail(self, failure: Failure | None) -> None:
         if failure and self.failure is None:
-            self.failure, self.failure_text = failure
+            self.failure, self.failure_text, self.failure_is_the_callers = failure
 
 
 class PlainMeter(Meter):

@@ -36,6 +36,7 @@ class TransformingMeter(Meter):
     def end(self) -> bytes:
         rest = self._meter.end()
         self.failure, self.failure_text = self._meter.failure, self._meter.failure_text
+        self.failure_is_the_callers = self._meter.failure_is_the_callers
         self.fingerprint = self._meter.fingerprint
         return (self._transform.feed(rest) if rest else b"") + self._transform.end()
 

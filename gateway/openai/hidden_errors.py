@@ -14,6 +14,7 @@ from typing import Any
 from django.http import HttpResponseBase
 
 from gateway.exchange import Exchange
+from gateway.metering.answers import status_of
 from gateway.metering.sse import parse_object
 from gateway.relay import RelayedAnswer
 from gateway.responses.events import encoded
@@ -77,7 +78,7 @@ def error_in(body: bytes) -> tuple[int, bytes] | None:
     if said is None:
         return None
     error: Mapping[str, Any] = said if isinstance(said, dict) else {"message": _text(said)}
-    status = _status(error.get("code", answer.get("code")))
+    status = status_of(said, answer)
     told = {
         "message": _text(error.get("message") or "The upstream failed without a word."),
         "type": error.get("type") if isinstance(error.get("type"), str) else "upstream_error",
@@ -85,11 +86,6 @@ def error_in(body: bytes) -> tuple[int, bytes] | None:
         "code": str(status),
     }
     return status, encoded({"error": told})
-
-
-def _status(code: object) -> int:
-    number = int(code) if isinstance(code, int | str) and re.fullmatch("[0-9]{3}", str(code)) else 0
-    return number if 400 <= number <= 599 else 502
 
 
 def _text(value: object) -> str:

@@ -187,6 +187,16 @@ def test_what_is_not_the_upstreams_doing_is_not_known_of_it(then: CallCut) -> No
     assert response.marks == []
 
 
+def test_a_mistake_of_the_caller_s_that_shows_late_is_not_known_of_the_upstream() -> None:
+    """vLLM tells it in the stream, whose head left before: others' calls are passed over nothing for it."""
+    response: Any = Response(b'data: {"error":{"message":"m","type":"BadRequestError","code":400}}\n\n')
+    call = _call()
+    body = _body(call, response, StreamMeter(Shape()))
+    list(body)
+    body.close()
+    assert (response.marks, call.outcome, call.error_type) == ([], Outcome.UPSTREAM_FAILED, "BadRequestError")
+
+
 def test_what_was_read_ahead_comes_first_and_once() -> None:
     call, response = _call(), Response(b"b")
     body = _body(call, response)
