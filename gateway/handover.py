@@ -70,7 +70,7 @@ class _Handover:
 
     def _passed_on(self) -> HttpResponseBase:
         allowed = self._allowance()
-        with place(self._length, is_known=allowed.is_known) as grow:
+        with place(self._length, allowed.sender) as grow:
             body = self._received(allowed.limit, grow)
             self._unread = False
             try:

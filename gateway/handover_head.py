@@ -11,11 +11,14 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from django.conf import settings
+from django.http import parse_cookie
 
+from gateway.handover_room import Sender
 from keys.authentication import Look, check_usable, recognise
 from keys.errors import AuthenticationRefused
 from keys.identity import ANONYMOUS
 from keys.registry import Directory
+from people import proof
 
 MAX_BYTES = 10_000_000
 STRANGERS_BYTES = 1_000_000
@@ -32,30 +35,27 @@ def wants_key(path: str) -> bool:
 
 
 class Allowance(NamedTuple):
-    """How many bytes of the body are taken, and whether its sender shows a usable key."""
+    """How many bytes of the body are taken, and whose share of the room they take."""
 
     limit: int
-    is_known: bool = False
+    sender: Sender = Sender.STRANGER
 
 
 def allowance(path: str, environ: Mapping[str, Any], directory: Directory, look: Look) -> Allowance:
     """What is taken of the body. `look` as `keys.authentication.holder_of` has it.
 
-    A key that is blocked or expired as far as memory knows is a stranger's: that may be over for a second. A cookie
-    makes nobody known, as anybody can write one. Raises AuthenticationRefused and DatabaseAway where the path wants a
-    key and there is none that anybody knows.
+    A key that is blocked or expired as far as memory knows is a stranger's: that may be over for a second. A session's
+    cookie alone makes nobody known, as anybody can write one; what was signed beside it does (`people.proof`). Raises
+    AuthenticationRefused and DatabaseAway where the path wants a key and there is none that anybody knows.
     """
     if not wants_key(path):
-        return Allowance(MAX_BYTES if _shows_session(environ) else STRANGERS_BYTES)
+        cookies = parse_cookie(environ.get("HTTP_COOKIE", ""))
+        if settings.SESSION_COOKIE_NAME not in cookies:
+            return Allowance(STRANGERS_BYTES)
+        return Allowance(MAX_BYTES, Sender.PERSON if proof.is_shown(cookies) else Sender.STRANGER)
     identity = recognise(environ, directory, look)
     try:
         check_usable(identity, time.time())
     except AuthenticationRefused:
         return Allowance(STRANGERS_BYTES)
-    return Allowance(STRANGERS_BYTES) if identity is ANONYMOUS else Allowance(MAX_BYTES, is_known=True)
-
-
-def _shows_session(environ: Mapping[str, Any]) -> bool:
-    """Whether a cookie of a session comes along; whether it is a real one, only the control plane can tell."""
-    names = (cookie.partition("=")[0].strip() for cookie in environ.get("HTTP_COOKIE", "").split(";"))
-    return settings.SESSION_COOKIE_NAME in names
+    return Allowance(STRANGERS_BYTES) if identity is ANONYMOUS else Allowance(MAX_BYTES, Sender.HOLDER)

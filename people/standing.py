@@ -19,6 +19,7 @@ from django.db.models.signals import post_save, pre_save
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 
+from people import proof
 from people.models import TeamManager
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,28 @@ class StandingMiddleware:
                 logger.warning("The session of %s ended: a role was taken away.", request.user.get_username())
                 auth.logout(request)
                 messages.warning(request, "Your roles have changed: please sign in again.")
-        return self.get_response(request)
+        response = self.get_response(request)
+        _keep_proof(request, response)
+        return response
+
+
+def _keep_proof(request: HttpRequest, response: HttpResponseBase) -> None:
+    """Gives who is signed in the cookie that says so where sessions cannot be looked up, and takes it back."""
+    if settings.SESSION_COOKIE_NAME not in request.COOKIES and not request.session.modified:
+        return  # a session that nobody has is not looked at, which would mark the answer as one person's
+    session = request.session
+    if auth.SESSION_KEY in session and session.session_key:
+        if not proof.is_shown({**request.COOKIES, settings.SESSION_COOKIE_NAME: session.session_key}):
+            response.set_cookie(
+                proof.COOKIE,
+                proof.made(session.session_key),
+                max_age=settings.SESSION_COOKIE_AGE,
+                secure=settings.SESSION_COOKIE_SECURE,
+                httponly=True,
+                samesite="Lax",
+            )
+    elif proof.COOKIE in request.COOKIES:
+        response.delete_cookie(proof.COOKIE, samesite="Lax")
 
 
 def _end_of_nobody(request: HttpRequest) -> None:

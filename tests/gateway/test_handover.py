@@ -21,6 +21,7 @@ from gateway.plane import RelayPlane
 from gateway.refused_unread import RefusedUnread
 from keys.models import VirtualKey
 from keys.registry import KeyRegistry
+from people import proof
 from tests.support import answers
 from tests.support.upstream import Upstream, unused_port
 from upstreams.pool import UpstreamPool
@@ -80,6 +81,14 @@ def test_strangers_keep_nobody_out_who_has_a_key(
     plane: RelayPlane, no_room_for_strangers: Room, rf: RequestFactory, body: bytes
 ) -> None:
     assert _post(rf, "/key/generate", body, django_settings.MASTER_KEY).status_code == 200
+
+
+@pytest.mark.parametrize("body", [SOME, LARGE])
+def test_strangers_keep_nobody_out_who_has_signed_in(
+    plane: RelayPlane, no_room_for_strangers: Room, rf: RequestFactory, body: bytes
+) -> None:
+    cookie = f"{django_settings.SESSION_COOKIE_NAME}=session; {proof.COOKIE}={proof.made('session')}"
+    assert _post(rf, "/admin/keys/virtualkey/add/", body, cookie=cookie).status_code == 200
 
 
 def test_a_log_in_finds_room_whatever_strangers_send(

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from gateway.admin_pages.sign_in import in_minutes
-from people import throttle
+from people import proof, throttle
 from people.models import SignInAttempt, TeamManager
 from people.roles import AUDITOR, OPERATOR
 from tests.support.people import undrawn
@@ -302,13 +302,26 @@ def test_a_session_goes_on_when_a_person_gains_a_role(session, ada):
     assert session.get(HOME).status_code == 200
 
 
-def test_the_cookie_of_a_session_is_for_the_gateway_only(ada, settings):
+@pytest.mark.parametrize("name", [in_force.SESSION_COOKIE_NAME, proof.COOKIE])
+def test_the_cookies_of_a_session_are_for_the_gateway_only(ada, settings, name):
     settings.SESSION_COOKIE_SECURE = True
 
-    cookie = attempt("ada", RIGHT).cookies[in_force.SESSION_COOKIE_NAME]
+    cookie = attempt("ada", RIGHT).cookies[name]
 
     assert (cookie["secure"], cookie["httponly"], cookie["samesite"]) == (True, True, "Lax")
     assert cookie["max-age"] == 12 * 3600
+
+
+def test_a_cookie_proves_who_is_signed_in_while_they_are(ada, session):
+    cookies = {name: one.value for name, one in session.cookies.items()}
+    assert proof.is_shown(cookies)
+    assert proof.COOKIE not in session.get(HOME).cookies  # it is given once
+
+    left = session.post(reverse("admin:logout"))
+
+    assert left.cookies[proof.COOKIE]["max-age"] == 0
+    assert proof.COOKIE not in Client().get(LOGIN).cookies
+    assert proof.COOKIE not in attempt("ada", WRONG).cookies
 
 
 def test_the_log_in_page_sends_its_form_nowhere_else(ada, settings):

@@ -92,7 +92,9 @@ def test_a_person_logs_in_through_the_relay(gateway: Gateway) -> None:
     given = [host, FORM, ("cookie", cookies), ("origin", "http://gateway.example:4000")]
     logged_in = call(gateway.port, "POST", "/admin/login/", given, urlencode(form).encode(), timeout=10)
     assert (logged_in.status, logged_in.header("location")) == (302, "/admin/")
-    assert {"csrftoken", "vgw_session"} <= {cookie.partition("=")[0] for cookie in _cookies(logged_in).split("; ")}
+    assert {"csrftoken", "vgw_session", "vgw_signed_in"} <= {
+        cookie.partition("=")[0] for cookie in _cookies(logged_in).split("; ")
+    }
     assert "httponly" in str(logged_in.head.headers).lower()
     home = _get(gateway, "/admin/", [host, ("cookie", _cookies(logged_in))])
     assert home.status == 200
