@@ -7,7 +7,9 @@ from playwright.sync_api import expect
 from tests.browser.conftest import PASSWORD
 from tests.browser.test_pages import look_at
 from tests.browser.visitor import Visitor
+from tests.support import vllm
 from tests.support.gateway import Gateway
+from tests.support.upstream import Upstream
 
 
 def test_a_model_is_tried_in_the_playground(visitor: Visitor, gateway: Gateway) -> None:
@@ -26,6 +28,27 @@ def test_a_model_is_tried_in_the_playground(visitor: Visitor, gateway: Gateway) 
     expect(state).to_have_text("Failed")
     expect(page.get_by_role("alert").filter(has_text="does not exist")).to_contain_text("the caller can mend it")
     look_at(visitor)
+
+
+def test_a_fast_stream_is_shown_once_a_frame_and_timed_as_it_came(
+    visitor: Visitor, gateway: Gateway, served: Upstream
+) -> None:
+    """The times would else be those of a browser that lays out the page anew for each token."""
+    page = visitor.page
+    visitor.sign_in(gateway.url, PASSWORD)
+    page.goto(f"{gateway.url}/admin/playground/?model=tiny-chat")
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Performance.enable")
+    vllm.serve(served, words=vllm.WORDS * 200, gap=0)
+    try:
+        page.get_by_role("button", name="Send").click()
+        expect(page.locator("#play-state")).to_have_text("Complete")
+    finally:
+        vllm.serve(served)
+    told = {one["name"]: one["value"] for one in devtools.send("Performance.getMetrics")["metrics"]}
+    assert told["LayoutCount"] < len(vllm.WORDS) * 100
+    assert page.locator("#play-answer").text_content() == "".join(vllm.WORDS) * 200
+    assert (page.locator("#play-response").text_content() or "").endswith("… (the rest is not shown)")
 
 
 def test_the_holder_of_a_key_sees_it_and_closes_it(visitor: Visitor, gateway: Gateway) -> None:

@@ -87,6 +87,8 @@
             this.usage = null;
             this.raw = 0;
             this.kept = '';
+            this.unshown = new Map(); // the text of each part that is not on the page yet
+            this.frame = null;
             for (const name of ['ttft', 'rate', 'prompt', 'completion', 'duration']) {
                 part(name).textContent = '—';
             }
@@ -111,10 +113,7 @@
             const room = MOST_RAW - this.raw;
             this.raw += text.length;
             if (room > 0) {
-                part('response').append(text.slice(0, room));
-                if (this.raw >= MOST_RAW) {
-                    part('response').append('\n… (the rest is not shown)');
-                }
+                this.put('response', text.slice(0, room) + (this.raw >= MOST_RAW ? '\n… (the rest is not shown)' : ''));
             }
         }
 
@@ -151,15 +150,31 @@
                 this.first = performance.now();
             }
             this.pieces += 1;
-            const box = part(where);
-            const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
-            box.append(text);
-            if (where === 'thinking') {
-                part('thinking-box').hidden = false;
+            this.put(where, text);
+        }
+
+        // Written once a frame: the page would else be laid out for each token, which takes longer than a token does,
+        // and the times would be the browser's.
+        put(where, text) {
+            this.unshown.set(where, (this.unshown.get(where) ?? '') + text);
+            this.frame ??= requestAnimationFrame(() => this.show());
+        }
+
+        show() {
+            cancelAnimationFrame(this.frame);
+            this.frame = null;
+            for (const [where, text] of this.unshown) {
+                const box = part(where);
+                const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
+                box.append(text);
+                if (where === 'thinking') {
+                    part('thinking-box').hidden = false;
+                }
+                if (atEnd && where !== 'response') {
+                    box.scrollTop = box.scrollHeight;
+                }
             }
-            if (atEnd) {
-                box.scrollTop = box.scrollHeight;
-            }
+            this.unshown.clear();
         }
 
         fail(status, told) {
@@ -182,6 +197,7 @@
 
         end(streamed) {
             const now = performance.now();
+            this.show();
             part('duration').textContent = ms(now - this.began);
             const tokens = this.usage?.completion_tokens;
             part('prompt').textContent = this.usage?.prompt_tokens ?? '—';
