@@ -176,6 +176,13 @@ def settled_for(taken_back: Iterable[Spent], used: Used, cost: int | None) -> li
     ]
 
 
+def corrected_by(corrected: Sequence[Spent], remembered: Iterable[Spent]) -> list[Spent]:
+    """What budgets and spends remember with these corrections. What began in a window that is over since costs nothing
+    in the one of now, as in `settled`."""
+    told = {_series(one.counter) for one in corrected}
+    return [*(one for one in remembered if _series(one.counter) not in told), *corrected]
+
+
 def _series(counter: str) -> str:
     """All windows of one budget: the name without the window's start and the epoch."""
     return counter.rsplit("/", 2)[0]

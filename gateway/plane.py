@@ -23,7 +23,7 @@ from gateway.account.recent import RecentTraffic
 from gateway.account.unlisted import Unlisted
 from gateway.capture.captures import FLUSH_SECONDS as CAPTURE_SECONDS
 from gateway.capture.captures import Captures
-from gateway.charging import cost_of, settled, settled_for
+from gateway.charging import corrected_by, cost_of, settled, settled_for
 from gateway.cuts import CallCut
 from gateway.errors import NotServing
 from gateway.open_call import OpenCall, OpenCalls
@@ -214,9 +214,9 @@ class RelayPlane:
         call.cost = cost_of(call.prices, used)
         booked, call.spend = settled(call.bill, used, call.cost)
         if call.taken_back:
-            corrected = {one.counter: one for one in settled_for(call.taken_back, used, call.cost)}
-            call.spend = [one for one in call.spend if one.counter not in corrected] + list(corrected.values())
-            booked = [*booked, *corrected.values()]
+            corrected = settled_for(call.taken_back, used, call.cost)
+            call.spend = corrected_by(corrected, call.spend)
+            booked = [*booked, *corrected]
         self.journal.ended(clean(call.entry()))
         self.recent.add(call)
         if call.bill.charges or booked:

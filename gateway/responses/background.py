@@ -18,6 +18,7 @@ from gateway.metering.sse import parse_object
 from gateway.open_call import OpenCall
 from gateway.responses.store import Owned, Pending
 from keys.counters import Spent
+from keys.limits import is_of_tokens
 from keys.permissions import resolve_alias
 from upstreams.errors import ModelHidden
 from upstreams.selection import Candidate
@@ -26,11 +27,14 @@ TERMINAL = frozenset({"completed", "failed", "incomplete", "cancelled"})
 
 
 def pending_of(call: OpenCall) -> tuple[Pending, ...]:
-    """What budgets hold for a call whose response is made in the background."""
+    """What budgets hold for a call whose response is made in the background; a cost that depends on no tokens is known
+    at once, and is not held."""
     now = time.time()
+    is_told_later = call.prices is not None and call.prices.by_tokens
     return tuple(
         Pending(one.counter, one.amount, None if one.seconds is None else now + one.seconds)
         for one in reserved(call.bill)
+        if is_told_later or is_of_tokens(one.counter)
     )
 
 
@@ -49,6 +53,7 @@ def read(exchange: Exchange, owned: Owned, upstream: Candidate) -> HttpResponseB
         if pending is not None:
             if usage is not None:
                 answer.meter = Meter(usage)
+                _price(exchange.call, answer.candidate)
             _take_back(exchange.call, pending)
     return exchange.reply(answer, 200, body, content_type)
 
@@ -61,6 +66,12 @@ def _priced(exchange: Exchange, owned: Owned, upstream: Candidate) -> Candidate:
         return exchange.plane.pool.on(upstream, resolve_alias(exchange.identity, owned.model))
     except ModelHidden:
         return upstream
+
+
+def _price(call: OpenCall, candidate: Candidate) -> None:
+    """The call costs what the response did, unless the call that made it has told that already."""
+    if candidate.prices is not None and candidate.prices.by_tokens:
+        call.prices = candidate.prices
 
 
 def _take_back(call: OpenCall, pending: tuple[Pending, ...]) -> None:

@@ -14,7 +14,18 @@ from common.money import USD
 from gateway import routes
 from gateway.account.entry import UsageSource
 from gateway.call import parse_bytes
-from gateway.charging import NO_BILL, Bill, Used, asked_of, cost_of, headers_for, parties_of, reserved, settled
+from gateway.charging import (
+    NO_BILL,
+    Bill,
+    Used,
+    asked_of,
+    corrected_by,
+    cost_of,
+    headers_for,
+    parties_of,
+    reserved,
+    settled,
+)
 from keys.counters import Charge, Spent, Standing
 from keys.identity import Identity, Party
 from keys.limit_values import Budget, Limits
@@ -300,3 +311,9 @@ def test_a_call_counts_against_all_who_have_a_say() -> None:
 def test_no_way_of_writing_a_number_makes_it_less(body: bytes, written: int) -> None:
     prompt = -(-len(body) // 4)
     assert asked(body).tokens == prompt + written
+
+
+def test_a_call_that_is_settled_later_costs_nothing_in_the_window_of_then() -> None:
+    before = Spent("key:1/usd/30d/1000/0", -5, None)
+    now, of_team = Spent("key:1/usd/30d/2000/0", 7, None), Spent("team:a/usd/30d/2000/0", 7, None)
+    assert corrected_by([before], [now, of_team]) == [of_team, before]

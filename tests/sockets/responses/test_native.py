@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
 import pytest
 
+from common.money import units
 from tests.sockets.responses.asking import FACES, RECORDINGS, Client, paths, refusal
 from tests.sockets.responses.conftest import NativeServer
 from tests.support import answers, vllm
@@ -209,6 +211,33 @@ def test_a_background_response_is_settled_once_when_it_has_ended(
     spent = wait_for(lambda: gateway.query(windows, f"key:{row['key_id']}/tokens/%"))
     assert [row["used"] for row in spent] == [12]
     assert gateway.post("/v1/responses", {**body, "max_output_tokens": 800}, key=key).status == 200
+
+
+@pytest.mark.parametrize(
+    ("prices", "costs"),
+    [
+        ("input_cost_per_token='0.01', output_cost_per_token='0.1'", [None, 0.57, None]),
+        ("cost_per_request='0.57'", [0.57, None, None]),
+    ],
+)
+def test_a_background_response_costs_what_it_used(
+    gateway: Gateway, native: NativeServer, prices: str, costs: list[float | None]
+) -> None:
+    alias = f"priced-{costs.index(0.57)}"
+    gateway.shell("from upstreams.models import Deployment, Upstream; native = Upstream.objects.get(name='native'); "
+                  f"Deployment.objects.create(upstream=native, alias='{alias}', served_name='tiny-native', {prices})")  # fmt: skip
+    wait_for(lambda: alias.encode() in gateway.call("GET", "/v1/models").body)
+    key = gateway.make_key(max_budget=100)
+    told = {"id": f"resp_{alias}", "object": "response", "status": "queued", "output": [], "usage": None}
+    ended = {**told, "status": "completed", "usage": {"input_tokens": 7, "output_tokens": 5, "total_tokens": 12}}
+    native.upstream.on("POST /v1/responses", answers.json(200, told))
+    native.upstream.on(f"GET /v1/responses/resp_{alias}", answers.json(200, ended))
+    body = {"model": alias, "input": "Hi", "background": True, "max_output_tokens": 50}
+    made = gateway.row(gateway.post("/v1/responses", body, key=key))
+    reads = [gateway.row(gateway.call("GET", f"/v1/responses/resp_{alias}", key=key)) for _ in range(2)]
+    assert [None if row["cost"] is None else float(row["cost"]) for row in (made, *reads)] == costs
+    windows = "SELECT used FROM keys_spendwindow WHERE counter LIKE ?"
+    assert [one["used"] for one in gateway.query(windows, f"key:{made['key_id']}/usd/%")] == [units(Decimal("0.57"))]
 
 
 def test_a_background_response_whose_stream_told_its_usage_is_not_settled_again(
