@@ -224,8 +224,10 @@ def test_a_background_response_costs_what_it_used(
     gateway: Gateway, native: NativeServer, prices: str, costs: list[float | None]
 ) -> None:
     alias = f"priced-{costs.index(0.57)}"
-    gateway.shell("from upstreams.models import Deployment, Upstream; native = Upstream.objects.get(name='native'); "
-                  f"Deployment.objects.create(upstream=native, alias='{alias}', served_name='tiny-native', {prices})")  # fmt: skip
+    gateway.shell(
+        "from upstreams.models import Deployment, Upstream; native = Upstream.objects.get(name='native'); "
+        f"Deployment.objects.create(upstream=native, alias='{alias}', served_name='tiny-native', {prices})"
+    )
     wait_for(lambda: alias.encode() in gateway.call("GET", "/v1/models").body)
     key = gateway.make_key(max_budget=100)
     told = {"id": f"resp_{alias}", "object": "response", "status": "queued", "output": [], "usage": None}
