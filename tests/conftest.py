@@ -1,7 +1,21 @@
 """What holds for all tests, once Django is there; what comes before it is in plugin.py."""
 
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
 
 def pytest_configure() -> None:
     from tests.support.emptying import empty_quickly
 
     empty_quickly()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    from tests.support.emptying import remember_as_migrated
+
+    with django_db_blocker.unblock():
+        remember_as_migrated()

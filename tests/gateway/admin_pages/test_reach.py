@@ -23,7 +23,6 @@ from django.contrib.auth.models import Group, Permission, User
 from django.db import connection, transaction
 from django.db.models import Model
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
@@ -201,9 +200,16 @@ def changed_by(
     browser: Client, address: str, sent: dict[str, Any], before: dict[str, list[Any]]
 ) -> tuple[Any, list[str]]:
     """The answer, and the tables whose rows are others than `before`, which is brought up to date."""
-    with CaptureQueriesContext(connection) as queries:
+    written = []
+
+    def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE", "REPLACE", "WITH")):
+            written.append(sql)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(note):
         answer = browser.post(address, sent)
-    if not any(query["sql"].startswith(("INSERT", "UPDATE", "DELETE")) for query in queries):
+    if not written:
         return answer, []
     after = everything()
     names = [name for name in before if before[name] != after[name]]

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
-from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from gateway.metering.sse import data_of
 
-_EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
-_RESPONSE = TypeAdapter(Response)
+
+@cache
+def _types() -> tuple[TypeAdapter[Any], TypeAdapter[Any]]:
+    """Of a response and of an event. They take a second to build, which nobody should pay who only collects tests."""
+    from openai.types.responses import Response, ResponseStreamEvent
+
+    return TypeAdapter(Response), TypeAdapter(ResponseStreamEvent)
 
 
 def check_response(response: dict[str, Any]) -> dict[str, Any]:
     """The response, which is valid."""
-    _RESPONSE.validate_python(response)
+    _types()[0].validate_python(response)
     return response
 
 
 def events_in(stream: bytes) -> list[dict[str, Any]]:
     """The events of a stream, each of which is valid and has its number; comments are left out."""
+    _, event_type = _types()
     *blocks, rest = stream.split(b"\n\n")
     assert rest == b""
     events = [json.loads(data_of(block)) for block in blocks if not block.startswith(b":")]
     for number, (event, block) in enumerate(zip(events, (b for b in blocks if not b.startswith(b":")), strict=True)):
         assert block.startswith(b"event: %b\n" % event["type"].encode())
         assert event["sequence_number"] == number
-        _EVENT.validate_python(event)
+        event_type.validate_python(event)
     return events
