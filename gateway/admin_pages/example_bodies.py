@@ -40,7 +40,7 @@ _BODIES: Mapping[str, Mapping[str, Any]] = {
     "/tokenize": {"prompt": WORDS},
     "/detokenize": {"tokens": [1]},
     "/v1/embeddings": _INPUT,
-    "/v2/embed": {"texts": [WORDS], "input_type": "search_query", "embedding_types": ["float"]},
+    "/v2/embed": {"texts": [WORDS], "embedding_types": ["float"]},  # few models know an `input_type`
     "/pooling": _INPUT,
     "/classify": _INPUT,
     "/score": _SCORE,
