@@ -38,7 +38,10 @@ WORDS: Mapping[type[UpstreamError], str] = {
     UpstreamTlsFailed: "No secure connection (TLS)",
     UpstreamConnectTimeout: "The host does not accept the connection in time. Is a firewall in between?",
     UpstreamTimeout: "The server accepts the connection, but does not answer in time.",
-    UpstreamReset: "The server closes the connection without an answer. Does it expect https:// in place of http://?",
+    UpstreamReset: (
+        "The server closes the connection without an answer. Is it starting or stopping, or does it expect https:// in"
+        " place of http://?"
+    ),
     UpstreamInvalid: "What answers there does not speak HTTP. Does it expect https:// in place of http://?",
     UpstreamBroken: "The server breaks off in the middle of its answer.",
 }

@@ -151,7 +151,7 @@ def test_an_unknown_name_is_a_finding() -> None:
 
 def test_a_server_that_hangs_up_is_a_finding(server: Server) -> None:
     server.on("GET /health", answers.raw(b""))
-    assert "closes the connection without an answer" in look(server).text
+    assert "closes the connection without an answer. Is it starting or stopping" in look(server).text
 
 
 def test_https_where_http_is_spoken_is_a_finding(server: Server) -> None:
