@@ -11,11 +11,12 @@ from typing import Any
 
 from django.db.models import F, Max, QuerySet, Sum
 from django.db.models.functions import TruncDate
+from django.utils import timezone
 
 from gateway.account.endings import failed_of, failed_share
-from gateway.account.rollups_of_all import DAY, EVERY, OF_DAYS, OF_MONTHS
+from gateway.account.rollups_of_all import DAY, EVERY, MONTH, OF_DAYS, OF_MONTHS
 from gateway.account.rollups_of_all import start_of as midnight_of
-from gateway.admin_pages.usage_ranking import largest
+from gateway.admin_pages.usage_ranking import largest, month_after, months
 from gateway.models import UsageDay, UsageOfAll
 from keys.models import EndUser, Owner, Team, VirtualKey
 from upstreams.models import Upstream
@@ -135,11 +136,36 @@ def lines(asked: Asked, most: int | None = MOST_ROWS) -> tuple[list[Line], bool]
     """The values with the most of the measure, and whether there are more than `most`."""
     found = None if most is None else _found_by_month(asked, most + 1)
     if found is None:
-        ordered = _sums_of(asked, rows_of(asked))
-        found = list(ordered if most is None else ordered[: most + 1])
+        found = _found(asked, count=None if most is None else most + 1)
     names = names_of(asked.by, [value for value, *_ in found], asked.teams)
     made = [Line(value, _name(asked.by, value, label, names), *_figures(sums)) for value, label, *sums in found]
     return made[:most], most is not None and len(found) > most
+
+
+def _found(asked: Asked, values: Collection[str] | None = None, count: int | None = None) -> list[Any]:
+    """Value, label and sums of each value (or of these), those with most of the measure first: the first `count`."""
+    parts = [rows if values is None else rows.filter(value__in=values) for rows in _parts(asked)]
+    if len(parts) == 1:
+        return list(_sums_of(asked, parts[0])[:count])
+    return _joined(asked, [row for part in parts for row in _sums_of(asked, part)])[:count]
+
+
+def _parts(asked: Asked) -> list[QuerySet[Any]]:
+    """The roll-ups that are asked about: of whole months those by month, which are few, and of the days before and
+    after these those by day."""
+    whole = [month for month in months(asked.first, asked.last) if _is_whole(month, asked)]
+    if not whole or asked.teams is not None or asked.by not in OF_MONTHS:
+        return [rows_of(asked)]
+    before = replace(asked, last=whole[0] - timedelta(days=1))
+    after = replace(asked, first=month_after(whole[-1]))
+    days = [rows_of(part) for part in (before, after) if part.first <= part.last]
+    return [UsageOfAll.objects.filter(span=MONTH, dimension=asked.by, start__in=list(map(midnight_of, whole))), *days]
+
+
+def _is_whole(month: date, asked: Asked) -> bool:
+    """Whether all of its days that have come are asked about."""
+    last = min(month_after(month) - timedelta(days=1), timezone.now().date())
+    return asked.first <= month and last <= asked.last
 
 
 def _sums_of(asked: Asked, rows: QuerySet[Any]) -> QuerySet[Any]:
@@ -149,13 +175,31 @@ def _sums_of(asked: Asked, rows: QuerySet[Any]) -> QuerySet[Any]:
     return ordered.values_list("value", "named", *_SUMS)
 
 
+def _joined(asked: Asked, rows: Iterable[Any]) -> list[Any]:
+    """The same of several parts together."""
+    found: dict[str, list[Any]] = {}
+    for value, *sums in rows:
+        known = found.get(value)
+        found[value] = sums if known is None else [max(known[0], sums[0]), *map(_plus, known[1:], sums[1:])]
+
+    def place(row: list[Any]) -> tuple[Any, ...]:
+        weight = _weight(asked, dict(zip(_COLUMNS, row[2:], strict=True)))
+        return -weight, asked.measure == "cost" and row[-1] is None, row[0]
+
+    return sorted(([value, *sums] for value, sums in found.items()), key=place)
+
+
+def _plus(one: Any, other: Any) -> Any:
+    return other if one is None else one if other is None else one + other
+
+
 def _found_by_month(asked: Asked, count: int) -> list[Any] | None:
     """The `count` largest, where the sums of months tell which these may be; None where they do not, or need not."""
     if asked.teams is not None or asked.by not in OF_MONTHS:
         return None
     return largest(
         *(asked.by, asked.first, asked.last, asked.measure, count),
-        sums_of=lambda values: list(_sums_of(asked, rows_of(asked).filter(value__in=values))),
+        sums_of=lambda values: _found(asked, values),
         weight_of=lambda row: _weight(asked, dict(zip(_COLUMNS, row[2:], strict=True))),
     )
 

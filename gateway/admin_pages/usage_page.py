@@ -30,7 +30,7 @@ def usage_view(request: HttpRequest) -> HttpResponse:
         "title": "Usage",
         "form": form,
         "query": request.GET.urlencode(),
-        "has_any": _visible(request).exists(),
+        "has_any": _visible(request).exists,  # asked where there is nothing to show
     }
     if form.is_valid():
         context |= _shown(form.asked(visible_teams(request.user)), request.GET)

@@ -10,10 +10,12 @@ from collections.abc import Callable, Collection, Iterator
 from datetime import date
 from typing import Any
 
-from django.db.models import DecimalField, F, Value
+from django.db.models import DecimalField, F, Sum, Value
 from django.db.models.functions import Coalesce
+from django.utils import timezone
 
-from gateway.account.rollups_of_all import MONTH, start_of
+from gateway.account.rollups_of_all import DAY, EVERY, MONTH, start_of
+from gateway.admin_pages.home.kept import Kept
 from gateway.models import UsageOfAll
 
 LOOKED_AT = (300, 3_000)
@@ -49,7 +51,7 @@ def largest(
     """
     for most in LOOKED_AT:
         values, least, are_all = set[str](), 0, True
-        for month in _months(first, last):
+        for month in months(first, last):
             top = _top(dimension, month, measure, most)
             values |= {value for value, _ in top}
             if len(top) == most:
@@ -63,15 +65,33 @@ def largest(
 
 
 def _top(dimension: str, month: date, measure: str, most: int) -> list[tuple[str, Any]]:
-    rows = UsageOfAll.objects.filter(span=MONTH, dimension=dimension, start=start_of(month))
-    return list(
-        rows.annotate(weight=WEIGHTS[measure]).order_by("-weight", "value").values_list("value", "weight")[:most]
+    def look() -> list[tuple[str, Any]]:
+        rows = UsageOfAll.objects.filter(span=MONTH, dimension=dimension, start=start_of(month))
+        ordered = rows.annotate(weight=WEIGHTS[measure]).order_by("-weight", "value")
+        return list(ordered.values_list("value", "weight")[:most])
+
+    if month_after(month) > timezone.now().date():
+        return look()
+    days = UsageOfAll.objects.filter(
+        span=DAY, dimension=EVERY, start__gte=start_of(month), start__lt=start_of(month_after(month))
     )
+    calls = days.aggregate(sum_calls=Sum("calls"))["sum_calls"]
+    return _of_past_months.of((dimension, month, measure, most, calls), look)
 
 
-def _months(first: date, last: date) -> Iterator[date]:
+_of_past_months: Kept[list[tuple[str, Any]]] = Kept(600)
+"""Until a call of the month is added: then it has another number of them."""
+forget = _of_past_months.forget
+
+
+def months(first: date, last: date) -> Iterator[date]:
     """The first days of the months in which these days lie."""
     month = first.replace(day=1)
     while month <= last:
         yield month
-        month = month.replace(year=month.year + month.month // 12, month=month.month % 12 + 1)
+        month = month_after(month)
+
+
+def month_after(month: date) -> date:
+    """The first day of the month after the one that begins with this day."""
+    return month.replace(year=month.year + month.month // 12, month=month.month % 12 + 1)

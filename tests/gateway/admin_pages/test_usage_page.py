@@ -13,7 +13,7 @@ import time_machine
 from django.utils import timezone
 
 from gateway.account.log_store import LogStore
-from gateway.admin_pages import usage_figures
+from gateway.admin_pages import usage_figures, usage_ranking
 from gateway.admin_pages.usage_figures import OTHERS, Asked, chart, lines, start_of, total
 from gateway.admin_pages.usage_form import UsageForm
 from gateway.chargeback.month import latest
@@ -27,6 +27,11 @@ URL = "/admin/usage/"
 STATEMENT = "/admin/usage/statement/"
 NOW = datetime(2026, 5, 20, 12, 0, tzinfo=UTC)
 DAY = NOW.date()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_remembered() -> None:
+    usage_ranking.forget()
 
 
 def calls(*entries: dict[str, Any]) -> None:
@@ -102,6 +107,30 @@ def test_the_largest_are_the_same_whether_looked_for_by_month_or_by_day(
         assert [getattr(line, measure) or 0 for line in found] == [getattr(line, measure) or 0 for line in every[:4]]
         assert more
         assert all(line in every for line in found)
+
+
+@pytest.mark.parametrize("by", ["team", "key", "owner", "end_user"])
+@pytest.mark.parametrize("measure", ["tokens", "cost"])
+def test_whole_months_have_the_sums_of_their_days(by: str, measure: str) -> None:
+    chance = Random(by)
+    moments = [NOW - timedelta(days=days) for days in (0, 19, 20, 30, 49, 50, 59, 60) for _ in range(9)]
+    whose = [str(chance.randrange(9)) for _ in moments]
+    columns = {"team": "team_id", "key": "key_id", "owner": "user_id", "end_user": "end_user"}
+    costs = {value: chance.choice([None, "0", value]) for value in set(whose)}
+    calls(
+        *(at(moment, **{columns[by]: value}, cost=costs[value]) for moment, value in zip(moments, whose, strict=True))
+    )
+    what = asked(by, days=60, measure=measure)
+    sums: dict[str, list[Any]] = {}
+    for day in usage_figures.steps(what):
+        for line in lines(day, most=None)[0]:
+            known = sums.setdefault(line.value, [0, 0, None])
+            cost = known[2] if line.cost is None else line.cost + (known[2] or 0)
+            sums[line.value] = [known[0] + line.calls, known[1] + line.tokens, cost]
+    found, _ = lines(what, most=None)
+    assert {line.value: [line.calls, line.tokens, line.cost] for line in found} == sums
+    weights = [(getattr(line, measure) is not None, getattr(line, measure) or 0) for line in found]
+    assert weights == sorted(weights, reverse=True)
 
 
 def test_those_with_none_of_the_measure_are_listed_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
