@@ -26,7 +26,7 @@ from upstreams.admin_control import ControlViews, may_control
 from upstreams.admin_deleting import Deleting
 from upstreams.admin_deployments import DeploymentInline
 from upstreams.admin_forms import AGAIN, UpstreamForm
-from upstreams.admin_history import HEALTH_BADGES, health_history, load_history
+from upstreams.admin_history import ASLEEP_BADGE, HEALTH_BADGES, health_history, load_history
 from upstreams.admin_states import StateActions, buttons
 from upstreams.control import COMMANDS
 from upstreams.models import ACTIVE, DISABLED, DRAINING, ENVIRONMENT, HEALTHY, UNHEALTHY, Upstream
@@ -98,7 +98,10 @@ class UpstreamAdmin(StateActions, CheckViews, ControlViews, Deleting, FiltersOnl
         words = _SENTENCE_END.split(upstream.health_text, maxsplit=1)[0]
         if upstream.health == HEALTHY:
             words = f"vLLM {upstream.vllm_version}, {duration(upstream.latency_ms)}"
-        return format_html('{} <span class="under">{}</span>', badge(*HEALTH_BADGES[upstream.health]), words)
+        badges = badge(*HEALTH_BADGES[upstream.health])
+        if upstream.health == HEALTHY and upstream.posture.get("asleep"):
+            badges += badge(*ASLEEP_BADGE)
+        return format_html('{} <span class="under">{}</span>', badges, words)
 
     @admin.display(description="models")
     def models(self, upstream: Upstream) -> str | None:

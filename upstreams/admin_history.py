@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Max, Min, QuerySet
 from django.utils.safestring import SafeString
 
-from common.admin import BAD, GOOD, QUIET, badge, moment
+from common.admin import BAD, GOOD, QUIET, WARNING, badge, moment
 from upstreams.models import HEALTHY, UNHEALTHY, UNKNOWN, HealthChange, LoadSample, Upstream
 from upstreams.seen import Stretch, lasted, load_chart, share, stretches
 
@@ -18,6 +18,7 @@ HEALTH_BADGES = {
     UNHEALTHY: (BAD, "Unhealthy"),
     UNKNOWN: (QUIET, "Not checked yet"),
 }
+ASLEEP_BADGE = (WARNING, "Asleep")
 SHOWN_DAYS = 7
 MOST_LINES = 10
 SPAN_WORDS = (("1", "Last hour"), ("24", "Last day"), ("168", "Last 7 days"))

@@ -12,7 +12,7 @@ from django.utils import timezone
 from tests.support import answers, vllm
 from tests.support.people import signed_in, undrawn
 from tests.support.upstream import Upstream as Server
-from upstreams.models import HealthChange, LoadSample, Upstream
+from upstreams.models import HEALTHY, HealthChange, LoadSample, Upstream
 
 pytestmark = pytest.mark.django_db
 ADD = "/admin/upstreams/upstream/add/"
@@ -193,7 +193,8 @@ def test_known_advisories_are_listed_with_their_sources(admin: Client) -> None:
 
 def test_one_that_sleeps_says_so(admin: Client) -> None:
     posture = {"dev_mode": True, "models": True, "invocations": True, "asleep": True}
-    assert "Asleep" in html_of(admin, an_upstream(posture=posture))
+    assert "Asleep" in html_of(admin, an_upstream(posture=posture, health=HEALTHY))
+    assert "Asleep" in admin.get("/admin/upstreams/upstream/").content.decode()
 
 
 def test_the_part_that_changes_by_itself_can_be_read_by_who_may_see_the_page() -> None:

@@ -14,7 +14,7 @@ from common.admin import BAD, GOOD, WARNING, badge
 from gateway.account import relay_report
 from keys.scope import visible_teams
 from upstreams.admin import STATE_BADGES
-from upstreams.admin_history import HEALTH_BADGES
+from upstreams.admin_history import ASLEEP_BADGE, HEALTH_BADGES
 from upstreams.models import ACTIVE, HEALTHY, Upstream
 
 MOST = 24
@@ -56,8 +56,10 @@ def servers(user: Any) -> tuple[list[Server], int]:
 
 
 def _server(row: Upstream, in_flight: dict[str, int] | None, now: datetime) -> Server:
-    # A healthy upstream that takes calls needs one word only.
+    # A healthy upstream that takes calls needs one word only; one that sleeps lets them wait.
     badges = [badge(*HEALTH_BADGES[row.health])] if row.state == ACTIVE else [badge(*STATE_BADGES[row.state])]
+    if row.health == HEALTHY and row.posture.get("asleep"):
+        badges[:] = [badge(*ASLEEP_BADGE)] if row.state == ACTIVE else [*badges, badge(*ASLEEP_BADGE)]
     if row.state != ACTIVE and row.health != HEALTHY:
         badges.append(badge(*HEALTH_BADGES[row.health]))
     return Server(

@@ -607,6 +607,21 @@ def test_an_upstream_has_a_tile(admin: Client) -> None:
     assert "gpu-1 Healthy Running 3 Waiting 2 In flight 5 KV cache 41 % used vLLM 0.30.1 · default upstream" in told
 
 
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"health": HEALTHY}, "gpu-1 Asleep It is there."),
+        ({"health": HEALTHY, "state": DRAINING}, "gpu-1 Draining Asleep It is there."),
+        ({"health": UNHEALTHY}, "gpu-1 Unhealthy It is there."),
+    ],
+)
+def test_the_tile_of_an_upstream_that_sleeps_says_so(admin: Client, fields: dict[str, str], told: str) -> None:
+    an_upstream()
+    posture = {"dev_mode": True, "models": True, "invocations": True, "asleep": True}
+    Upstream.objects.update_quietly(posture=posture, health_text="It is there.", **fields)
+    assert told in part(admin, "upstreams")
+
+
 def test_without_upstreams_the_way_to_one_is_shown(admin: Client) -> None:
     assert "No upstream yet. Add an upstream" in part(admin, "upstreams")
 
