@@ -163,6 +163,10 @@ def pages(some: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"class {name}", f"endpoint_class={name}"
     for streams in ("yes", "no"):
         yield f"streaming {streams}", f"streaming={streams}"
+    yield "route, of all", "route=/v1/chat/completions"
+    yield "route, of none", "route=/v1/embeddings"
+    yield "error type", "error_type=some_type"
+    yield "error type, of none", "error_type=throttling_error"
     yield "team", "team=team-3"
     yield "end user", "end_user=user-7"
     yield "key name, prefix", "q=key 0"
@@ -172,6 +176,7 @@ def pages(some: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "key and status 5", "key=1&status=5"
     yield "model, status 4, a week", "model=model-07&status=4&period=7d"
     yield "upstream and outcome lost", "upstream=3&outcome=lost"
+    yield "route and error type of none", "route=/v1/chat/completions&error_type=throttling_error"
 
 
 def measure(some: dict[str, Any]) -> list[str]:

@@ -142,6 +142,11 @@ def _log_queries(middle: Any) -> Iterator[tuple[str, dict[str, str]]]:
     for name in ("model", "upstream", "team", "user", "endpoint_class"):
         value = {"model": middle.model, "upstream": "3", "team": "team-7", "user": "owner-7"}.get(name, "inference")
         yield name, {name: value}
+    yield "route, that of nearly all", {"route": "/v1/chat/completions"}
+    yield "route, of none", {"route": "/v1/embeddings"}
+    yield "error type", {"error_type": "some_type"}
+    yield "error type, of none", {"error_type": "throttling_error"}
+    yield "nothing: route of nearly all and error type", {"route": "/v1/chat/completions", "error_type": "abort"}
     yield "end user", {"end_user": "person-7"}
     yield "end user, seldom there", {"end_user": "person-15000"}
     for status in ("2", "3", "4", "5", "none"):

@@ -23,6 +23,8 @@ from keys.admin_fields import SuggestInput
 from keys.admin_forms import known_end_users, known_owners, known_teams
 from keys.scope import visible_teams
 
+BEFORE, AFTER = "before", "after"
+"""The call that a page of the list begins or ends at."""
 FIRST = ("q", "period", "ended", "key", "model", "route", "status", "error_type")
 """The filters that stand in sight; the others are below "More filters"."""
 _IN_SHORT = {"q": "Begins with", "since": "From", "until": "To"}
@@ -160,7 +162,11 @@ class LogFilterForm(forms.Form):
     def chips(self, query: QueryDict) -> list[Chip]:
         """What is set, and how to be rid of each."""
         return [
-            Chip(_IN_SHORT.get(name, str(self[name].label)), self._shown(name), _without(query, name))
+            Chip(
+                _IN_SHORT.get(name, str(self[name].label)),
+                self._shown(name),
+                f"?{filled(query, name, BEFORE, AFTER).urlencode()}",
+            )
             for name in self.chosen
         ]
 
@@ -201,8 +207,9 @@ def _nobody() -> Iterable[tuple[str, str]]:
     return ()
 
 
-def _without(query: QueryDict, name: str) -> str:
+def filled(query: QueryDict, *but: str) -> QueryDict:
+    """The query with what is set in it alone, and without these names: an address that people keep is short."""
     rest = query.copy()
-    for one in (name, "before", "after"):
-        rest.pop(one, None)
-    return f"?{rest.urlencode()}"
+    for name, values in query.lists():
+        rest.setlist(name, [value for value in values if value and name not in but])
+    return rest

@@ -25,7 +25,7 @@ from common.admin import posted_from
 from gateway.admin_pages import log_columns
 from gateway.admin_pages.log_details import details_of
 from gateway.admin_pages.log_export import FORMS, exported
-from gateway.admin_pages.log_filters import LogFilterForm
+from gateway.admin_pages.log_filters import AFTER, BEFORE, LogFilterForm, filled
 from gateway.admin_pages.log_search import known_facets, known_values, page_of
 from gateway.admin_pages.unlisted import unlisted
 from gateway.models import TAG, RequestLog, RequestLogQuerySet
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 else:
     _LogAdmin = admin.ModelAdmin
 
-BEFORE, AFTER = "before", "after"
 MOST_SUGGESTED = 200
 
 
@@ -78,9 +77,7 @@ class LogChangeList(ChangeList):
 
     @staticmethod
     def _link(request: HttpRequest, place: dict[str, RequestLog]) -> str:
-        query = request.GET.copy()
-        for name in (BEFORE, AFTER):
-            query.pop(name, None)
+        query = filled(request.GET, BEFORE, AFTER)
         query.update({name: row.pk.hex for name, row in place.items()})
         return f"?{query.urlencode()}"
 

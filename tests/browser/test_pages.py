@@ -173,6 +173,14 @@ def test_a_slash_leads_to_the_search(admin: Visitor, gateway: Gateway) -> None:
     expect(admin.page.get_by_role("searchbox")).to_have_value("a/b")
 
 
+def test_the_address_of_a_filtered_list_of_calls_holds_what_is_set_alone(admin: Visitor, gateway: Gateway) -> None:
+    calls = f"{gateway.url}/admin/gateway/requestlog/"
+    admin.page.goto(calls)
+    admin.page.get_by_role("combobox", name="Route").fill("embeddings")
+    admin.page.keyboard.press("Enter")
+    admin.page.wait_for_url(f"{calls}?route=embeddings")
+
+
 def test_a_row_is_a_card_on_a_phone(admin: Visitor, gateway: Gateway) -> None:
     admin.page.set_viewport_size(PHONE)
     admin.page.goto(f"{gateway.url}/admin/keys/virtualkey/")

@@ -1,5 +1,5 @@
-// Copy buttons, menus, the search, the way to what is wrong in a form, lists on a phone, times in the viewer's zone, shown
-// and entered, and a page with a secret that a reload leaves.
+// Copy buttons, menus, the search, the way to what is wrong in a form, short addresses of filtered calls, lists on a phone,
+// times in the viewer's zone, shown and entered, and a page with a secret that a reload leaves.
 'use strict';
 {
     function select(element) {
@@ -115,6 +115,15 @@
     }
 
     // What has to be mended may be far down, and folded away.
+    // What is set alone makes the address, which people keep and send to each other.
+    function sendFilled(data) {
+        for (const [name, value] of [...data]) {
+            if (value === '') {
+                data.delete(name);
+            }
+        }
+    }
+
     function leadToError(form) {
         const wrong = form.querySelector('.errors :is(input:not([type=hidden]), select, textarea), [aria-invalid=true]');
         if (wrong) {
@@ -134,6 +143,7 @@
     for (const input of document.querySelectorAll('input[data-utc]')) {
         enterLocally(input);
     }
+    document.querySelector('#log-filters')?.addEventListener('formdata', event => sendFilled(event.formData));
     // After Django's own script, which leads to the first field of a new row.
     window.addEventListener('load', () => {
         for (const form of document.querySelectorAll('#content-main form[method=post]')) {

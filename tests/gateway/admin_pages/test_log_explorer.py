@@ -154,6 +154,15 @@ def test_the_last_errors_of_a_key_lead_to_all_of_their_type() -> None:
     assert f'href="{LIST}?key={key.pk}&amp;error_type=throttling_error"' in page
 
 
+def test_links_leave_out_what_is_not_set(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RequestLogAdmin, "list_per_page", 1)
+    calls({}, {})
+    page = admin.get(LIST, {"q": "", "model": "qwen", "route": "", "status": "2"}).context["cl"]
+    assert page.query == "?model=qwen&status=2"
+    assert page.older_url == f"?model=qwen&status=2&before={page.result_list[0].pk.hex}"
+    assert page.chips[0].without == "?status=2"
+
+
 def test_where_no_call_matches_each_filter_can_be_left_out(admin: Client) -> None:
     calls({"model": "a", "status": 404})
     html = admin.get(LIST, {"model": "a", "status": "429"}).content.decode()
