@@ -84,7 +84,7 @@ def _visit_here(exchange: Exchange, owned: Owned) -> HttpResponseBase:
 def _read(exchange: Exchange) -> tuple[Asked, Owned | None]:
     """What the call says of other responses, and the one before it. Raises InvalidRequest, ResponseUnknown."""
     body = exchange.parsed.body
-    asked = asked_for.read(body.read_range(0, body.length), body.length)
+    asked = asked_for.read(body.in_turns(), body.length)
     if asked.chosen is not None and asked.stores:
         with exchange.call:
             there = exchange.plane.responses.find(asked.chosen)

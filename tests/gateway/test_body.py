@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 
 from common.errors import InvalidRequest
 from gateway.account.entry import Outcome
-from gateway.body.request_body import IN_MEMORY_BYTES, RequestBody, announced_length, receive
+from gateway.body.request_body import IN_MEMORY_BYTES, PIECE_BYTES, RequestBody, announced_length, receive
 from gateway.cuts import CallCut
 from gateway.errors import BodyTooLarge, BodyTooSlow, NoRoomForBody
 
@@ -46,6 +47,26 @@ def received(tmp_path: Path) -> Callable[..., RequestBody]:
         return receive(stream, length=given, limit=limit, spool=tmp_path, **more)
 
     return act
+
+
+@pytest.mark.parametrize("in_memory", [len(LARGE), 0])
+def test_others_go_between_the_pieces_of_a_body_that_is_looked_at(
+    received: Callable[..., RequestBody], in_memory: int
+) -> None:
+    body, turns = received(LARGE, in_memory=in_memory), []
+
+    def take_turns() -> None:
+        while True:
+            turns.append(None)
+            gevent.sleep(0)
+
+    other = gevent.spawn(take_turns)
+    pieces = list(body.in_turns())
+    other.kill()
+    body.close()
+    assert b"".join(pieces) == LARGE
+    assert max(map(len, pieces)) <= PIECE_BYTES
+    assert len(turns) >= len(pieces) - 1
 
 
 @pytest.mark.parametrize(
