@@ -97,6 +97,10 @@ class Secret(Model):
             _mark_changed([self.key_id])
             super().save(*args, **kwargs)
 
+    def save_with_new_key(self) -> None:
+        """Inserts the first secret of a key that this transaction has inserted: the key's version tells of both."""
+        super().save(force_insert=True)
+
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         with transaction.atomic():
             _mark_changed([self.key_id])

@@ -85,7 +85,7 @@ class VirtualKeyManager(Manager.from_queryset(VirtualKeyQuerySet)):  # type: ign
             key = VirtualKey(**fields)
             key.ensure_name_is_free()
             key.save(force_insert=True)
-            key.add_secret(plain)
+            key.secret_of(plain).save_with_new_key()
         return key, plain
 
 
@@ -229,12 +229,14 @@ class VirtualKey(Limited):
 
     def add_secret(self, plain: str) -> Secret:
         """Lets the key be shown by this secret too. Of the text only digest, prefix and last four are kept."""
-        return Secret.objects.create(
-            key=self,
-            digest=crypto.digest(plain),
-            prefix=crypto.visible_prefix(plain),
-            last_four=plain[-4:],
-        )
+        secret = self.secret_of(plain)
+        secret.save(force_insert=True)
+        return secret
+
+    def secret_of(self, plain: str) -> Secret:
+        """What is kept of the text; not saved yet."""
+        visible = {"prefix": crypto.visible_prefix(plain), "last_four": plain[-4:]}
+        return Secret(key=self, digest=crypto.digest(plain), **visible)
 
     def ensure_name_is_free(self) -> None:
         """Raises NameTaken when another key has the name. Exact in a transaction that has bumped the version."""
