@@ -1,4 +1,5 @@
 import time
+from typing import Any
 
 import pytest
 
@@ -163,7 +164,8 @@ def test_an_outcome_of_a_later_version_is_not_explained() -> None:
 
 
 @pytest.mark.parametrize("model", [None, "qwen 7.5"])
-def test_a_limit_that_was_reached_is_told_with_its_end(model: str | None) -> None:
+def test_a_limit_that_was_reached_is_told_with_its_end(model: str | None, time_machine: Any) -> None:
+    time_machine.move_to("2026-05-20 12:30:00+00:00", tick=False)
     error = LimitExceeded(subject="x", limit="requests", ceiling=1_000, remaining=0, retry_after=7, model=model)
     reached = refused(error).reached
     assert reached.limit == ("Calls a minute, per model" if model else "Calls a minute")

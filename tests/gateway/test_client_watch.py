@@ -20,6 +20,14 @@ def pair() -> Iterator[tuple[gevent.socket.socket, gevent.socket.socket]]:
     theirs.close()
 
 
+def _told(gone: list[int]) -> None:
+    """Waits until it was told, and long enough for it to be told again."""
+    with gevent.Timeout(5):
+        while not gone:
+            gevent.sleep(0.01)
+    gevent.sleep(0.05)
+
+
 def _watched(ours: gevent.socket.socket) -> tuple[ClientWatch, list[int]]:
     gone: list[int] = []
     return ClientWatch(ours, lambda: gone.append(1)), gone
@@ -32,7 +40,7 @@ def test_leaving_is_told_once(pair: tuple[gevent.socket.socket, ...], how: str) 
         pair[1].close()
     else:
         pair[1].shutdown(gevent.socket.SHUT_WR)
-    gevent.sleep(0.05)
+    _told(gone)
     assert gone == [1]
     watch.stop()
     watch.stop()
@@ -56,7 +64,7 @@ def test_early_bytes_are_left_where_they_are(
     gevent.sleep(0.12)
     assert (gone, pair[0].recv(4)) == ([], b"GET ")
     pair[1].close()
-    gevent.sleep(0.12)
+    _told(gone)
     assert gone == [1]
     watch.stop()
 

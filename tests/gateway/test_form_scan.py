@@ -162,6 +162,6 @@ def test_does_not_read_doubtful_urlencoded_forms(body):
 @pytest.mark.parametrize("begin", [MULTIPART, URLENCODED])
 def test_a_long_type_takes_no_time(begin: str) -> None:
     """One of 32 kB, which the server takes, held up all calls for three seconds."""
-    began = time.process_time()
+    began = time.thread_time()
     assert not scan(b"model=m", begin + " " * 32_000 + "x").readable
-    assert time.process_time() - began < 0.2
+    assert time.thread_time() - began < 0.2

@@ -128,6 +128,6 @@ def test_what_only_speaks_of_secrets_stays(text: str) -> None:
 )
 def test_no_text_takes_long(piece: str) -> None:
     body = (piece * (128_000 // len(piece))).encode()
-    began = time.process_time()
+    began = time.thread_time()
     without_secrets(body, OUT)
-    assert time.process_time() - began < 1.0
+    assert time.thread_time() - began < 1.0

@@ -19,7 +19,7 @@ from keys.models import EndUser, Owner, Team, VirtualKey
 from people.models import TeamManager
 from people.roles import AUDITOR, KEY_MANAGER, OPERATOR
 from tests.support.entries import NOON, an_entry
-from tests.support.people import signed_in
+from tests.support.people import browser_of, signed_in
 from upstreams.models import Deployment, ModelAlias, Upstream
 
 pytestmark = pytest.mark.django_db
@@ -53,9 +53,7 @@ def somebody(role: str, *teams: str) -> Client:
     person.groups.add(Group.objects.get(name=role))
     for team in teams:
         TeamManager.objects.create(user=person, team_id=team)
-    client = Client()
-    client.force_login(person)
-    return client
+    return browser_of(person)
 
 
 def found(client: Client, text: str) -> dict[str, list[str]]:

@@ -31,6 +31,7 @@ from gateway.models import CapturedPayload, PayloadCapture, RequestLog
 from keys.models import EndUser, Owner, Team, VirtualKey
 from people.models import SignInAttempt, TeamManager
 from people.roles import AUDITOR, KEY_MANAGER, OPERATOR
+from tests.support import people
 from tests.support.entries import an_entry
 from tests.support.people import signed_in
 from upstreams import crypto
@@ -136,9 +137,7 @@ def browser_of(role: str) -> Client:
         Group.objects.get(name=NOSY).permissions.set(every)
     if role in {KEY_MANAGER, NOSY}:
         TeamManager.objects.create(user=person, team_id="red")
-    browser = Client(raise_request_exception=True)
-    browser.force_login(person)
-    return browser
+    return people.browser_of(person)
 
 
 def patterns(resolver: URLResolver, place: str = "", name: str = "") -> Iterator[tuple[str, str, dict[str, Any]]]:
