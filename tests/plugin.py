@@ -20,9 +20,10 @@ import pytest
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# The collector looks rarely: of what is made until the tests begin nothing is garbage, and of what they leave little
-# holds itself; each look goes through all that is there, a tenth of the suite's time.
-gc.set_threshold(1_000_000, 50, 1_000)
+# The collector looks between tests, and rarely: of what is made until they begin nothing is garbage, and of what they
+# leave little holds itself. A look takes most of a second, which no test should find in what it measures.
+MANY_OBJECTS = 1_000_000
+gc.set_threshold(5 * MANY_OBJECTS, 50, 1_000)
 
 _stopped: list[Any] = []
 
@@ -115,6 +116,11 @@ def pytest_collection_finish() -> None:
     """What was imported stays: the collector need not look through it again."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_runtest_logfinish() -> None:
+    if gc.get_count()[0] > MANY_OBJECTS:
+        gc.collect(1)
 
 
 @pytest.hookimpl(trylast=True)
