@@ -23,7 +23,7 @@ from gateway.metering.transforming import Transform, TransformingMeter
 from gateway.open_call import OpenCall
 from gateway.paths import Target as Path
 from gateway.plane import RelayPlane
-from gateway.relay import Relay, RelayedAnswer
+from gateway.relay import Relay, RelayedAnswer, shows_health
 from gateway.relayed_body import RelayedBody, account
 from gateway.serving.server import ClientConnection
 from gateway.time_limits import NO_WISH, wish_of
@@ -253,7 +253,8 @@ class Exchange:
         self, answer: RelayedAnswer, status: int, body: bytes, *, but: frozenset[str], content_type: str | None = None
     ) -> HttpResponseBase:
         answer.close()
-        answer.mark(Mark.OK if status < 500 else Mark.SERVER_ERROR)
+        if status >= 500 or shows_health(self.call):
+            answer.mark(Mark.OK if status < 500 else Mark.SERVER_ERROR)
         response = HttpResponse(body, status=status, content_type=content_type)
         if content_type is None:
             del response.headers["Content-Type"]

@@ -15,6 +15,7 @@ from gateway.errors import UpstreamSaid
 from gateway.metering.first_event import FirstEvent, StreamError, Verdict
 from gateway.metering.plain_meter import Meter
 from gateway.open_call import OpenCall, Phase
+from gateway.routes import MONITORING, SERVER_CONTROL
 from upstreams.client import Body, Outgoing, UpstreamClient, UpstreamResponse
 from upstreams.errors import (
     NoUpstream,
@@ -28,6 +29,7 @@ from upstreams.errors import (
 from upstreams.health import Mark
 from upstreams.selection import Candidate, Target
 
+_ASIDE = frozenset({MONITORING, SERVER_CONTROL})
 ELSEWHERE = frozenset({502, 503, 504})
 """Statuses of an upstream that another one may not have."""
 
@@ -35,7 +37,7 @@ ELSEWHERE = frozenset({502, 503, 504})
 class Pool(Protocol):
     """Who counts the calls that are open on each upstream, and hears how they went."""
 
-    def enter(self, upstream_id: int | None) -> None: ...
+    def enter(self, upstream_id: int | None, *, is_trial: bool) -> None: ...
     def leave(self, upstream_id: int | None) -> None: ...
     def mark(self, upstream_id: int | None, mark: Mark) -> None: ...
 
@@ -99,7 +101,7 @@ class Relay:
     def _open_on(self, call: OpenCall, candidate: Candidate, prepare: Prepare, method: str) -> RelayedAnswer:
         upstream = candidate.upstream
         call.upstream_id, call.upstream_name = upstream.id, upstream.name
-        self._pool.enter(upstream.id)
+        self._pool.enter(upstream.id, is_trial=shows_health(call))
 
         def leave() -> None:
             self._pool.leave(upstream.id)
@@ -208,6 +210,12 @@ class RelayedAnswer:
             on_close, self._on_close = self._on_close, None
             self.response.close()
             on_close()
+
+
+def shows_health(call: OpenCall) -> bool:
+    """Whether a good answer says that the upstream is well: a server answers who only looks at it also while its engine
+    fails."""
+    return call.endpoint_class not in _ASIDE
 
 
 def mark_of(error: GatewayError) -> Mark:

@@ -16,7 +16,7 @@ from gateway.cuts import CallCut
 from gateway.metering.answers import ABORTED
 from gateway.metering.plain_meter import Meter
 from gateway.open_call import OpenCall, Phase
-from gateway.relay import RelayedAnswer
+from gateway.relay import RelayedAnswer, shows_health
 from gateway.serving.server import ClientConnection
 from gateway.turns import let_others_go
 from upstreams.errors import UpstreamBroken, UpstreamTimeout
@@ -151,7 +151,7 @@ def conclude(call: OpenCall, answer: RelayedAnswer, meter: Meter | None = None) 
     if meter.failure:
         call.error_type, call.error_text = meter.failure, meter.failure_text
     failed = bool(meter.failure) and not 400 <= answer.response.status < 500
-    if answer.response.status < 500 and not meter.failure_is_the_callers:
+    if answer.response.status < 500 and not meter.failure_is_the_callers and (failed or shows_health(call)):
         answer.mark(_mark_of(meter.failure) if failed else Mark.OK)
     return failed
 

@@ -249,9 +249,9 @@ class UpstreamPool:
         """The calls that are open from this process, by upstream id; an id without calls may be missing."""
         return MappingProxyType(self._open)
 
-    def enter(self, upstream_id: int | None) -> None:
-        """Counts a call that begins."""
-        if self._cooldowns:
+    def enter(self, upstream_id: int | None, *, is_trial: bool = True) -> None:
+        """Counts a call that begins. `is_trial`: whether it can show that an upstream which cooled down is well."""
+        if is_trial and self._cooldowns:
             self._cooldowns.try_now(upstream_id)
         with self._open_lock:
             self._open[upstream_id] += 1

@@ -35,7 +35,7 @@ class Pool:
         self.seen: list[int | None] = []
         self.marks: list[tuple[int | None, Mark]] = []
 
-    def enter(self, upstream_id: int | None) -> None:
+    def enter(self, upstream_id: int | None, *, is_trial: bool) -> None:
         self.open[upstream_id] += 1
         self.seen.append(upstream_id)
 

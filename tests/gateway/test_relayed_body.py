@@ -197,6 +197,17 @@ def test_a_mistake_of_the_caller_s_that_shows_late_is_not_known_of_the_upstream(
     assert (response.marks, call.outcome, call.error_type) == ([], Outcome.UPSTREAM_FAILED, "BadRequestError")
 
 
+@pytest.mark.parametrize(("endpoint_class", "marks"), [("inference", [Mark.OK]), ("monitoring", [])])
+def test_who_only_looks_at_a_server_does_not_find_its_engine_well(endpoint_class: str, marks: list[Mark]) -> None:
+    """Or else whoever asks for metrics each second would end every cooldown."""
+    response, call = Response(b"{}"), _call()
+    call.endpoint_class = endpoint_class
+    body = _body(call, response)
+    list(body)
+    body.close()
+    assert response.marks == marks
+
+
 def test_what_was_read_ahead_comes_first_and_once() -> None:
     call, response = _call(), Response(b"b")
     body = _body(call, response)

@@ -354,8 +354,10 @@ def test_one_that_cools_down_is_passed_over_until_one_call_has_tried_it() -> Non
     assert {names(pool.candidates("chat"))[0] for _ in range(4)} == {"two"}
     clock[0] += 5
     pool.enter(2)
+    pool.enter(one.pk, is_trial=False)  # who only asks for its metrics
     assert names(pool.candidates("chat"))[0] == "one"
     pool.enter(one.pk)
+    pool.leave(one.pk)
     pool.leave(one.pk)
     assert {names(pool.candidates("chat"))[0] for _ in range(4)} == {"two"}
     pool.mark(one.pk, Mark.OK)
