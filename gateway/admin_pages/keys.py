@@ -14,6 +14,7 @@ from gateway.admin_pages.killing import KillingAdmin
 from gateway.admin_pages.known_models import (
     CHAT,
     EMBEDDING,
+    RERANK,
     KnowsRelay,
     answering_first,
     current_view,
@@ -33,6 +34,7 @@ from gateway.admin_pages.snippets import (
     for_embeddings,
     for_keys,
     for_models,
+    for_ranking,
 )
 from gateway.admin_pages.traffic import calls_and_tokens, figures, logs_url_with
 from gateway.admin_pages.usage import NOTHING, last_day
@@ -108,6 +110,7 @@ _MAKERS: Sequence[tuple[str, Sequence[_Maker]]] = (
     (CHAT, (for_chat,)),
     (CHAT, (for_completions,)),
     (EMBEDDING, (for_embeddings,)),
+    (RERANK, (for_ranking,)),
 )
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 GREETING = "Hello"
+QUESTION = "What is the capital of France?"
+DOCUMENTS = ["The capital of France is Paris.", "The sea is that way."]
 MOST_TOKENS = 256
 """Of the answer: a first call on a model that reasons would else run for minutes."""
 
@@ -42,7 +44,7 @@ def for_chat(call: Call) -> list[Snippet]:
         Snippet("Anthropic", _filled(_ANTHROPIC, call), "pip install anthropic", ("POST /v1/messages",)),
         Snippet("LiteLLM", _filled(_LITELLM, call), "pip install litellm", at),
         Snippet("LangChain", _filled(_LANGCHAIN, call), "pip install langchain-openai", at),
-        Snippet("vLLM", _native(call), "What vLLM has beyond OpenAI, at its own paths.", _NATIVE),
+        Snippet("vLLM", _native(call), _BEYOND, _NATIVE),
     ]
 
 
@@ -66,6 +68,18 @@ def for_embeddings(call: Call) -> list[Snippet]:
     ]
 
 
+def for_ranking(call: Call) -> list[Snippet]:
+    """As `for_chat`, for a model that says how well texts answer a question."""
+    body = {"model": call.model, "query": QUESTION, "documents": DOCUMENTS}
+    score = {"model": call.model, "text_1": QUESTION, "text_2": DOCUMENTS}
+    native = "\n".join(_of_environment(call, {"/rerank": body, "/score": score}))
+    return [
+        *_curls(call, _RERANK, body),
+        Snippet("LiteLLM", _filled(_LITELLM_RERANK, call), "pip install litellm", (f"POST {_RERANK}",)),
+        Snippet("vLLM", native, _BEYOND, ("POST /vllm/rerank", "POST /vllm/score")),
+    ]
+
+
 def for_models(address: str, secret: str) -> list[Snippet]:
     """For a key that no model is known for: what it may use, at each address."""
     paths = ("/vllm/v1/models", "/v1/models")
@@ -85,6 +99,8 @@ def for_keys(address: str, secret: str) -> list[Snippet]:
 
 
 _CHAT, _COMPLETIONS, _EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
+_RERANK = "/v1/rerank"
+_BEYOND = "What vLLM has beyond OpenAI, at its own paths."
 _NATIVE = ("POST /vllm/tokenize", f"POST /vllm{_CHAT}")
 
 
@@ -145,6 +161,8 @@ def _filled(program: str, call: Call) -> str:
         "MODEL": call.model,
         "HOSTED": f"hosted_vllm/{call.model}",
         "GREETING": GREETING,
+        "QUESTION": QUESTION,
+        "DOCUMENTS": DOCUMENTS,
         "MOST": MOST_TOKENS,
     }
     parts = program.split("@")
@@ -204,6 +222,18 @@ answer = litellm.embedding(
     input=[@GREETING@],
 )
 print(answer.data[0]["embedding"][:5])
+"""
+
+_LITELLM_RERANK = """import litellm
+
+answer = litellm.rerank(
+    model=@HOSTED@,
+    api_base=@V1@,
+    api_key=@SECRET@,
+    query=@QUESTION@,
+    documents=@DOCUMENTS@,
+)
+print(answer.results)
 """
 
 _LANGCHAIN = """from langchain_openai import ChatOpenAI

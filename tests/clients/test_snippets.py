@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from gateway.admin_pages.snippets import Call, for_chat, for_embeddings, for_keys, for_models
+from gateway.admin_pages.snippets import Call, for_chat, for_embeddings, for_keys, for_models, for_ranking
 from tests.clients.conftest import MODEL
 from tests.support.exchange import Exchange
 from tests.support.gateway import MASTER_KEY, Gateway
@@ -50,6 +50,10 @@ def test_a_chat_in_python(gateway: Gateway, upstream: Upstream, key: str, name: 
 def test_embeddings_in_python(gateway: Gateway, upstream: Upstream, key: str, name: str) -> None:
     printed = python(texts(gateway, key, for_embeddings)[name])
     assert printed.splitlines()[-1].startswith("[")  # LiteLLM may print a line of its log before
+
+
+def test_ranks_in_python(gateway: Gateway, upstream: Upstream, key: str) -> None:
+    assert "relevance_score" in python(texts(gateway, key, for_ranking)["LiteLLM"])
 
 
 def _tokens(exchange: Exchange) -> None:

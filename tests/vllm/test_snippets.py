@@ -19,6 +19,7 @@ FOR_A_MODEL: list[tuple[str, Made]] = [
     ("chat", snippets.for_completions),
     ("tools", snippets.for_chat),
     ("embed", snippets.for_embeddings),
+    ("rerank", snippets.for_ranking),
 ]
 
 

@@ -12,6 +12,8 @@ from django.test import Client
 
 from gateway.admin_pages.snippet_access import Access
 from gateway.admin_pages.snippets import (
+    DOCUMENTS,
+    QUESTION,
     Call,
     Snippet,
     for_chat,
@@ -19,6 +21,7 @@ from gateway.admin_pages.snippets import (
     for_embeddings,
     for_keys,
     for_models,
+    for_ranking,
 )
 from keys.models import Owner, Team, VirtualKey
 from tests.support.people import signed_in
@@ -73,7 +76,13 @@ def test_python_programs_compile_and_say_what_was_meant(made, model: str) -> Non
         assert model in texts or f"hosted_vllm/{model}" in texts, snippet.name
 
 
-@pytest.mark.parametrize("made", [for_chat, for_embeddings])
+def test_a_program_that_ranks_compiles_and_says_what_was_meant() -> None:
+    [program] = python(for_ranking(Call(CALL.address, CALL.secret, AWKWARD)))
+    texts = {node.value for node in ast.walk(ast.parse(program.text)) if isinstance(node, ast.Constant)}
+    assert {CALL.secret, QUESTION, *DOCUMENTS, f"hosted_vllm/{AWKWARD}"} <= texts
+
+
+@pytest.mark.parametrize("made", [for_chat, for_embeddings, for_ranking])
 @pytest.mark.parametrize("model", ["org/tiny", AWKWARD])
 def test_commands_hold_one_json_body_for_the_model(made, model: str) -> None:
     commands = [snippet.text for snippet in made(Call(CALL.address, CALL.secret, model)) if "curl" in snippet.text]
@@ -149,7 +158,10 @@ class TestThePage:
 
     def test_a_model_that_ranks_is_asked_for_no_chat(self, admin: Client) -> None:
         Deployment(upstream=an_upstream(), alias="bge-reranker").save()
-        assert "/vllm/v1/models" in issued(admin, models_picked=["bge-reranker"])["curl"]
+        said = issued(admin, models_picked=["bge-reranker"])
+        assert "/vllm/v1/rerank" in said["curl"]
+        assert "/score" in said["vLLM"]
+        assert list(said) == ["curl", "LiteLLM", "vLLM"]
 
     def test_a_hidden_model_is_in_no_program(self, admin: Client) -> None:
         Deployment(upstream=an_upstream(), alias="secret", hidden=True).save()
