@@ -57,7 +57,7 @@ def likeliest(keys: _Keys) -> list[VirtualKey]:
     """Those of the keys that have spent something last and may have used 80 % of a budget, and those that may spend
     nothing, within reason."""
     ids, periods = _last_spending()
-    spenders = _near(keys.filter(WITH_BUDGET, pk__in=ids), periods) if ids else ()
+    spenders = _near(keys.filter(pk__in=ids), periods) if ids else ()
     return list({key.pk: key for key in (*spenders, *keys.filter(_OF_NOTHING)[:MOST_ROWS])}.values())
 
 
@@ -117,7 +117,7 @@ def _near(rows: QuerySet[AnyRow], periods: Iterable[str]) -> list[AnyRow]:
     columns of their own, and of nothing, no database compares: all rows with such are among them."""
     now = time.time()
     model: Any = rows.model
-    counted = rows.annotate(
+    counted = rows.alias(
         money_counter=_counter(model, "usd", "budget_duration", periods, now),
         token_counter=_counter(model, "tokens", "token_budget_duration", periods, now),
     )

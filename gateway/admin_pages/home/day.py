@@ -21,7 +21,7 @@ from keys.validation import PLAYGROUND
 
 HOURS = 24
 MOST_KEYS = 30  # of a day, whose hours are read
-SURE_KEYS = 15  # of these: none that is left out had more of the figure on that day
+SURE_KEYS = 12  # of these: none that is left out had more of the figure on that day
 FEW_TEAMS, MOST_TEAMS = 20, 200  # whose keys are looked through
 MEASURES = ("calls", "errors", "refused", "cut", "prompt_tokens", "completion_tokens")
 CALLS, ERRORS, REFUSED, CUT, PROMPT, COMPLETION = range(len(MEASURES))
@@ -130,9 +130,11 @@ def _ranking(user: Any, measure: str, day: date) -> Ranking:
     # A key has no more than its team: of teams with less than what the last sure one has, none need be looked through.
     least = found[SURE_KEYS - 1][0] if len(found) >= SURE_KEYS else -1
     likely = [team for weight, team in teams if weight > least]
-    if len(likely) <= FEW_TEAMS:
-        return found
-    return _heaviest(keys if len(likely) > MOST_TEAMS else keys.filter(team_id__in=likely), measure, MOST_KEYS)
+    if len(likely) > MOST_TEAMS:
+        return _heaviest(keys, measure, MOST_KEYS)
+    if others := likely[FEW_TEAMS:]:
+        found += _heaviest(keys.filter(team_id__in=others), measure, MOST_KEYS)
+    return sorted(found, key=lambda one: (-one[0], one[1]))[:MOST_KEYS]
 
 
 def _heaviest(days: QuerySet[UsageDay], measure: str, count: int) -> Ranking:
