@@ -37,6 +37,8 @@ _BODIES: Mapping[str, Mapping[str, Any]] = {
     "/cohere/v2/chat": _CHAT,
     "/cohere/v2/chat/render": _CHAT,
     "/invocations": _CHAT,
+    "/generative_scoring": {"query": WORDS, "items": [WORDS], "label_token_ids": [0, 1]},
+    "/v1/systemone": {"state": WORDS, "questions": {"answer": {"type": "noul", "instructions": WORDS}}},
     "/tokenize": {"prompt": WORDS},
     "/detokenize": {"tokens": [1]},
     "/v1/embeddings": _INPUT,

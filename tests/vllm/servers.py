@@ -61,6 +61,8 @@ def skip_without_the_route(target: str, status: int) -> None:
     """Skips a test of a route that a server has only when it was started for it, by the status of its answer."""
     if status == 403:
         pytest.skip("this server was started without --enable-scale-out")
+    if status == 501:
+        pytest.skip("this server's model does not support it")
     if status == 404 and target.startswith("/cohere/"):
         pytest.skip("this server has no Cohere API: it needs VLLM_ENABLE_COHERE_API=1 and the package cohere")
 
