@@ -35,9 +35,10 @@ class Fields:
     """The few top-level fields of a request body.
 
     Nothing is known when `readable` is false (no object at the top level, not well-formed there, too deep, a `model`
-    that is not text …). A field that is missing or null is None, and so is a `user` that is not text. `model` may be
-    "", which vLLM takes for none. `user` is whom the caller says the call is for; `max_tokens` and `choices` are what
-    may be written at most, and how often. Spans are (start, end) in bytes of the whole body: of the value as written.
+    that is not text …). A field that is missing or null is None, and so is a `user` that is not text, or empty in JSON.
+    `model` may be "", which vLLM takes for none. `user` is whom the caller says the call is for; `max_tokens` and
+    `choices` are what may be written at most, and how often. Spans are (start, end) in bytes of the whole body: of the
+    value as written.
     `after_brace` is the offset after the opening `{`; `empty` tells that nothing stands between it and the `}`.
     """
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.body.fields import BLOCK, LIMIT, Fields
@@ -86,8 +86,9 @@ def test_the_last_of_other_duplicates_counts():
     assert scan(b'{"stream":true,"stream":false}').stream is False
 
 
-def test_a_user_that_is_no_text_is_none():
-    assert scan(b'{"user":{"id":1}}').user is None
+@pytest.mark.parametrize("user", [b'{"id":1}', b'""'])
+def test_a_user_that_is_no_text_or_empty_is_none(user):
+    assert scan(b'{"user":%s}' % user).user is None
 
 
 @pytest.mark.parametrize("value", ["true", "1", "1.0", '"true"', '"ON"', '"yes"', '"t"'])
@@ -196,6 +197,7 @@ broken = st.tuples(
 
 
 @given(bodies() | broken, st.integers(0, 9))
+@example(b'{"user":""}', 0)
 def test_sees_what_json_loads_sees(body, cut):
     fields = scan(body, cut)
     try:
@@ -207,7 +209,7 @@ def test_sees_what_json_loads_sees(body, cut):
         return
     assert fields.model == value.get("model")
     assert repr(fields.stream) == repr(value.get("stream"))
-    assert fields.user == (value.get("user") if isinstance(value.get("user"), str) else None)
+    assert fields.user == ((value.get("user") or None) if isinstance(value.get("user"), str) else None)
     assert repr(fields.stream_options) == repr(value.get("stream_options"))
     assert fields.duplicate_model == (sum(name == "model" for name, _ in pairs) > 1)
     assert fields.empty == (not value)
