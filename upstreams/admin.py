@@ -51,7 +51,7 @@ TIMES = ("connect_timeout", "first_byte_timeout", "idle_timeout", "total_timeout
 TIMES_HELP = "How long a call waits on this upstream, in seconds. What is empty is as the gateway's settings say."
 PRICE_HELP = (
     "What the whole server costs, whether it is used or not. A new price counts from now on, the first one from the "
-    "day on which the upstream was added. Prices of tokens, seconds and calls stand with the deployments below."
+    "day on which the upstream was added. Prices of tokens, seconds and calls are set for each deployment."
 )
 _CREDENTIAL_FIELDS = ("credential", "clear_credential")
 _SENTENCE_END = re.compile(r"(?<=[.?!])\s")

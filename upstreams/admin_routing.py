@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
@@ -56,6 +56,11 @@ class RoutingAdmin(_RoutingAdmin):
         """Under its name alone: there is no other row that it could be told from."""
         context = {"title": "Routing", "subtitle": None, **(extra_context or {})}
         return super().change_view(request, object_id, form_url, context)
+
+    def response_change(self, request: HttpRequest, obj: Routing) -> HttpResponse:
+        """Stays on the page: there is no list to go back to."""
+        self.message_user(request, "The routing was changed.", messages.SUCCESS)
+        return redirect("admin:upstreams_routing_change", 1)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from django import template
+from django.contrib.admin.helpers import InlineAdminFormSet
 from django.forms import BoundField
 from django.utils.html import format_html, json_script
 from django.utils.safestring import SafeString, mark_safe
@@ -25,6 +27,14 @@ DATES = {"day": ("Day (UTC)", "j M Y"), "week": ("Week from (UTC)", "j M Y"), "m
 def badge(kind: str, word: str, title: str = "") -> SafeString:
     """A small label: kind is good, warning, bad or quiet, and only adds a colour."""
     return parts.badge(kind, word, title)
+
+
+@register.filter
+def rows_told(formset: InlineAdminFormSet) -> str:
+    """What Django's script reads of a table of forms; its button says "Add another deployment", as a sentence does."""
+    told: dict[str, Any] = json.loads(formset.inline_formset_data())
+    told["options"]["addText"] = f"Add another {formset.opts.verbose_name}"
+    return json.dumps(told)
 
 
 @register.simple_tag

@@ -205,6 +205,11 @@ def test_deployments_are_edited_on_the_page(admin: Client) -> None:
     )
 
 
+def test_one_more_deployment_begins_with_a_small_letter(admin: Client) -> None:
+    page = admin.get(f"/admin/upstreams/upstream/{an_upstream().pk}/change/").content.decode()
+    assert "&quot;Add another deployment&quot;" in page
+
+
 def test_a_discovered_deployment_can_be_renamed_hidden_weighted_and_priced(admin: Client) -> None:
     upstream = an_upstream(served_models=["qwen"])
     found = upstream.deployments.create(alias="qwen", source="discovered")

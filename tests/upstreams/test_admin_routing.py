@@ -75,6 +75,12 @@ def test_the_routing_is_changed_with_a_history(admin: Client) -> None:
     assert LogEntry.objects.count() == 2
 
 
+def test_a_changed_routing_says_so_in_plain_words_and_stays(admin: Client) -> None:
+    response = admin.post(f"{ROUTING}1/change/", DEFAULTS, follow=True)
+    assert [str(message) for message in response.context["messages"]] == ["The routing was changed."]
+    assert response.redirect_chain == [(f"{ROUTING}1/change/", 302)]
+
+
 def test_there_is_one_routing_that_is_neither_added_nor_deleted(admin: Client) -> None:
     assert admin.get(f"{ROUTING}add/").status_code == 403
     assert admin.get(f"{ROUTING}1/delete/").status_code == 403
