@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from django.http import HttpRequest
@@ -29,6 +30,9 @@ from upstreams.models import Upstream
 
 DEFAULT_PREFIX = VLLM.prefix
 """Older rows do not tell by which face a call came in; this one takes every route."""
+
+FIRST_BYTE = "Until the first byte"
+"""Of a call that was no stream of tokens: what the timeline calls the stretch before its answer began."""
 
 SOURCE_WORDS = {
     "reported": "as the upstream reported them",
@@ -106,7 +110,10 @@ def _exists(upstream_id: int | None) -> bool:
 
 def _bars(call: RequestLog, facts: Facts) -> list[Bar]:
     moments = [(moment.name, moment.offset_ms) for moment in call.timeline]
-    return drawn(stretches_of(moments, facts.at, facts.tried, call.queue_ms))
+    stretches = stretches_of(moments, facts.at, facts.tried, call.queue_ms)
+    if call.ttft_ms is None:  # what came first was no token of a stream: the whole answer, or an error
+        stretches = [replace(one, name=FIRST_BYTE) if one.kind == "first token" else one for one in stretches]
+    return drawn(stretches)
 
 
 def _took(call: RequestLog, facts: Facts) -> str:

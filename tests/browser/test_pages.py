@@ -190,6 +190,19 @@ def test_a_row_is_a_card_on_a_phone(admin: Visitor, gateway: Gateway) -> None:
     assert all(box is not None and box["x"] < PHONE["width"] for box in boxes)
 
 
+def test_the_filters_of_the_log_are_folded_on_a_phone(admin: Visitor, gateway: Gateway) -> None:
+    admin.page.goto(f"{gateway.url}/admin/gateway/requestlog/?status=4")
+    status = admin.page.get_by_label("Status")
+    expect(status).to_be_visible()
+    admin.page.set_viewport_size(PHONE)
+    expect(status).to_be_hidden()
+    expect(admin.page.get_by_label("Request id, call id, key or end user")).to_be_visible()
+    admin.page.get_by_text("More filters").click()
+    expect(status).to_have_value("4")
+    admin.page.set_viewport_size(DESK)
+    expect(status).to_be_visible()
+
+
 @pytest.mark.parametrize("width", [PHONE["width"], 1100, DESK["width"]])
 def test_every_field_of_a_deployment_can_be_reached(admin: Visitor, gateway: Gateway, width: int) -> None:
     admin.page.goto(f"{gateway.url}/admin/upstreams/upstream/")

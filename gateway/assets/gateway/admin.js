@@ -114,7 +114,6 @@
         });
     }
 
-    // What has to be mended may be far down, and folded away.
     // What is set alone makes the address, which people keep and send to each other.
     function sendFilled(data) {
         for (const [name, value] of [...data]) {
@@ -124,6 +123,25 @@
         }
     }
 
+    // On a phone the calls come first: of the filters only the search is in sight, and the others are folded.
+    function foldFilters(form) {
+        const sight = form.querySelector('.filters');
+        const more = form.querySelector('.filters-more');
+        const others = [...sight.querySelectorAll('.filter:not(.filter-q)')];
+        const phone = matchMedia('(max-width: 767px)');
+        const place = () => {
+            if (phone.matches) {
+                more.querySelector('.filters').prepend(...others);
+                more.open ||= others.some(filter => filter.querySelector('.errorlist'));
+            } else {
+                sight.querySelector('.filter-buttons').before(...others);
+            }
+        };
+        place();
+        phone.addEventListener('change', place);
+    }
+
+    // What has to be mended may be far down, and folded away.
     function leadToError(form) {
         const wrong = form.querySelector('.errors :is(input:not([type=hidden]), select, textarea), [aria-invalid=true]');
         if (wrong) {
@@ -143,7 +161,10 @@
     for (const input of document.querySelectorAll('input[data-utc]')) {
         enterLocally(input);
     }
-    document.querySelector('#log-filters')?.addEventListener('formdata', event => sendFilled(event.formData));
+    for (const form of document.querySelectorAll('#log-filters')) {
+        form.addEventListener('formdata', event => sendFilled(event.formData));
+        foldFilters(form);
+    }
     // After Django's own script, which leads to the first field of a new row.
     window.addEventListener('load', () => {
         for (const form of document.querySelectorAll('#content-main form[method=post]')) {

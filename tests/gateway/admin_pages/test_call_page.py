@@ -234,6 +234,17 @@ def test_what_a_call_took_is_as_long_as_its_timeline(began: int, took: str) -> N
     assert f"{(bars[-1].start_ms + bars[-1].length_ms) / 1000:.2f} s" == took
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("ttft", "said", "not_said"),
+    [(200.0, "Until the first token", "first byte"), (None, "Until the first byte", "first token")],
+)
+def test_only_the_timeline_of_a_stream_tells_of_a_token(ttft: float | None, said: str, not_said: str) -> None:
+    stretches = [bar.name for bar, *_ in page(row(ttft_ms=ttft)).context["bars"]]
+    assert said in stretches
+    assert not any(not_said in one for one in stretches)
+
+
 # --- Cost -----------------------------------------------------------------------------------------
 
 
