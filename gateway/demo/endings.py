@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from gateway.account.entry import Outcome
 from gateway.demo import cast
@@ -72,8 +73,7 @@ ENDINGS = (
 def limited(key: cast.Key) -> Ending:
     """A refusal by the limit that the key has."""
     if "max_budget" in key.limits:
-        spent = f"{key.limits['max_budget'].normalize():f}"
-        text = f"Budget has been exceeded! Key={key.name} Current cost: {spent}, Max budget: {spent} (max_budget)."
+        text = over_budget(key.name, key.limits["max_budget"])
         return Ending(Outcome.REFUSED, 0, 422, "budget_exceeded", text, used=None, limit="max_budget")
     limit, counted = next(one for one in (("rpm_limit", "requests"), ("tpm_limit", "tokens")) if one[0] in key.limits)
     text = (
@@ -81,6 +81,12 @@ def limited(key: cast.Key) -> Ending:
         "Remaining: 0. Limit resets at: {at:%Y-%m-%d %H:%M:%S}+00:00"
     )
     return Ending(Outcome.REFUSED, 0, 429, "throttling_error", text, used=None, limit=limit)
+
+
+def over_budget(name: str, ceiling: Decimal) -> str:
+    """What a call is told of the key's budget in US dollars, all of which is used."""
+    spent = f"{ceiling.normalize():f}"
+    return f"Budget has been exceeded! Key={name} Current cost: {spent}, Max budget: {spent} (max_budget)."
 
 
 def too_late(expired_at: float) -> Ending:

@@ -15,7 +15,10 @@ from common.money import dollars
 from gateway.account.entry import Entry
 from gateway.account.log_store import MOST_ROWS_AT_ONCE, LogStore
 from gateway.demo import cast, tables
+from gateway.demo.endings import over_budget
 from gateway.demo.traffic import Parties, Traffic
+from gateway.models import RequestLog
+from keys.errors import BudgetExceeded
 from keys.identity import Party
 from keys.limits import spend_counter
 from keys.models import Secret, SpendWindow, Team, VirtualKey
@@ -77,10 +80,35 @@ def _set_budgets(parties: Parties, now: datetime) -> None:
     for key in cast.KEYS:
         if key.near is not None:
             row = VirtualKey.objects.get(name=key.name)
+            assumed = row.max_budget
             _set_budget(row, parties["key", str(row.pk)], key.near, now)
+            if assumed is not None:
+                _retell(row, assumed)
     for ident, _, limits in cast.TEAMS:
         if "near" in limits:
             _set_budget(Team.objects.get(team_id=ident), parties["team", ident], limits["near"], now)
+
+
+def _retell(key: VirtualKey, assumed: Decimal) -> None:
+    """Lets the key's calls, which were made under the assumed ceiling, tell of the one that the key has now."""
+    ceiling = key.max_budget or assumed
+    changed = []
+    for call in RequestLog.objects.filter(key_id=key.pk):
+        if call.decisions and "limits" in call.decisions:
+            call.decisions["limits"] = [_at_ceiling(row, ceiling / assumed) for row in call.decisions["limits"]]
+            if call.error_type == BudgetExceeded.type:
+                call.error_text = over_budget(call.key_name, ceiling)
+            changed.append(call)
+    RequestLog.objects.bulk_update(changed, ["decisions", "error_text"], batch_size=MOST_ROWS_AT_ONCE)
+
+
+def _at_ceiling(row: Sequence[Any], times: Decimal) -> list[Any]:
+    """The row of a limit (`gateway.demo.noting`), so many times as high if it is the key's budget."""
+    kind, name, model, unit, ceiling, used, taken, *rest = row
+    if (kind, name) != ("key", "max_budget"):
+        return list(row)
+    ceiling, used = int(ceiling * times), None if used is None else int(used * times)
+    return [kind, name, model, unit, ceiling, used, min(taken, ceiling), *rest]
 
 
 def _set_budget(row: Any, party: Party, near: float, now: datetime) -> None:

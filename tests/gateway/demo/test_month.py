@@ -10,6 +10,7 @@ import pytest
 from django.db import transaction
 from django.db.models import Sum
 
+from common.money import dollars
 from gateway.demo.seeding import seed
 from gateway.demo.tables import NOWHERE
 from gateway.models import RequestLog, UsageHour, UsageHourTag, UsageHourTotal
@@ -24,7 +25,7 @@ _MEASURES = ("prompt_tokens", "completion_tokens", "cached_tokens", "cost")
 @pytest.fixture(scope="module")
 def made(django_db_setup: None, django_db_blocker: Any) -> Iterator[Any]:
     with django_db_blocker.unblock(), transaction.atomic():
-        yield seed(now=NOW, days=30, calls=600)
+        yield seed(now=NOW, days=30, calls=600, number=2)
         transaction.set_rollback(True)
 
 
@@ -50,6 +51,16 @@ def test_calls_say_what_was_decided_of_them(made: Any) -> None:
     assert any(row.decisions.get("among") for row in rows)
     assert all(row.decisions["limits"] for row in rows if row.error_type == "throttling_error")
     assert not any(row.decisions for row in RequestLog.objects.filter(outcome="lost"))
+
+
+def test_a_call_that_a_budget_refused_tells_the_ceiling_that_the_key_has(made: Any) -> None:
+    key = VirtualKey.objects.get(name="support-summaries")
+    calls = list(RequestLog.objects.filter(key_id=key.pk, error_type="budget_exceeded"))
+    assert calls
+    for call in calls:
+        assert f"Max budget: {key.max_budget.normalize():f} (max_budget)" in call.error_text
+        [told] = [row[4] for row in call.decisions["limits"] if row[:2] == ["key", "max_budget"]]
+        assert dollars(told) == key.max_budget
 
 
 def test_what_was_spent_fits_the_calls(made: Any) -> None:
@@ -84,5 +95,5 @@ def test_the_same_number_makes_the_same_calls(made: Any) -> None:
     RequestLog.objects.all().delete()
     for table in (VirtualKey, Upstream, Team, Owner, EndUser):
         table.objects.all().delete()
-    seed(now=NOW, days=30, calls=600)
+    seed(now=NOW, days=30, calls=600, number=2)
     assert list(RequestLog.objects.order_by("pk").values_list("pk", "model", "cost", "outcome")) == first
