@@ -53,8 +53,9 @@ class RoutingAdmin(_RoutingAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Under its name alone: there is no other row that it could be told from."""
-        context = {"title": "Routing", "subtitle": None, **(extra_context or {})}
+        """Under its name alone: there is no other row that it could be told from. Saving stays here anyhow."""
+        own = {"title": "Routing", "subtitle": None, "show_save_and_continue": False}
+        context = {**own, **(extra_context or {})}
         return super().change_view(request, object_id, form_url, context)
 
     def response_change(self, request: HttpRequest, obj: Routing) -> HttpResponse:

@@ -79,6 +79,7 @@ def test_a_changed_routing_says_so_in_plain_words_and_stays(admin: Client) -> No
     response = admin.post(f"{ROUTING}1/change/", DEFAULTS, follow=True)
     assert [str(message) for message in response.context["messages"]] == ["The routing was changed."]
     assert response.redirect_chain == [(f"{ROUTING}1/change/", 302)]
+    assert "_continue" not in response.content.decode()
 
 
 def test_there_is_one_routing_that_is_neither_added_nor_deleted(admin: Client) -> None:

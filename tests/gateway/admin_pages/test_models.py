@@ -25,7 +25,9 @@ def html() -> str:
 
 def test_it_works(upstream: Upstream) -> None:
     upstream.deployments.create(alias="chat", served_name="qwen", input_cost_per_token="0.0000005")
+    Upstream.objects.update_quietly(served_details=[{"id": "qwen", "max_model_len": 131072}])
     page = html()
+    assert "131,072 <span" in page
     assert "chat" in page
     assert f"/admin/upstreams/upstream/{upstream.pk}/change/" in page
     assert "$0.50 prompt per million tokens" in page
