@@ -32,7 +32,9 @@ class KeyForm(forms.Form):
     secret = forms.CharField(
         label="Your key",
         max_length=LONGEST_SECRET,
-        widget=forms.PasswordInput(attrs={"autocomplete": "off", "spellcheck": "false", "placeholder": "sk-…"}),
+        widget=forms.PasswordInput(
+            attrs={"autocomplete": "off", "spellcheck": "false", "placeholder": "sk-…", "autofocus": True}
+        ),
         error_messages={"required": "Paste your key first.", "max_length": "This is too long to be a key."},
     )
 

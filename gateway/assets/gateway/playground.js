@@ -7,7 +7,7 @@
     const causes = JSON.parse(part('causes').textContent);
     const PATH = '/v1/chat/completions';
     const MOST_RAW = 200000;
-    const IN_PLACE = '$VIRTUAL_KEY';
+    const IN_PLACE = '$VLLM_API_KEY';
     let made = null; // {secret, until, team}
     let going = null; // the AbortController of the call that is open
 
