@@ -29,6 +29,8 @@ class Ending:
     tries: int = 1
     limit: str = ""
     """Which limit of the key it was that refuses."""
+    asks: str = ""
+    """The model that is asked for, where it is not one of the key's."""
 
     @property
     def refuses(self) -> bool:
@@ -54,9 +56,9 @@ ENDINGS = (
     Ending(Outcome.COMPLETED, 96_500),
     Ending(Outcome.CLIENT_DISCONNECTED, 1_900, used=0.4, source="estimated"),
     Ending(Outcome.COMPLETED, 700, 400, "BadRequestError", _TOO_LONG, used=None, seconds=0.02),
-    Ending(Outcome.REFUSED, 260, 403, "key_model_access_denied", _NOT_YOURS, used=None),
+    Ending(Outcome.REFUSED, 260, 403, "key_model_access_denied", _NOT_YOURS, used=None, asks="gpt-4o"),
     Ending(Outcome.REFUSED, 160, 404, "NotFoundError",
-           "The model 'gpt-4o-mini' does not exist. Models that this key may use: {model}.", used=None),
+           "The model `gpt-4o-mini` does not exist. You may use: {model}.", used=None, asks="gpt-4o-mini"),
     Ending(Outcome.UPSTREAM_FAILED, 240, 502, "upstream_unreachable",
            "The upstream closed the connection before it answered.", used=None, seconds=0.4, tries=2),
     Ending(Outcome.UPSTREAM_FAILED, 90, 504, "upstream_timeout", "The upstream did not answer in time.",

@@ -139,6 +139,7 @@ class Traffic:
     def _refused(self, entry: Entry, ending: Ending) -> Entry:
         text = ending.text.format(**entry, at=datetime.fromtimestamp(entry["received_at"] + noting.RESETS, UTC))
         entry |= self._unasked(entry, ending, text, self._chance.uniform(0.0004, 0.003))
+        entry["model"] = ending.asks or entry["model"]
         entry["decisions"] = noting.refused(entry, self._parties_of(entry), self._chance, ending.limit)
         return entry
 

@@ -63,6 +63,12 @@ def test_a_call_that_a_budget_refused_tells_the_ceiling_that_the_key_has(made: A
         assert dollars(told) == key.max_budget
 
 
+def test_a_model_that_is_refused_is_the_one_that_was_asked_for(made: Any) -> None:
+    calls = RequestLog.objects.filter(error_type__in=("key_model_access_denied", "NotFoundError"), outcome="refused")
+    assert calls
+    assert all(call.model in call.error_text for call in calls)
+
+
 def test_what_was_spent_fits_the_calls(made: Any) -> None:
     key = VirtualKey.objects.get(name="support-assistant")
     first = datetime(2026, 5, 1, tzinfo=UTC)
