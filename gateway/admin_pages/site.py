@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 
-from common.admin import posted_from
+from common.admin import DASH, posted_from
 from gateway.admin_pages import playground, policy_check, usage_page, usage_statement
 from gateway.admin_pages import settings as settings_page
 from gateway.admin_pages.finding import find_view
@@ -69,6 +69,7 @@ class GatewayAdminSite(admin.AdminSite):
     site_header = "vLLM Gateway"
     index_title = "Home"
     site_url = None
+    empty_value_display = DASH
     enable_nav_sidebar = False  # ours stands in base_site.html
     login_form = SignInForm
 

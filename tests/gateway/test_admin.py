@@ -5,11 +5,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.contrib.admin import site
 from django.contrib.auth.models import Permission
 from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from common.admin import DASH
 from gateway.account.log_store import LogStore
 from gateway.models import RequestLog
 from keys.models import EndUser, Owner, Team, VirtualKey
@@ -218,3 +220,7 @@ def test_an_operator_needs_no_superuser() -> None:
     wanted = Permission.objects.filter(content_type__app_label__in=["keys", "upstreams", "gateway"])
     operator = signed_in(*(f"{one.content_type.app_label}.{one.codename}" for one in wanted))
     assert all(operator.get(page).status_code == 200 for page in (KEYS, f"{KEYS}add/", UPSTREAMS))
+
+
+def test_what_is_not_there_is_the_dash_of_all_pages() -> None:
+    assert site.empty_value_display == DASH
