@@ -207,33 +207,34 @@ class PassThrough:
 
     def _cut_short(self, cut: CallCut) -> HttpResponseBase:
         """The call ended before there was an answer."""
-        if self._call is not None:
-            if isinstance(cut.error, UpstreamTimeout):
-                self._plane.pool.mark(self._call.upstream_id, Mark.TIMEOUT)
-            self._call.status = cut.error.status_code if cut.error else None
-            self._call.fail(cut.outcome, cut.error)
+        if self._call is not None and isinstance(cut.error, UpstreamTimeout):
+            self._plane.pool.mark(self._call.upstream_id, Mark.TIMEOUT)
         if cut.error is None:
+            if self._call is not None:
+                self._call.status = None
+                self._call.fail(cut.outcome, None)
             self._connection.abort()
             return HttpResponse(status=499)
-        return self._error_response(cut.error)
+        return self._error_response(cut.error, cut.outcome)
 
     def _refuse(self, error: GatewayError, unexpected: Exception | None = None) -> HttpResponseBase:
-        if self._call is not None:
-            self._call.status = error.status_code
-            self._call.fail(_outcome_of(error, unexpected), error)
-        else:
+        if self._call is None:
             self._plane.unlisted.add(error, self._environ)
-        return self._error_response(error)
+        return self._error_response(error, _outcome_of(error, unexpected))
 
-    def _error_response(self, error: GatewayError) -> HttpResponseBase:
+    def _error_response(self, error: GatewayError, outcome: Outcome) -> HttpResponseBase:
+        """What the client is told, with the call's account closed: what is left is one write."""
         response = answer(error)
         if self._unread:
             response = ending(response, self._connection)
         response.headers["x-request-id"] = self._request_id
-        if self._call is not None:
-            for name, value in self._call.bill.headers:
+        call = self._call
+        if call is not None:
+            call.status, call.bytes_out = error.status_code, len(response.content)
+            call.fail(outcome, error)
+            for name, value in call.bill.headers:
                 response.headers.setdefault(name, value)
-            response.headers["x-litellm-call-id"] = self._call.call_id
+            response.headers["x-litellm-call-id"] = call.call_id
         return response
 
 

@@ -94,7 +94,8 @@ def test_a_body_over_the_limit_is_refused_by_its_length(gateway: Gateway, upstre
         assert (response.status, response.header("connection")) == (413, "close")
         assert response.json()["error"]["type"] == "request_too_large"
         assert client.wait_for_end() == "fin"
-    assert gateway.row(response)["outcome"] == "refused"
+    row = gateway.row(response)
+    assert (row["outcome"], row["bytes_out"]) == ("refused", len(response.body))
 
 
 def test_a_chunked_body_over_the_limit_is_refused_when_it_gets_there(gateway: Gateway, upstream: Upstream) -> None:
