@@ -20,6 +20,7 @@ from gateway.admin_pages.home.steps import steps
 from gateway.admin_pages.page import View
 from gateway.admin_pages.unlisted import unlisted
 from gateway.admin_pages.unlisted import url as unlisted_url
+from upstreams.models import Upstream
 
 MOST_NOTICES = 5
 TRAFFIC, UPSTREAMS = "gateway.view_requestlog", "upstreams.view_upstream"
@@ -70,10 +71,12 @@ def _part(name: str, found: Callable[[Any], dict[str, Any]], permission: str = "
 
 def _attention(user: Any) -> dict[str, Any]:
     notices = attention(user)
+    is_well = all(notice.kind == QUIET for notice in notices)
     return {
         "notices": notices[:MOST_NOTICES],
         "more_notices": notices[MOST_NOTICES:],
-        "is_well": all(notice.kind == QUIET for notice in notices),
+        "is_well": is_well,
+        "is_empty": is_well and user.has_perm(UPSTREAMS) and not Upstream.objects.exists(),  # the first steps say so
         "is_watching": any(map(user.has_perm, WATCHED)),
         "has_no_role": not user.get_all_permissions(),
     }

@@ -123,6 +123,14 @@ def test_all_is_well(admin: Client) -> None:
     assert "All well" in part(admin, "attention")
 
 
+def test_all_is_not_well_where_calls_have_nowhere_to_go(admin: Client) -> None:
+    report()
+    told = part(admin, "attention")
+    assert "All well" not in told
+    assert "Needs attention" not in told
+    assert "First steps" in home(admin)
+
+
 def test_a_relay_that_says_nothing_needs_attention(admin: Client) -> None:
     assert "No relay says that it is there" in part(admin, "attention")
 
