@@ -65,9 +65,16 @@ def error(status: int, message: str, kind: str = "BadRequestError", param: str |
     return answers.json(status, {"error": {"message": message, "type": kind, "param": param, "code": status}})
 
 
-def chat(*, model: str = "tiny-chat", words: Sequence[str] = WORDS, gap: float = 0.0, before: float = 0.0) -> Behaviour:
+def chat(
+    *,
+    model: str = "tiny-chat",
+    words: Sequence[str] = WORDS,
+    gap: float = 0.0,
+    before: float = 0.0,
+    finish: str = "length",
+) -> Behaviour:
     """Chat completions; streams when the request says `stream`, the first event `before` seconds after the head."""
-    return lambda exchange: _generate(exchange, _Chat(exchange, model, words), gap, before)
+    return lambda exchange: _generate(exchange, _Chat(exchange, model, words, finish), gap, before)
 
 
 def completions(
@@ -102,11 +109,14 @@ class _Chat:
         "metrics",
     )
 
-    def __init__(self, exchange: Exchange | None, model: str, words: Sequence[str]) -> None:
+    def __init__(
+        self, exchange: Exchange | None, model: str, words: Sequence[str], finish_reason: str = "length"
+    ) -> None:
         given = exchange.request.header("x-request-id") if exchange else None
         self.id = f"{self.prefix}-{given or '88c31022cfabdf22'}"
         self.model = model
         self.words = words
+        self.finish_reason = finish_reason
 
     def usage(self, tokens: int) -> Json:
         return {"prompt_tokens": PROMPT_TOKENS, "total_tokens": PROMPT_TOKENS + tokens, "completion_tokens": tokens}
@@ -122,7 +132,7 @@ class _Chat:
     def choice(self) -> Json:
         nothings = dict.fromkeys(["refusal", "annotations", "audio", "function_call", "reasoning"])
         message = {"role": "assistant", "content": "".join(self.words), **nothings}
-        finish = {"logprobs": None, "finish_reason": "length", "stop_reason": None, "token_ids": None}
+        finish = {"logprobs": None, "finish_reason": self.finish_reason, "stop_reason": None, "token_ids": None}
         return {"index": 0, "message": message, **finish, "routed_experts": None}
 
     def opening(self) -> Iterator[Json]:
@@ -130,7 +140,7 @@ class _Chat:
         yield self._envelope(self.stream_kind, [role])
 
     def delta(self, word: str, *, last: bool) -> Json:
-        finish = {"finish_reason": "length", "stop_reason": None} if last else {"finish_reason": None}
+        finish = {"finish_reason": self.finish_reason, "stop_reason": None} if last else {"finish_reason": None}
         return {"index": 0, "delta": {"content": word}, "logprobs": None, **finish, "token_ids": None}
 
     def events(self, options: Json) -> list[bytes]:
@@ -167,7 +177,7 @@ class _Completion(_Chat):
     nothings: tuple[str, ...] = ("kv_transfer_params", "ec_transfer_params", "metrics")
 
     def choice(self) -> Json:
-        finish = {"logprobs": None, "finish_reason": "length", "stop_reason": None, "token_ids": None}
+        finish = {"logprobs": None, "finish_reason": self.finish_reason, "stop_reason": None, "token_ids": None}
         nothings = dict.fromkeys(["prompt_logprobs", "prompt_token_ids", "routed_experts"])
         return {"index": 0, "text": "".join(self.words), **finish, **nothings}
 
@@ -175,7 +185,7 @@ class _Completion(_Chat):
         return iter(())
 
     def delta(self, word: str, *, last: bool) -> Json:
-        reason = "length" if last else None
+        reason = self.finish_reason if last else None
         rest = {"logprobs": None, "finish_reason": reason, "stop_reason": None, "prompt_token_ids": None}
         return {"index": 0, "text": word, **rest, "token_ids": None}
 

@@ -85,6 +85,7 @@
             this.first = null;
             this.pieces = 0;
             this.usage = null;
+            this.wasCut = false; // at as many tokens as were allowed
             this.raw = 0;
             this.kept = '';
             this.unshown = new Map(); // the text of each part that is not on the page yet
@@ -139,6 +140,7 @@
                 const said = choice.delta ?? choice.message ?? {};
                 this.write('thinking', said.reasoning_content ?? said.reasoning);
                 this.write('answer', said.content);
+                this.wasCut ||= choice.finish_reason === 'length';
             }
         }
 
@@ -193,6 +195,13 @@
                 say(`${cause.sentence} (${cause.who} can mend it)`);
             }
             this.failed = true;
+        }
+
+        ending() {
+            if (this.failed) {
+                return ['bad', 'Failed'];
+            }
+            return this.wasCut ? ['warning', 'Cut at the most tokens'] : ['good', 'Complete'];
         }
 
         end(streamed) {
@@ -286,7 +295,7 @@
             showRequest(asked);
             answer = new Answer();
             await call(asked, key, answer);
-            state(answer.failed ? 'bad' : 'good', answer.failed ? 'Failed' : 'Complete');
+            state(...answer.ending());
         } catch (error) {
             if (error.name === 'AbortError') {
                 state('warning', 'Stopped');
