@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -25,11 +26,13 @@ _HEAD = ("name", *_COUNTS, "cost_usd")
 def usage_view(request: HttpRequest) -> HttpResponse:
     """The page."""
     form = _form(request)
+    today = timezone.now().date()
     context: dict[str, Any] = {
         **admin.site.each_context(request),
         "title": "Usage",
         "form": form,
         "query": request.GET.urlencode(),
+        "last_month": today.replace(day=1) - timedelta(days=1),
         "has_any": _visible(request).exists,  # asked where there is nothing to show
     }
     if form.is_valid():

@@ -188,6 +188,14 @@ def test_it_works() -> None:
     assert 'data-chart="usage-chart-data"' in page
 
 
+def test_last_month_s_statement_is_one_click_away() -> None:
+    last = timezone.now().date().replace(day=1) - timedelta(days=1)
+    page = signed_in().get(URL).content.decode()
+    assert (
+        f'<a class="button-quiet" href="/admin/usage/statement/?month={last:%Y-%m}">Statement of {last:%B}</a>' in page
+    )
+
+
 def test_an_empty_gateway_says_what_to_do() -> None:
     page = signed_in().get(URL).content.decode()
     assert "Nothing has been used yet" in page
