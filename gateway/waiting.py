@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import logging
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ import gevent
 from gevent.event import Event
 
 from gateway.errors import UpstreamSaturated
+
+logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
 """Places that other processes give back are found by asking again."""
@@ -119,12 +122,21 @@ class WaitingRoom(Generic[Place]):
         for waiter in tuple(self._waiters):
             if waiter.gone or waiter.wants in full:
                 continue
-            place = waiter.take()
+            place = self._asked(waiter)
             if place is None:
                 full.add(waiter.wants)
             else:
                 waiter.hand_over(place)
         self._waiters = [waiter for waiter in self._waiters if not waiter.gone]
+
+    @staticmethod
+    def _asked(waiter: _Waiter[Place]) -> Place | None:
+        """The place, if there is one. What goes wrong for one is no reason to ask for nobody any more."""
+        try:
+            return waiter.take()
+        except Exception:
+            logger.exception("A call that waits could not ask for a place; it is asked again.")
+            return None
 
     def _poll(self) -> None:
         if not self._polling:

@@ -150,3 +150,18 @@ def test_those_who_wait_for_something_else_are_not_held_up(seats: Seats) -> None
     other = Seats(1)
     assert room.wait(0, "other", other.take, other.give_back) == "a seat"
     blocked.kill()
+
+
+def test_what_goes_wrong_for_one_keeps_nobody_else_waiting(seats: Seats, caplog: pytest.LogCaptureFixture) -> None:
+    room: WaitingRoom[str] = WaitingRoom(10, 5)
+    served: list[str] = []
+    broken = gevent.spawn(room.wait, 1, "others", lambda: [][0], seats.give_back)
+    gevent.sleep(0)
+    behind = waiter(room, seats, served, "behind")
+    seats.free += 1
+    room.ask()
+    gevent.joinall([behind], timeout=5, raise_error=True)
+    assert served == ["behind"]
+    assert "could not ask for a place" in caplog.text
+    broken.kill()
+    assert len(room) == 0
