@@ -117,6 +117,7 @@ def test_tokens_are_reserved_before_and_booked_after(gateway: Gateway, upstream:
     first = chat(gateway, secret, max_tokens=50)
     assert (first.status, first.header("x-ratelimit-limit-tokens")) == (200, "100")
     used = first.json()["usage"]["total_tokens"]
+    wait_for(lambda: gateway.call("GET", "/me", key=secret).json()["limits"][0]["used"] == used)
     second = chat(gateway, secret, max_tokens=1)
     left = int(second.header("x-ratelimit-remaining-tokens") or -1)
     assert 100 - used - 30 < left < 100 - used  # what the first really used, and what the second may

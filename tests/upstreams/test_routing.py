@@ -347,13 +347,13 @@ def test_the_only_one_is_called_however_ill() -> None:
 
 def test_one_that_cools_down_is_passed_over_until_one_call_has_tried_it() -> None:
     clock = [0.0]
-    one, _ = make("one", "chat"), make("two", "chat")
+    one, two = make("one", "chat"), make("two", "chat")
     pool = UpstreamPool(lambda: clock[0])
     pool.refresh()
     pool.mark(one.pk, Mark.REFUSED)
     assert {names(pool.candidates("chat"))[0] for _ in range(4)} == {"two"}
     clock[0] += 5
-    pool.enter(2)
+    pool.enter(two.pk)
     pool.enter(one.pk, is_trial=False)  # who only asks for its metrics
     assert names(pool.candidates("chat"))[0] == "one"
     pool.enter(one.pk)
