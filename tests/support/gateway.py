@@ -32,6 +32,7 @@ from tests.support import databases
 from tests.support.databases import Row
 from tests.support.http_client import HttpClient, Response, call
 from tests.support.upstream import unused_port
+from tests.support.wire import PeerClosed
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 90.0  # on a busy machine; 2 to 4 otherwise
@@ -155,7 +156,7 @@ class Gateway:
 
         def ready() -> bool:
             assert self.status() is None, f"ended with status {self.status()}:\n{self.output}"
-            with contextlib.suppress(OSError, AssertionError):
+            with contextlib.suppress(OSError, PeerClosed, AssertionError):
                 return bool(self.ready()["status"] in {"healthy", "degraded"} and self._pages_are_there())
             return False
 
