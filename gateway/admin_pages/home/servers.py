@@ -57,10 +57,10 @@ def servers(user: Any) -> tuple[list[Server], int]:
 
 def _server(row: Upstream, in_flight: dict[str, int] | None, now: datetime) -> Server:
     # A healthy upstream that takes calls needs one word only; one that sleeps lets them wait.
-    badges = [badge(*HEALTH_BADGES[row.health])] if row.state == ACTIVE else [badge(*STATE_BADGES[row.state])]
+    badges = [] if row.state == ACTIVE else [badge(*STATE_BADGES[row.state])]
     if row.health == HEALTHY and row.posture.get("asleep"):
-        badges[:] = [badge(*ASLEEP_BADGE)] if row.state == ACTIVE else [*badges, badge(*ASLEEP_BADGE)]
-    if row.state != ACTIVE and row.health != HEALTHY:
+        badges.append(badge(*ASLEEP_BADGE))
+    elif row.state == ACTIVE or row.health != HEALTHY:
         badges.append(badge(*HEALTH_BADGES[row.health]))
     return Server(
         row=row,

@@ -72,12 +72,13 @@ def _part(name: str, found: Callable[[Any], dict[str, Any]], permission: str = "
 def _attention(user: Any) -> dict[str, Any]:
     notices = attention(user)
     is_well = all(notice.kind == QUIET for notice in notices)
+    is_empty = is_well and user.has_perm(UPSTREAMS) and not Upstream.objects.exists()  # the first steps say so
     return {
         "notices": notices[:MOST_NOTICES],
         "more_notices": notices[MOST_NOTICES:],
         "is_well": is_well,
-        "is_empty": is_well and user.has_perm(UPSTREAMS) and not Upstream.objects.exists(),  # the first steps say so
-        "is_watching": any(map(user.has_perm, WATCHED)),
+        "is_empty": is_empty,
+        "is_watching": any(map(user.has_perm, WATCHED)) and bool(notices or not is_empty),
         "has_no_role": not user.get_all_permissions(),
     }
 
