@@ -111,7 +111,8 @@ _REST = re.compile(_TEXT + rb"*+")
 _BEGIN = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _END = b"-----END "
 _LONGEST_KEY = 16_384
-_KEY_WITHOUT_END = re.compile(rb"(?:[A-Za-z0-9+/=\s]|\\{1,8}[nr]){0,16384}+")
+# Python before 3.11.5 goes too far with a possessive group whose last round fails within (cpython's gh-106052).
+_KEY_WITHOUT_END = re.compile(rb"(?:[A-Za-z0-9+/=\s]++|\\{1,8}[nr])*")
 _ESCAPED = (b"\\n", b"\\r", b"\\t")
 
 Span = tuple[int, int]
@@ -192,7 +193,7 @@ def _private_keys(body: bytes) -> Iterator[Span]:
             foot = body.find(_END, at)
         done = foot
         if not 0 <= foot <= head.end() + _LONGEST_KEY:  # it is cut off
-            rest = _KEY_WITHOUT_END.match(body, head.end())
+            rest = _KEY_WITHOUT_END.match(body, head.end(), head.end() + _LONGEST_KEY)
             done = rest.end() if rest is not None else head.end()
         yield head.end(), done
 
