@@ -7,12 +7,6 @@ from typing import Any
 import pytest
 
 
-def pytest_configure() -> None:
-    from tests.support.emptying import empty_quickly
-
-    empty_quickly()
-
-
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
     from tests.support.emptying import remember_as_migrated

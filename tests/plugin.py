@@ -5,7 +5,6 @@ without either they run on SQLite. With `-n`, each of pytest-xdist's workers has
 on the one PostgreSQL that was started for all.
 """
 
-import gc
 import logging
 import os
 import shutil
@@ -19,11 +18,6 @@ import pytest
 # A run starts some hundred processes of ours: each would compile our code anew where nothing may be written.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
-
-# The collector looks between tests, and rarely: of what is made until they begin nothing is garbage, and of what they
-# leave little holds itself. A look takes most of a second, which no test should find in what it measures.
-MANY_OBJECTS = 1_000_000
-gc.set_threshold(5 * MANY_OBJECTS, 50, 1_000)
 
 _stopped: list[Any] = []
 
@@ -71,56 +65,12 @@ else:
     os.environ.pop("DATABASE_URL", None)
 
 
-WITH_PROCESSES = tuple(Path(__file__).parent / name for name in ("benchmarks", "browser", "clients", "sockets"))
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--part",
-        choices=("quick", "processes"),
-        help="only the tests that start no process of ours, or only the others",
-    )
-
-
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    part = config.getoption("--part")
-    starts_some = any(folder in (collection_path, *collection_path.parents) for folder in WITH_PROCESSES)
-    if part == "quick" and starts_some:
-        return True
-    return True if part == "processes" and collection_path.is_file() and not starts_some else None
-
-
-@pytest.hookimpl(trylast=True)
 def pytest_configure() -> None:
-    """Once Django is there."""
     from hypothesis import HealthCheck, settings
-    from whitenoise.middleware import WhiteNoiseMiddleware
-
-    look, found = WhiteNoiseMiddleware.add_files_from_finders, {}
-
-    def look_once(middleware: Any) -> None:
-        """The static files, which every test client's middleware would look at anew: a fifth of the suite's time."""
-        if not found:
-            look(middleware)
-            found.update(middleware.files)
-        middleware.files.update(found)
-
-    WhiteNoiseMiddleware.add_files_from_finders = look_once
 
     # Its clock's seconds are other processes' too: on a busy machine it would find examples slow that are not.
     settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("ours")
-
-
-def pytest_collection_finish() -> None:
-    """What was imported stays: the collector need not look through it again."""
-    gc.collect()
-    gc.freeze()
-
-
-def pytest_runtest_logfinish() -> None:
-    if gc.get_count()[0] > MANY_OBJECTS:
-        gc.collect(1)
 
 
 @pytest.hookimpl(trylast=True)

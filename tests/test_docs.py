@@ -312,10 +312,12 @@ def lines_with(pattern: str) -> list[str]:
     ]
 
 
+@pytest.mark.sockets
 def test_no_file_names_a_folder_of_somebodys_machine() -> None:
     assert lines_with(r"(?<![\w.$}/-])/(?:ho[m]e|Use[r]s|wor[k]|roo[t])/[\w.-]+") == []
 
 
+@pytest.mark.sockets
 def test_no_file_names_a_package_index() -> None:
     assert lines_with(r"(?:index-ur[l]|find-link[s])[= ]+\S*[:/]{3}|pypi\.or[g]/simple|\"resolve[d]\": *\"http") == []
 

@@ -61,6 +61,7 @@ def test_a_directory_that_is_not_there_is_bad(settings, tmp_path: Path):
     assert _kinds(doctor_looks.disk) == [BAD]
 
 
+@pytest.mark.sockets
 def test_a_redis_that_is_away_is_bad_and_not_named(settings):
     settings.EMBEDDED, settings.REDIS_URL = False, f"redis://:secret@127.0.0.1:{unused_port()}"
     (finding,) = doctor_looks.redis()
@@ -89,6 +90,7 @@ def test_a_credential_that_cannot_be_read_is_named():
     assert (finding.kind, finding.text) == (BAD, "No key fits the credential of one.")
 
 
+@pytest.mark.sockets
 def test_every_upstream_is_asked():
     with ScriptedUpstream() as scripted:
         vllm.serve(scripted)

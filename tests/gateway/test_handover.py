@@ -27,7 +27,7 @@ from tests.support.upstream import Upstream, unused_port
 from upstreams.pool import UpstreamPool
 from upstreams.transport import KEEP_IDLE_SECONDS
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.sockets, pytest.mark.django_db]
 FORM = "application/x-www-form-urlencoded"
 LARGE = b"x" * (IN_MEMORY_BYTES + 1)
 SOME = b"x" * (UNCOUNTED_BYTES + 1)

@@ -73,6 +73,7 @@ def test_it_says_where_limits_are_counted(plane: RelayPlane) -> None:
     assert health.report(plane, NOW)["counters"] == {"status": "ok", "store": "memory"}
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize(("refuse", "meanwhile"), [(False, "limits hold in each"), (True, "calls with limits are ref")])
 def test_a_store_of_the_limits_that_is_away_is_degraded(
     plane: RelayPlane, settings: Any, refuse: bool, meanwhile: str

@@ -271,6 +271,7 @@ def run(script: str, *args: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", script, *map(str, args)], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.sockets
 def test_a_line_that_is_cut_short_damages_no_other(directory: Path) -> None:
     done = run(FULL_DISK, directory)
     whole = [read_line(line) for line in lines_in(directory)]
@@ -293,6 +294,7 @@ os.wait()
 """
 
 
+@pytest.mark.sockets
 def test_a_forked_child_writes_a_journal_of_its_own(directory: Path) -> None:
     run(FORK, directory)
     assert len(processes_in(directory)) == len(lines_in(directory)) == 2

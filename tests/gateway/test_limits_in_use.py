@@ -42,12 +42,14 @@ def test_counters_are_asked_in_the_order_in_which_calls_take_them(monkeypatch: p
     assert asked == [sorted(asked[0])]
 
 
+@pytest.mark.sockets
 @pytest.mark.skipif(connection.vendor == "postgresql", reason="the database counts")
 def test_while_no_relay_answers_nobody_can_tell(settings: Any) -> None:
     settings.PORT = unused_port()
     assert in_use(rates_of(PARTY)) is None
 
 
+@pytest.mark.sockets
 def test_a_relay_that_is_stuck_is_waited_for_once(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits_in_use, "TIMEOUT", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as relay:

@@ -14,6 +14,7 @@ from gateway.serving.control_address import check_free
 from gateway.serving.listening import port_trouble, socket_trouble
 
 
+@pytest.mark.sockets
 def test_a_port_that_is_taken_or_not_here() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert port_trouble("127.0.0.1", server.getsockname()[1]) == "Address already in use"
@@ -21,6 +22,7 @@ def test_a_port_that_is_taken_or_not_here() -> None:
     assert port_trouble("no-such-host.invalid", 4001)
 
 
+@pytest.mark.sockets
 def test_a_socket_where_somebody_listens_and_what_a_killed_process_left_behind(tmp_path: Path) -> None:
     path = tmp_path / "x.sock"
     with socket.socket(socket.AF_UNIX) as server:
@@ -31,6 +33,7 @@ def test_a_socket_where_somebody_listens_and_what_a_killed_process_left_behind(t
     assert socket_trouble(path) is None
 
 
+@pytest.mark.sockets
 def test_a_socket_whose_listener_lets_nobody_in(tmp_path: Path) -> None:
     path = tmp_path / "x.sock"
     with socket.socket(socket.AF_UNIX) as server, contextlib.ExitStack() as queue:
@@ -51,6 +54,7 @@ def test_a_place_where_no_socket_can_be(tmp_path: Path) -> None:
     assert socket_trouble(tmp_path / "x.sock") is None
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize("address", ["203.0.113.7:4001", "unix:/no/such/x.sock"])
 def test_a_control_plane_that_could_not_listen_is_one_sentence(address: str, settings: Settings) -> None:
     settings.CONTROL_ADDRESS = address

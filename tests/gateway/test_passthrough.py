@@ -26,7 +26,7 @@ from upstreams.models import Deployment
 from upstreams.models import Upstream as UpstreamRow
 from upstreams.pool import UpstreamPool
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.sockets, pytest.mark.django_db]
 
 
 class Keeping(Journal):

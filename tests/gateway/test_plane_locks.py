@@ -38,6 +38,7 @@ def test_a_start_that_is_refused_keeps_nothing(tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.sockets
 def test_what_a_killed_start_leaves_behind_holds_no_lock(tmp_path: Path) -> None:
     with held(tmp_path, [RELAY]):
         left = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)

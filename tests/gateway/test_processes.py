@@ -28,6 +28,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.sockets
 def test_a_process_ends_with_its_parent() -> None:
     with subprocess.Popen([sys.executable, "-c", _PARENT], stdout=subprocess.PIPE) as parent:
         assert parent.stdout

@@ -329,6 +329,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.sockets
 def test_kill_9_loses_no_row(recorder: Recorder, directory: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", KILLED, str(directory)], stdin=subprocess.PIPE, stdout=subprocess.PIPE

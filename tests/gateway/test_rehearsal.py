@@ -32,7 +32,7 @@ from upstreams.models import Deployment
 from upstreams.models import Upstream as UpstreamRow
 from upstreams.pool import UpstreamPool
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.sockets, pytest.mark.django_db]
 
 CHAT = "/vllm/v1/chat/completions"
 TIMES = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00")

@@ -20,6 +20,8 @@ from upstreams.health import Mark
 from upstreams.selection import Candidate, Target
 from upstreams.transport import Outgoing
 
+pytestmark = pytest.mark.sockets
+
 SSE = "text/event-stream"
 ROLE = {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}
 TOKEN = {"choices": [{"index": 0, "delta": {"content": "a"}}]}

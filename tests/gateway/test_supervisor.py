@@ -15,6 +15,8 @@ import pytest
 from gateway.serving import supervisor
 from gateway.serving.supervisor import CONTROL, RELAY, Plane, Supervisor
 
+pytestmark = pytest.mark.sockets
+
 LIVES = "import time; time.sleep(60)"
 STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(60)"
 

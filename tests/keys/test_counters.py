@@ -37,7 +37,7 @@ BUDGET = Charge("key:1/usd", 400, 1000, seconds=None, elastic=True, unit="usd", 
 postgresql = pytest.mark.skipif(settings.EMBEDDED, reason="needs TEST_DATABASE=postgresql")
 STORES = [
     pytest.param("postgresql", marks=[postgresql, pytest.mark.django_db]),
-    pytest.param("redis", marks=redis_server.needed),
+    pytest.param("redis", marks=[redis_server.needed, pytest.mark.sockets]),
 ]
 Make = Callable[..., SharedCounters]
 
@@ -323,6 +323,7 @@ def test_one_of_eight_simultaneous_takes_succeeds_in_memory() -> None:
     assert outcomes_of_simultaneous_takes(MemoryCounters()).count(True) == 1
 
 
+@pytest.mark.sockets
 @redis_server.needed
 def test_one_of_eight_simultaneous_takes_succeeds_in_redis(redis: RedisServer) -> None:
     assert outcomes_of_simultaneous_takes(RedisCounters(redis.url)).count(True) == 1
@@ -357,6 +358,7 @@ def spent_by_calls_that_overlap(counters: SharedCounters) -> int:
     return min(standing.used - 400 for standing in counters.take("end", merged(budgets)))
 
 
+@pytest.mark.sockets
 @redis_server.needed
 def test_nothing_that_is_settled_is_lost_in_redis(redis: RedisServer) -> None:
     assert spent_by_calls_that_overlap(RedisCounters(redis.url)) == 200
@@ -434,6 +436,7 @@ def test_renewing_brings_back_what_the_store_has_lost(make: Make, request: pytes
     assert is_free(make(), ONE)
 
 
+@pytest.mark.sockets
 @redis_server.needed
 def test_redis_keeps_nothing_for_ever(redis: RedisServer) -> None:
     counters = RedisCounters(redis.url)
@@ -594,6 +597,7 @@ def test_a_queue_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- Redis alone
 
 
+@pytest.mark.sockets
 def test_a_redis_that_refuses_connections_is_away_and_its_password_stays_untold(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -604,6 +608,7 @@ def test_a_redis_that_refuses_connections_is_away_and_its_password_stays_untold(
     assert "hush" not in caplog.text
 
 
+@pytest.mark.sockets
 @redis_server.needed
 def test_a_redis_that_hangs_holds_nobody_up_for_long() -> None:
     with RedisServer() as server:
@@ -618,6 +623,7 @@ def test_a_redis_that_hangs_holds_nobody_up_for_long() -> None:
         server.thaw()
 
 
+@pytest.mark.sockets
 @redis_server.needed
 def test_a_batch_whose_answer_was_lost_is_booked_once() -> None:
     with RedisServer() as server:
@@ -635,6 +641,7 @@ def test_a_batch_whose_answer_was_lost_is_booked_once() -> None:
         assert take(counters, "b", replace(BUDGET, amount=0)).used == 300
 
 
+@pytest.mark.sockets
 @redis_server.needed
 def test_scripts_that_redis_forgot_are_told_again(redis: RedisServer) -> None:
     counters = RedisCounters(redis.url)
@@ -645,6 +652,7 @@ def test_scripts_that_redis_forgot_are_told_again(redis: RedisServer) -> None:
     assert not counters.is_degraded
 
 
+@pytest.mark.sockets
 @redis_server.needed
 def test_connections_that_redis_closed_are_opened_again(redis: RedisServer) -> None:
     counters = RedisCounters(redis.url)
@@ -654,6 +662,7 @@ def test_connections_that_redis_closed_are_opened_again(redis: RedisServer) -> N
     assert not counters.is_degraded
 
 
+@pytest.mark.sockets
 @redis_server.needed
 def test_redis_with_a_password_over_tls(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with RedisServer(password="hush/hush", certificate=self_signed(tmp_path)) as server:
@@ -674,6 +683,7 @@ def test_redis_with_a_password_over_tls(tmp_path: Path, caplog: pytest.LogCaptur
     assert "wrong-word" not in caplog.text
 
 
+@pytest.mark.sockets
 @redis_server.needed
 def test_a_redis_that_takes_no_writes_is_away(redis: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     client = redis.client()

@@ -12,7 +12,7 @@ from people.roles import AUDITOR, KEY_MANAGER, OWNER
 from tests.support.identity_provider import CLIENT, SECRET, Person, running
 from tests.support.signing_in import CALLBACK, NOT_COMPLETED, REDIRECT, START, trust, words_after
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.sockets, pytest.mark.django_db]
 NO_ROLE = "have no role here"
 
 

@@ -11,7 +11,7 @@ from people import provider as provider_module
 from tests.support.lying_provider import CLIENT, SECRET, running
 from tests.support.signing_in import NOT_COMPLETED, START, trust, words_after
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.sockets, pytest.mark.django_db]
 
 
 @pytest.fixture(scope="module")

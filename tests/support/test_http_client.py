@@ -6,6 +6,8 @@ from tests.support import answers
 from tests.support.http_client import HttpClient, call
 from tests.support.upstream import Upstream
 
+pytestmark = pytest.mark.sockets
+
 
 @pytest.fixture
 def upstream():

@@ -6,6 +6,8 @@ from tests.support import answers, vllm, wire
 from tests.support.http_client import HttpClient, call, post_json
 from tests.support.upstream import Upstream, unused_port
 
+pytestmark = pytest.mark.sockets
+
 EVENTS = [b"data: 1\n\n", b"data: 2\n\n", b"data: 3\n\n"]
 
 

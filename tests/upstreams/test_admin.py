@@ -458,6 +458,7 @@ def test_check_now_tells_version_models_and_latency(admin: Client) -> None:
     assert "Checked. vLLM 0.32.0" in history_of(upstream)[0]
 
 
+@pytest.mark.sockets
 def test_check_now_says_in_plain_words_what_is_wrong(admin: Client) -> None:
     upstream = an_upstream(url=f"http://127.0.0.1:{unused_port()}")
     response = admin.post(page_of(upstream, "check"))

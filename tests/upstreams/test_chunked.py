@@ -134,6 +134,7 @@ def test_a_read_time_out_holds_between_chunks(
         body.read1()
 
 
+@pytest.mark.sockets
 def test_a_connection_with_a_surplus_serves_no_other_call() -> None:
     """Otherwise the surplus could be read as the answer to somebody else's call."""
     head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"

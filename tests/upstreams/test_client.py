@@ -27,6 +27,8 @@ from upstreams.client import UpstreamClient, UpstreamResponse, fetch, target_bel
 from upstreams.response import UpstreamHTTPResponse
 from upstreams.transport import KEEP_IDLE_SECONDS, Outgoing
 
+pytestmark = pytest.mark.sockets
+
 
 @pytest.fixture
 def upstream() -> Iterator[Upstream]:

@@ -16,6 +16,8 @@ from tests.support.upstream import Upstream, unused_port
 from tests.support.websocket import Wire, server
 from upstreams import errors, websocket
 
+pytestmark = pytest.mark.sockets
+
 HEADERS = [("Authorization", "Bearer credential"), ("X-Request-Id", "r")]
 
 

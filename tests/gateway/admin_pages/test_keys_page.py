@@ -111,6 +111,7 @@ def test_what_is_in_use_is_asked_once_for_all(
         assert line in told
 
 
+@pytest.mark.sockets
 @pytest.mark.skipif(connection.vendor == "postgresql", reason="the database counts")
 def test_while_nobody_tells_what_is_in_use_ceilings_are_told(admin: Client, settings: Any) -> None:
     settings.PORT = unused_port()

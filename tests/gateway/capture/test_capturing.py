@@ -29,7 +29,7 @@ from upstreams.models import Deployment
 from upstreams.models import Upstream as UpstreamRow
 from upstreams.pool import UpstreamPool
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.sockets, pytest.mark.django_db(transaction=True)]
 
 CREDENTIAL = "the-upstream-s-own-credential"
 

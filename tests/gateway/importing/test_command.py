@@ -156,6 +156,7 @@ def test_an_address_is_needed() -> None:
     assert _error() == expected
 
 
+@pytest.mark.sockets
 def test_a_database_that_is_away_is_told_in_a_sentence() -> None:
     url = f"postgresql://llm:hunter2@127.0.0.1:{unused_port()}/litellm"
     assert _error("--database-url", url) == "LiteLLM's database cannot be reached: the connection is refused."

@@ -136,6 +136,7 @@ def test_a_wrong_database_is_told_in_a_sentence(litellm: LiteLLMDatabase) -> Non
     assert str(caught.value) == "LiteLLM's database cannot be reached: there is no such database or user."
 
 
+@pytest.mark.sockets
 def test_a_server_that_is_away_is_told_in_a_sentence() -> None:
     with pytest.raises(CannotImport) as caught:
         read(f"postgresql://llm:hunter2@127.0.0.1:{unused_port()}/litellm")

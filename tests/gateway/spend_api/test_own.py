@@ -66,6 +66,7 @@ def test_nothing_is_left_of_a_budget_that_is_overspent(api: API) -> None:
     assert (line["used"], line["left"]) == (3.0, 0.0)
 
 
+@pytest.mark.sockets
 @pytest.mark.skipif(connection.vendor == "postgresql", reason="the database counts")
 def test_rates_are_told_without_use_while_nobody_tells(api: API, settings: Any) -> None:
     settings.PORT = unused_port()

@@ -1,0 +1,88 @@
+"""Which tests run: one of two parts, and of that one of several shares that run beside each other.
+
+A test that listens on a socket or starts a process is marked `sockets`, or it fails: what is left without them needs
+nothing but a core and a database of its own. `make quick` runs those.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WITH_PROCESSES = tuple(Path(__file__).parent / name for name in ("benchmarks", "browser", "clients", "sockets"))
+
+_seen: list[str] = []
+"""What the test did that only one that is marked does."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--part",
+        choices=("quick", "processes"),
+        help="only the tests that start no process of ours, or only the others",
+    )
+    parser.addoption("--share", metavar="1/2", type=_share, help="only every second test, from the first")
+
+
+def _share(text: str) -> tuple[int, int]:
+    which, _, of = text.partition("/")
+    return int(which), int(of)
+
+
+def pytest_configure() -> None:
+    """Notes what is done with sockets and processes; an audit hook would hear of everything else, too."""
+    bind, begin = socket.socket.bind, subprocess.Popen.__init__
+
+    def noted_bind(self: Any, *args: Any) -> None:
+        _seen.append("it binds a socket")
+        bind(self, *args)
+
+    def noted_begin(self: Any, *args: Any, **kwargs: Any) -> None:
+        _seen.append("it starts a process")
+        begin(self, *args, **kwargs)
+
+    socket.socket.bind = noted_bind
+    subprocess.Popen.__init__ = noted_begin
+    os.register_at_fork(before=lambda: _seen.append("it forks"))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    part = config.getoption("--part")
+    starts_some = _starts_some(collection_path)
+    if part == "quick" and starts_some:
+        return True
+    return True if part == "processes" and collection_path.is_file() and not starts_some else None
+
+
+def _starts_some(path: Path) -> bool:
+    return any(folder in (path, *path.parents) for folder in WITH_PROCESSES)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A share is the same whatever the order, which is random."""
+    if (share := config.getoption("--share")) is None:
+        return
+    which, of = share
+    mine = set(sorted(items, key=lambda item: item.nodeid)[which - 1 :: of])
+    config.hook.pytest_deselected(items=[item for item in items if item not in mine])
+    items[:] = [item for item in items if item in mine]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup() -> Generator[None]:
+    _seen.clear()
+    yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    yield
+    if _seen and item.get_closest_marker("sockets") is None and not _starts_some(item.path):
+        pytest.fail(f"Mark it with pytest.mark.sockets: {_seen[0]}.", pytrace=False)

@@ -1,0 +1,50 @@
+"""Runs the tests that need no socket and no process, on SQLite: a share for each core, beside each other.
+
+What a share prints comes when it has ended; arguments are passed to pytest.
+"""
+
+import contextlib
+import gc
+import os
+import sys
+import tempfile
+
+import pytest
+
+from tests.__main__ import SQLITE, start
+
+# One timer for each test costs a second; a test that hangs is found with pytest alone.
+QUICK = ["--part", "quick", "-m", "not sockets", "-o", "faulthandler_timeout=0"]
+
+
+def run_share(arguments: list[str]) -> None:
+    """Ends this process, which is over before it is worth while to collect or to give back what it has used."""
+    gc.disable()
+    status = pytest.main([*QUICK, *arguments])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def main(arguments: list[str]) -> int:
+    """The status of the first share that fails; 0 when all pass."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    statuses = []
+    with contextlib.ExitStack() as files:
+        outputs = [files.enter_context(tempfile.TemporaryFile()) for _ in range(cores)]
+        shares = [
+            start(["-m", "tests.quick", "--share", f"{number}/{cores}", *arguments], SQLITE, output)
+            for number, output in enumerate(outputs, start=1)
+        ]
+        for share, output in zip(shares, outputs, strict=True):
+            statuses.append(share.wait())
+            output.seek(0)
+            sys.stdout.write(output.read().decode("utf-8", "replace"))
+            sys.stdout.flush()
+    return next((status for status in statuses if status), 0)
+
+
+if __name__ == "__main__":
+    if "--share" in sys.argv:
+        run_share(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

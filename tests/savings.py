@@ -1,0 +1,85 @@
+"""What each test does not need, thousands of times over: a third of the suite's time."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import pytest
+
+# The collector looks between tests, and rarely: of what is made until they begin nothing is garbage, and of what they
+# leave little holds itself. A look takes most of a second, which no test should find in what it measures.
+MANY_OBJECTS = 1_000_000
+gc.set_threshold(5 * MANY_OBJECTS, 50, 1_000)
+
+MARKED = {
+    "_django_db_marker": "django_db",
+    "_django_isolate_apps": "django_isolate_apps",
+    "_django_set_urlconf": "urls",
+    "_template_string_if_invalid_marker": "ignore_template_errors",
+}
+"""Fixtures that pytest-django gives every test, and the marker without which they do nothing."""
+NEVER = {
+    "_dj_autoclear_mailbox",
+    "_django_clear_site_cache",
+    "_django_setup_unittest",
+    "_fail_for_invalid_template_variable",
+    "_live_server_helper",
+}
+"""Others of its fixtures: no test here sends mail, has sites, is a TestCase of Django's or asks for its server."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure() -> None:
+    """Once Django is there."""
+    from tests.support.emptying import empty_quickly
+
+    empty_quickly()
+    _look_at_static_files_once()
+    _keep_what_pages_were_given()
+
+
+def _look_at_static_files_once() -> None:
+    """Every test client's middleware would look at them anew."""
+    from whitenoise.middleware import WhiteNoiseMiddleware
+
+    look, found = WhiteNoiseMiddleware.add_files_from_finders, {}
+
+    def look_once(middleware: Any) -> None:
+        if not found:
+            look(middleware)
+            found.update(middleware.files)
+        middleware.files.update(found)
+
+    WhiteNoiseMiddleware.add_files_from_finders = look_once
+
+
+def _keep_what_pages_were_given() -> None:
+    """`response.context` is what a view gave its page: not also what each part and each field of a form was given."""
+    from django.template import RequestContext
+    from django.test import utils
+    from django.test.signals import template_rendered
+
+    def rendered(template: Any, context: Any) -> Any:
+        if context.template is template and isinstance(context, RequestContext):
+            template_rendered.send(sender=template, template=template, context=context)
+        return template.nodelist.render(context)
+
+    utils.instrumented_test_render = rendered
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        needless = NEVER | {name for name, marker in MARKED.items() if item.get_closest_marker(marker) is None}
+        item.fixturenames = [name for name in item.fixturenames if name not in needless]
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the collector need not look through it again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_runtest_logfinish() -> None:
+    if gc.get_count()[0] > MANY_OBJECTS:
+        gc.collect(1)
