@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-vllm lint types layers bench fmt lock
+.PHONY: run test quick test-vllm lint types layers bench fmt lock
 
 run: .venv/installed
 	@$(BIN)/python manage.py serve $(if $(CONFIG),--config "$(CONFIG)")
 
 test: .venv/installed-dev
 	@$(BIN)/python -m tests
+
+quick: .venv/installed-dev
+	@$(BIN)/python -m tests.quick
 
 test-vllm: .venv/installed-dev
 	@$(BIN)/python -m pytest -m vllm tests/vllm

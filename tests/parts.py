@@ -1,7 +1,7 @@
 """Which tests run: one of two parts, and of that one of several shares that run beside each other.
 
-A test that listens on a socket or starts a process is marked `sockets`, or it fails: what is left without them needs
-nothing but a core and a database of its own. `make quick` runs those.
+A test that opens sockets to talk over them or starts a process is marked `sockets`, or it fails: what is left without
+them needs nothing but a core and a database of its own. `make quick` runs those.
 """
 
 from __future__ import annotations
@@ -37,17 +37,22 @@ def _share(text: str) -> tuple[int, int]:
 
 def pytest_configure() -> None:
     """Notes what is done with sockets and processes; an audit hook would hear of everything else, too."""
-    bind, begin = socket.socket.bind, subprocess.Popen.__init__
+    bind, pair, begin = socket.socket.bind, socket.socketpair, subprocess.Popen.__init__
 
     def noted_bind(self: Any, *args: Any) -> None:
         _seen.append("it binds a socket")
         bind(self, *args)
+
+    def noted_pair(*args: Any, **kwargs: Any) -> tuple[socket.socket, socket.socket]:
+        _seen.append("it opens a pair of sockets")
+        return pair(*args, **kwargs)
 
     def noted_begin(self: Any, *args: Any, **kwargs: Any) -> None:
         _seen.append("it starts a process")
         begin(self, *args, **kwargs)
 
     socket.socket.bind = noted_bind
+    socket.socketpair = noted_pair
     subprocess.Popen.__init__ = noted_begin
     os.register_at_fork(before=lambda: _seen.append("it forks"))
 

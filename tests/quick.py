@@ -9,8 +9,6 @@ import os
 import sys
 import tempfile
 
-import pytest
-
 from tests.__main__ import SQLITE, start
 
 # One timer for each test costs a second; a test that hangs is found with pytest alone.
@@ -19,6 +17,8 @@ QUICK = ["--part", "quick", "-m", "not sockets", "-o", "faulthandler_timeout=0"]
 
 def run_share(arguments: list[str]) -> None:
     """Ends this process, which is over before it is worth while to collect or to give back what it has used."""
+    import pytest
+
     gc.disable()
     status = pytest.main([*QUICK, *arguments])
     sys.stdout.flush()

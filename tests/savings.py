@@ -1,4 +1,4 @@
-"""What each test does not need, thousands of times over: a third of the suite's time."""
+"""What no test needs, and would be done thousands of times over."""
 
 from __future__ import annotations
 

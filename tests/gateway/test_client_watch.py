@@ -11,6 +11,8 @@ import pytest
 from gateway import client_watch
 from gateway.client_watch import ClientWatch
 
+pytestmark = pytest.mark.sockets
+
 
 @pytest.fixture
 def pair() -> Iterator[tuple[gevent.socket.socket, gevent.socket.socket]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -83,7 +84,9 @@ def test_what_follows_is_done_after_each_refresh(store: Store) -> None:
     assert seen == [1, 2]
 
 
-def test_it_refreshes_again_and_again(store: Store, running: Refresher) -> None:
+def test_it_refreshes_again_and_again(store: Store, monkeypatch: pytest.MonkeyPatch, request: Any) -> None:
+    monkeypatch.setattr(module, "INTERVAL_SECONDS", 0.05)
+    request.getfixturevalue("running")
     wait_for(lambda: store.count >= 2, 3)
 
 

@@ -15,6 +15,8 @@ from gateway.serving.server import ClientConnection
 from gateway.serving.server_response import RelayResponse, adopt
 from gateway.wsgi import application
 
+pytestmark = pytest.mark.sockets
+
 
 class Request:
     """What a gunicorn response asks of its request."""

@@ -109,6 +109,7 @@ def connection() -> Iterator[tuple[gevent.socket.socket, gevent.socket.socket]]:
     theirs.close()
 
 
+@pytest.mark.sockets
 def test_it_waits_for_gevent_s_sockets(connection: tuple[gevent.socket.socket, gevent.socket.socket]) -> None:
     ours, theirs = connection
 

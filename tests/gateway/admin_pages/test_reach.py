@@ -33,7 +33,7 @@ from people.models import SignInAttempt, TeamManager
 from people.roles import AUDITOR, KEY_MANAGER, OPERATOR
 from tests.support import people
 from tests.support.entries import an_entry
-from tests.support.people import signed_in
+from tests.support.people import signed_in, undrawn
 from upstreams import crypto
 from upstreams.models import ModelAlias, Routing, Upstream
 
@@ -300,7 +300,7 @@ def test_an_auditor_changes_nothing(world):
 
 
 def test_who_comes_by_an_address_alone_is_not_told_that_the_method_is_wrong(world):
-    browser, before = signed_in(), everything()
+    browser, before = undrawn(signed_in()), everything()
     led = {address: browser.get(address) for address in (*addresses(world), reverse("admin:logout"))}
     pages = {answer.headers["Location"] for answer in led.values() if answer.status_code == 302}
 

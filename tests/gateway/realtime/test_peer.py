@@ -15,6 +15,8 @@ from wsproto.events import Event
 from gateway.realtime import peer as peers
 from gateway.realtime.peer import BytesMessage, CloseConnection, Peer, PeerFault, Ping, TextMessage
 
+pytestmark = pytest.mark.sockets
+
 Pair = tuple[Peer, Any]
 
 
