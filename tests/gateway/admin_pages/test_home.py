@@ -246,6 +246,7 @@ def test_a_teams_budget_is_told(admin: Client) -> None:
     {"max_budget": Decimal("123456.78901234"), "soft_budget": Decimal(4)},
 ])  # fmt: skip
 @pytest.mark.parametrize("model", [VirtualKey, Team, Owner, EndUser])
+@time_machine.travel(NOW, tick=True)  # a day that ends meanwhile takes its budget with it
 def test_budgets_of_every_kind_and_period_are_found(model: Any, fields: dict[str, Any]) -> None:
     row = model(**fields)
     row.save()
