@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from secrets import token_hex
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlencode
@@ -72,14 +73,17 @@ class Gateway:
         shutil.rmtree(self.data_dir, ignore_errors=True)
 
     def log_in(self) -> None:
-        """One try with a wrong password: the admin hashes it as it would the right one."""
+        """One try with a wrong password: the admin hashes it as it would the right one.
+
+        Each under another name, unknown to the admin: who is wrong too often under one name has to wait.
+        """
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request("GET", "/admin/login/")
             response = connection.getresponse()
             token = (response.getheader("Set-Cookie") or "").partition("csrftoken=")[2].partition(";")[0]
             response.read()
-            form = urlencode({"username": "admin", "password": "wrong", "csrfmiddlewaretoken": token})
+            form = urlencode({"username": token_hex(8), "password": "wrong", "csrfmiddlewaretoken": token})
             headers = {"Cookie": f"csrftoken={token}", "Content-Type": "application/x-www-form-urlencoded"}
             connection.request("POST", "/admin/login/", form, headers)
             answer = connection.getresponse()

@@ -4,11 +4,12 @@ import time
 
 import pytest
 
+from benchmarks.gateway import Gateway
 from benchmarks.load import Generator, Plan
 from benchmarks.measuring import UPSTREAM, Target, measure, percentile
 from benchmarks.processes import Child
 from tests.support import answers, wire
-from tests.support.upstream import Upstream
+from tests.support.upstream import Upstream, unused_port
 
 CHAT = "/v1/chat/completions"
 
@@ -51,6 +52,12 @@ def test_short_calls_are_counted_right(target):
     found = measure(target, kind="calls", slots=4, rate=0, ramp=0.05, seconds=0.1, generators=2)
     assert found.errors == {}
     assert found.completed >= found.count > 0
+
+
+def test_the_admin_looks_at_every_password():
+    with Gateway(unused_port()) as gateway:
+        for _ in range(7):  # one name has to wait after five
+            gateway.log_in()
 
 
 @pytest.mark.parametrize("size", [1, 7, 64])
