@@ -11,8 +11,6 @@ import sys
 import tempfile
 from typing import IO
 
-import pytest
-
 PYTEST = ["-m", "pytest", *sys.argv[1:]]
 SQLITE = {"TEST_DATABASE": "sqlite", "TEST_DATABASE_URL": ""}
 POSTGRESQL = {"TEST_DATABASE": "postgresql"}
@@ -34,7 +32,7 @@ def coverage(*arguments: str) -> int:
 
 def on_sqlite() -> int:
     """The status of the first part that fails. One of the two may have nothing to do, where tests were named."""
-    nothing = int(pytest.ExitCode.NO_TESTS_COLLECTED)
+    nothing = 5  # pytest.ExitCode.NO_TESTS_COLLECTED
     statuses = [start(part, SQLITE).wait() for part in (QUICK, WITH_PROCESSES)]
     ran = [status for status in statuses if status != nothing]
     return next((status for status in ran if status), 0) if ran else nothing
