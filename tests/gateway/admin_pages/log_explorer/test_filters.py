@@ -1,62 +1,32 @@
-import csv
-import io
-import json
+"""Which calls are found: by filters, words and ids."""
+
+from __future__ import annotations
+
 import re
 import time
 
 import pytest
-from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from pytest_django import DjangoAssertNumQueries
 
 from gateway.account.log_store import LogStore
 from gateway.admin_pages import log_key_filter
 from gateway.admin_pages.log_choices import error_types, known_routes, route_of
-from gateway.admin_pages.log_export import COLUMNS, rows_of
 from gateway.admin_pages.log_filters import LogFilterForm
 from gateway.admin_pages.log_search import ids_like, known_facets, known_values, names_like
 from gateway.admin_pages.logs import RequestLogAdmin
 from gateway.models import RelayReport, RequestFacet, RequestLog, UnlistedCalls
 from gateway.routes import ROUTES
-from keys.models import Team, VirtualKey
+from keys.models import VirtualKey
+from tests.gateway.admin_pages.log_explorer.page import LIST, calls, found, text
 from tests.support.admin_lists import SEES_ALL, listed
-from tests.support.entries import NOON, an_entry
+from tests.support.entries import an_entry
 from tests.support.people import signed_in
 from tests.support.plans import plan_of
 from tests.test_error_shape import every_class
 
 pytestmark = pytest.mark.django_db
-LIST = "/admin/gateway/requestlog/"
-
-
-@pytest.fixture
-def admin() -> Client:
-    return signed_in("gateway.view_requestlog")
-
-
-def calls(*fields: dict[str, object]) -> None:
-    entries = [
-        an_entry(at=NOON + second, **{"request_id": f"req-{second}", **one}) for second, one in enumerate(fields)
-    ]
-    LogStore().store(entries, pytest.fail)
-
-
-def found(user: User = SEES_ALL, **query: object) -> list[str]:
-    return [row.request_id for row in listed(RequestLog, query, user=user).result_list]
-
-
-def text(response) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))
-
-
-def sent(response) -> str:
-    assert response.status_code == 200
-    return b"".join(response.streaming_content).decode()
-
-
-# --- Filters --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -345,270 +315,12 @@ def test_request_ids_that_begin_alike_are_a_range_of_an_index() -> None:
     assert not any(word in plan for word in ("TEMP B-TREE", "Sort", "Seq Scan"))
 
 
-# --- What is kept for it --------------------------------------------------------------------------
-
-
 def test_facets_are_kept_once_however_often_a_call_comes() -> None:
     entry = an_entry(tags=["a", "a"], shadowed=["rpm_limit"])
     for _ in range(2):
         LogStore().store([entry], pytest.fail)
     kept = RequestFacet.objects.values_list("kind", "value").order_by("kind", "value")
     assert list(kept) == [("shadowed", ""), ("shadowed", "rpm_limit"), ("tag", "a")]
-
-
-# --- Columns --------------------------------------------------------------------------------------
-
-
-def columns_of(client: Client) -> list[str]:
-    html = client.get(LIST).content.decode()
-    return re.findall(r'class="column-(\w+)"', html)
-
-
-def test_columns_can_be_chosen_and_stay(admin: Client) -> None:
-    calls({"request_id": "shown-1"})
-    response = admin.post(f"{LIST}columns/", {"column": ["request_id", "tags", "nonsense"], "query": "?model=qwen"})
-    assert response.url == f"{LIST}?model=qwen"
-    assert columns_of(admin) == ["received", "tags", "request_id"]
-    assert "shown-1" in text(admin.get(LIST))
-
-
-def test_a_choice_outlives_the_session_and_is_the_persons_own(admin: Client) -> None:
-    calls({})
-    admin.post(f"{LIST}columns/", {"column": ["tags"]})
-    cookies = admin.cookies
-    other = signed_in(name="grace")
-    other.cookies.update({name: morsel for name, morsel in cookies.items() if name.startswith("log_columns")})
-    assert "tags" not in columns_of(other)
-    assert cookies[f"log_columns_{User.objects.get(username='ada').pk}"]["max-age"] > 86_400
-
-
-@pytest.mark.parametrize("form", [{"usual": "1", "column": ["tags"]}, {}, {"column": ["nonsense"]}])
-def test_the_usual_columns_can_be_had_back(admin: Client, form: dict[str, object]) -> None:
-    calls({})
-    usual = columns_of(admin)
-    admin.post(f"{LIST}columns/", {"column": ["tags"]})
-    admin.post(f"{LIST}columns/", form)
-    assert columns_of(admin) == usual
-
-
-def test_a_choice_leads_nowhere_else(admin: Client) -> None:
-    assert admin.post(f"{LIST}columns/", {"query": "https://example.com"}).url == LIST
-
-
-def test_columns_are_for_who_sees_the_log() -> None:
-    nosy = signed_in("keys.view_virtualkey")
-    assert nosy.post(f"{LIST}columns/").status_code == nosy.get(f"{LIST}export.csv").status_code == 403
-
-
-def test_a_refused_call_says_why_and_that_it_was_not_sent(admin: Client) -> None:
-    calls(
-        {"outcome": "refused", "status": 401, "error_type": "expired_key", "upstream_id": None, "upstream_name": None}
-    )
-    told = text(admin.get(LIST))
-    assert "key expired" in told
-    assert "not sent" in told
-    assert "no upstream" not in told.partition("Received Result")[2]
-
-
-def test_the_type_of_an_error_leads_to_all_that_have_it(admin: Client) -> None:
-    calls({"error_type": "Odd Error"})
-    admin.post(f"{LIST}columns/", {"column": ["error_type"]})
-    assert '<a class="badge badge-code" href="?error_type=Odd+Error">Odd Error</a>' in admin.get(LIST).content.decode()
-
-
-def test_the_list_tells_cost_and_times(admin: Client) -> None:
-    calls({"cost": "0.0012"})
-    told = text(admin.get(LIST))
-    for words in ("$0.0012", "200 ms", "1.00 s"):
-        assert words in told
-
-
-def test_the_chip_of_a_time_is_shown_in_the_viewers_zone(admin: Client) -> None:
-    html = admin.get(LIST, {"since": "2026-05-04T12:30"}).content.decode()
-    chip = re.search(r'<span class="chip-label">From</span> (.*?) <span class="chip-end"', html)[1]
-    assert chip == '<time datetime="2026-05-04T12:30:00.000+00:00">2026-05-04 12:30:00 UTC</time>'
-
-
-# --- Export ---------------------------------------------------------------------------------------
-
-
-def test_the_filtered_rows_can_be_had_as_csv(admin: Client) -> None:
-    calls({"model": "a"}, {"model": "b"}, {"model": "a", "tags": ["x", "y"], "cost": "0.5"})
-    response = admin.get(f"{LIST}export.csv", {"model": "a"})
-    rows = list(csv.DictReader(io.StringIO(sent(response))))
-    assert [row["request_id"] for row in rows] == ["req-2", "req-0"]
-    assert (rows[0]["tags"], rows[0]["cost"][:3], rows[0]["streaming"]) == ("x, y", "0.5", "true")
-    assert rows[0]["received_at"] == "2026-05-04T12:30:02.000Z"
-    assert re.search(r'filename="request-logs-\d{8}-\d{6}\.csv"', response["Content-Disposition"])
-
-
-def test_rows_of_a_route_and_a_type_of_error_can_be_had(admin: Client) -> None:
-    wanted = {"route": "/v1/embeddings", "error_type": "e"}
-    calls(wanted, {"route": "/v1/embeddings"}, {"error_type": "e"}, wanted)
-    rows = sent(admin.get(f"{LIST}export.ndjson", {"route": "embeddings", "error_type": "e"})).splitlines()
-    assert [json.loads(row)["request_id"] for row in rows] == ["req-3", "req-0"]
-
-
-def test_the_filtered_rows_can_be_had_as_ndjson(admin: Client) -> None:
-    calls({}, {"tags": ["=x"]})
-    rows = [json.loads(line) for line in sent(admin.get(f"{LIST}export.ndjson")).splitlines()]
-    assert [row["request_id"] for row in rows] == ["req-1", "req-0"]
-    assert set(rows[0]) == set(COLUMNS)
-    assert rows[0]["tags"] == ["=x"]
-
-
-@pytest.mark.parametrize("formula", ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1", " =1"])
-def test_what_a_caller_sent_is_no_formula(admin: Client, formula: str) -> None:
-    calls({"tags": [formula], "end_user": formula, "user_agent": formula})
-    row = next(csv.DictReader(io.StringIO(sent(admin.get(f"{LIST}export.csv")), newline="")))
-    assert row["tags"] == row["end_user"] == row["user_agent"] == f"'{formula}"
-
-
-@pytest.mark.parametrize(("form", "lines"), [("csv", 1), ("ndjson", 0)])
-def test_an_export_of_nothing_is_whole(admin: Client, form: str, lines: int) -> None:
-    assert len(sent(admin.get(f"{LIST}export.{form}")).splitlines()) == lines
-
-
-@pytest.mark.parametrize(
-    ("query", "words"), [({"status": "4xx"}, "Status: "), ({"model": "a", "since": "foo"}, "From (UTC): ")]
-)
-def test_no_export_drops_a_filter_that_it_cannot_understand(admin: Client, query: dict[str, str], words: str) -> None:
-    calls({"model": "a"}, {"model": "b"})
-    response = admin.get(f"{LIST}export.csv", query)
-    assert response.status_code == 400
-    assert response.content.decode().startswith(words)
-    html = admin.get(LIST, query).content.decode()
-    assert "export.csv" not in html
-    assert "A filter above could not be understood" in html
-
-
-def test_an_export_holds_a_few_rows_at_a_time() -> None:
-    calls(*({"outcome": outcome} for outcome in ("refused", "lost", "refused", "completed", "refused")))
-    branches = LogFilterForm({"ended": "trouble"}, user=SEES_ALL).branches(RequestLog.objects.all())
-    with CaptureQueriesContext(connection) as captured:
-        parts = [[row[1] for row in part] for part in rows_of(branches, size=2)]
-    assert parts == [["req-4", "req-2"], ["req-1", "req-0"], []]
-    assert all("LIMIT 2" in query["sql"] for query in captured)
-
-
-def test_there_is_no_other_form(admin: Client) -> None:
-    assert admin.get(f"{LIST}export.xlsx").status_code == 404
-    assert admin.post(f"{LIST}export.csv").status_code == 405
-
-
-# --- Whose calls ----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def manager() -> Client:
-    Team.objects.create(team_id="mine")
-    return signed_in("gateway.view_requestlog", teams=["mine"])
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        "",
-        "q=req",
-        "q=secret-bot",
-        "team=theirs",
-        "key=9",
-        "ended=trouble",
-        "status=4",
-        "tag=t",
-        "error_type=e",
-        "route=/r",
-        "before=" + "f" * 32,
-    ],
-)
-def test_who_manages_a_team_sees_its_calls_alone(manager: Client, query: str) -> None:
-    alike = {"status": 404, "tags": ["t"], "error_type": "e", "route": "/r"}
-    theirs = {"team_id": "theirs", "key_id": 9, "key_name": "secret-bot", **alike}
-    calls(theirs, {"team_id": None}, {"team_id": "mine", **alike}, theirs)
-    shown = [row.team_id for row in listed(RequestLog, f"?{query}", user=User.objects.get()).result_list]
-    kept = [row["team_id"] for row in csv.DictReader(io.StringIO(sent(manager.get(f"{LIST}export.csv?{query}"))))]
-    expected = [] if query in {"q=secret-bot", "team=theirs", "key=9"} else ["mine"]
-    assert shown == expected
-    assert set(kept) <= {"mine"}
-
-
-@pytest.mark.parametrize("most", [1, 2, 3])
-def test_a_teams_calls_are_found_by_request_id_however_many_begin_alike(
-    most: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("gateway.admin_pages.log_search.MOST_FOUND", most)
-    calls({"team_id": "theirs"}, {"team_id": "mine"}, {"team_id": None})
-    assert ids_like("req-", ["mine", "ours"]) == {RequestLog.objects.get(team_id="mine").pk}
-
-
-def test_few_request_ids_that_begin_alike_are_one_question_for_all_teams(
-    django_assert_num_queries: DjangoAssertNumQueries,
-) -> None:
-    calls({"team_id": "theirs"}, {"team_id": "mine"})
-    with django_assert_num_queries(1):
-        assert not ids_like("req-0", ["mine", "ours", "others"])
-
-
-def test_who_manages_a_team_cannot_open_anothers_call(manager: Client) -> None:
-    calls({"team_id": "theirs"}, {"team_id": "mine"})
-    theirs, mine = RequestLog.objects.order_by("pk")
-    assert manager.get(f"{LIST}{theirs.pk}/change/").status_code == 302
-    assert manager.get(f"{LIST}{mine.pk}/change/").status_code == 200
-
-
-def test_who_manages_a_team_is_told_no_names_of_others(manager: Client) -> None:
-    Team.objects.create(team_id="theirs")
-    key, _ = VirtualKey.objects.issue(name="covert bot")
-    VirtualKey.objects.issue(name="covert manager", team_id="mine", key_type="management")
-    calls({"team_id": "theirs", "model": "covert-model", "tags": ["covert-tag"], "key_id": key.pk})
-    html = manager.get(LIST).content.decode()
-    assert "covert" not in html
-    assert "theirs" not in html
-    assert '<option value="mine">' in html
-
-
-@pytest.mark.parametrize(
-    ("query", "names"),
-    [
-        ({"q": "fir"}, ["first-name"]),  # the last of its day
-        ({"q": "second-name"}, ["second-name"]),  # not that, so only the whole of it
-        ({"q": "third"}, ["third-name"]),
-        ({"key": "7"}, ["third-name", "second-name", "first-name"]),
-    ],
-)
-def test_who_manages_a_team_finds_calls_of_a_key_by_its_earlier_names(query: dict[str, str], names: list[str]) -> None:
-    Team.objects.create(team_id="mine")
-    signed_in("gateway.view_requestlog", teams=["mine"])
-    now = time.time()
-    times = {"first-name": now - 86_400, "second-name": now - 0.002, "third-name": now}
-    made = [an_entry(at=at, team_id="mine", key_id=7, key_name=name) for name, at in times.items()]
-    LogStore().store(made, pytest.fail)
-    shown = listed(RequestLog, query, user=User.objects.get()).result_list
-    assert [row.key_name for row in shown] == names
-
-
-def test_who_manages_many_teams_sees_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.admin_pages.log_ranges.MOST_TEAMS", 1)
-    signed_in("gateway.view_requestlog", teams=["a", "b"])
-    calls({"team_id": "a"}, {"team_id": "b"}, {"team_id": "c"})
-    assert found(User.objects.get()) == ["req-1", "req-0"]
-
-
-def test_who_manages_no_team_sees_no_call() -> None:
-    nobody = signed_in("gateway.view_requestlog", teams=[])
-    calls({"team_id": "a"}, {"team_id": None})
-    assert found(User.objects.get()) == []
-    assert sent(nobody.get(f"{LIST}export.ndjson")) == ""
-
-
-def test_a_page_leads_on_where_ranges_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RequestLogAdmin, "list_per_page", 2)
-    calls(*({"key_name": "abc", "end_user": "abc"} for _ in range(3)))
-    first = listed(RequestLog, {"q": "abc"})
-    assert [row.request_id for row in listed(RequestLog, first.older_url).result_list] == ["req-0"]
-
-
-# --- What is not in it ----------------------------------------------------------------------------
 
 
 def test_calls_without_a_known_key_are_told_beside_the_list() -> None:
