@@ -12,7 +12,7 @@ import tempfile
 from tests.__main__ import SQLITE, start
 
 # One timer for each test costs a second; a test that hangs is found with pytest alone.
-QUICK = ["--part", "quick", "-m", "not sockets", "-o", "faulthandler_timeout=0"]
+QUICK = ["--part", "quick", "-m", "not sockets", "-o", "faulthandler_timeout=0", "--randomly-dont-reset-seed"]
 
 
 def run_share(arguments: list[str]) -> None:

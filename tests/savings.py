@@ -76,7 +76,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """What was imported stays: the collector need not look through it again."""
-    gc.collect()
+    if gc.isenabled():
+        gc.collect()
     gc.freeze()
 
 

@@ -183,7 +183,8 @@ def test_the_places_of_a_killed_worker_come_free_by_themselves(
 
 def test_nothing_stays_taken_after_a_stop(store: dict[str, str], upstream: Upstream) -> None:
     upstream.on("POST /v1/chat/completions", answers.endless(vllm.chat_events()[1], gap=0.1))
-    store = {name: url.removesuffix("0") + "1" for name, url in store.items()}  # its keys have the ids of others on the nodes
+    # Not the database of the nodes, whose keys have the same ids.
+    store = {name: url.removesuffix("0") + "1" for name, url in store.items()}
     with Gateway(HOSTED_VLLM_API_BASE=upstream.url, GATEWAY_GRACE_SECONDS="3", **store) as gateway:
         secret = gateway.make_key(max_parallel_requests=5, tpm_limit=10_000)
         clients = [begin(gateway, secret, "tiny-chat") for _ in range(3)]
