@@ -9,7 +9,8 @@ import pytest
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
-    from tests.support.emptying import remember_as_migrated
+    from tests.support import emptying, migrated
 
     with django_db_blocker.unblock():
-        remember_as_migrated()
+        emptying.remember_as_migrated()
+        migrated.keep()

@@ -10,12 +10,16 @@ import os
 import socket
 import subprocess
 from collections.abc import Generator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-WITH_PROCESSES = tuple(Path(__file__).parent / name for name in ("benchmarks", "browser", "clients", "sockets"))
+TESTS = Path(__file__).parent
+WITH_PROCESSES = tuple(TESTS / name for name in ("benchmarks", "browser", "clients", "sockets"))
+HEAVY = {"test_reach.py": 12}
+"""How many times as long as others of their size files take, where it is many."""
 
 _seen: list[str] = []
 """What the test did that only one that is marked does."""
@@ -27,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("quick", "processes"),
         help="only the tests that start no process of ours, or only the others",
     )
-    parser.addoption("--share", metavar="1/2", type=_share, help="only every second test, from the first")
+    parser.addoption("--share", metavar="1/2", type=_share, help="only a half of the test files, the first")
 
 
 def _share(text: str) -> tuple[int, int]:
@@ -58,26 +62,34 @@ def pytest_configure() -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    part = config.getoption("--part")
+    share, part = config.getoption("--share"), config.getoption("--part")
+    if share is not None and collection_path.is_file() and collection_path not in _files_of(*share):
+        return True
     starts_some = _starts_some(collection_path)
     if part == "quick" and starts_some:
         return True
     return True if part == "processes" and collection_path.is_file() and not starts_some else None
 
 
+@cache
+def _files_of(which: int, of: int) -> set[Path]:
+    """Of the files that start nothing a share: its tests take about as long as those of the others."""
+    shares: list[set[Path]] = [set() for _ in range(of)]
+    weights = [0] * of
+    files = {path: _weight(path) for path in TESTS.rglob("test_*.py") if not _starts_some(path)}
+    for path in sorted(files, key=lambda path: (-files[path], path)):
+        lightest = weights.index(min(weights))
+        shares[lightest].add(path)
+        weights[lightest] += files[path]
+    return shares[which - 1]
+
+
+def _weight(path: Path) -> int:
+    return path.stat().st_size * HEAVY.get(path.name, 1)
+
+
 def _starts_some(path: Path) -> bool:
     return any(folder in (path, *path.parents) for folder in WITH_PROCESSES)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A share is the same whatever the order, which is random."""
-    if (share := config.getoption("--share")) is None:
-        return
-    which, of = share
-    mine = set(sorted(items, key=lambda item: item.nodeid)[which - 1 :: of])
-    config.hook.pytest_deselected(items=[item for item in items if item not in mine])
-    items[:] = [item for item in items if item in mine]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -32,9 +32,10 @@ NEVER = {
 @pytest.hookimpl(trylast=True)
 def pytest_configure() -> None:
     """Once Django is there."""
-    from tests.support.emptying import empty_quickly
+    from tests.support import emptying, migrated
 
-    empty_quickly()
+    emptying.empty_quickly()
+    migrated.begin_with_what_is_kept()
     _look_at_static_files_once()
     _keep_what_pages_were_given()
 
