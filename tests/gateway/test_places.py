@@ -9,6 +9,7 @@ from typing import Any
 import gevent
 import pytest
 
+from gateway import waiting as waiting_rooms
 from gateway.account.entry import Outcome
 from gateway.cuts import CallCut, client_gone
 from gateway.errors import UpstreamSaturated
@@ -156,8 +157,9 @@ class Unreliable(MemoryCounters):
         return super().take(lease_id, charges)
 
 
-def test_who_waits_outlives_a_store_that_is_away_for_a_moment(settings: Any) -> None:
+def test_who_waits_outlives_a_store_that_is_away_for_a_moment(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.QUEUE_SECONDS = 2
+    monkeypatch.setattr(waiting_rooms, "POLL_SECONDS", 0.05)
     counters = Unreliable()
     places = Places(counters)
     first, second = call("a"), call("b")
@@ -168,6 +170,6 @@ def test_who_waits_outlives_a_store_that_is_away_for_a_moment(settings: Any) -> 
     with pytest.raises(LimitsAway):
         places.choose(call("c"), [OTHER])
     places.give_back(first, SMALL.upstream)
-    gevent.sleep(0.3)
+    gevent.sleep(0.08)
     counters.is_away = False
     assert waiting.get(timeout=2) == SMALL

@@ -100,7 +100,8 @@ def test_nobody_takes_over_who_may_do_more_and_is_locked_out(verb):
     assert User.objects.filter(username="boss", is_active=False, password="").exists()
 
 
-def test_nobody_takes_over_who_manages_another_team():
+def test_nobody_takes_over_who_manages_another_team(settings):
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     browser, ben = signed_in(*PEOPLE, teams=["red"]), User.objects.create(username="ben", is_staff=True)
     passwords = {"password1": "a long new one", "password2": "a long new one"}
     TeamManager.objects.create(user=ben, team_id="red")
