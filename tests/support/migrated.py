@@ -34,7 +34,7 @@ def keep() -> None:
     if connection.vendor != "sqlite" or (file := _file()).exists():
         return
     KEPT.mkdir(parents=True, exist_ok=True)
-    for old in KEPT.iterdir():
+    for old in KEPT.glob("*.sqlite3"):
         old.unlink(missing_ok=True)
     unfinished = file.with_suffix(f".{os.getpid()}")
     with sqlite3.connect(unfinished) as copy:
