@@ -16,6 +16,8 @@ SQLITE = {"TEST_DATABASE": "sqlite", "TEST_DATABASE_URL": ""}
 POSTGRESQL = {"TEST_DATABASE": "postgresql"}
 QUICK = ["-m", "coverage", "run", *PYTEST, "--part", "quick"]
 WITH_PROCESSES = [*PYTEST, "--part", "processes"]
+NOTHING = 5
+"""pytest.ExitCode.NO_TESTS_COLLECTED"""
 
 
 def start(
@@ -30,12 +32,15 @@ def coverage(*arguments: str) -> int:
     return start(["-m", "coverage", *arguments], {}).wait()
 
 
+def first_failure(statuses: list[int]) -> int:
+    """The status of the first that failed, else 0. Some may have had nothing to do, where tests were named."""
+    ran = [status for status in statuses if status != NOTHING]
+    return next((status for status in ran if status), 0) if ran else NOTHING
+
+
 def on_sqlite() -> int:
-    """The status of the first part that fails. One of the two may have nothing to do, where tests were named."""
-    nothing = 5  # pytest.ExitCode.NO_TESTS_COLLECTED
-    statuses = [start(part, SQLITE).wait() for part in (QUICK, WITH_PROCESSES)]
-    ran = [status for status in statuses if status != nothing]
-    return next((status for status in ran if status), 0) if ran else nothing
+    """The status of the first part that fails."""
+    return first_failure([start(part, SQLITE).wait() for part in (QUICK, WITH_PROCESSES)])
 
 
 def suites() -> int:

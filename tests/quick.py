@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 
-from tests.__main__ import SQLITE, start
+from tests.__main__ import SQLITE, first_failure, start
 
 # One timer for each test costs a second; a test that hangs is found with pytest alone.
 QUICK = ["--part", "quick", "-m", "not sockets", "-o", "faulthandler_timeout=0", "--randomly-dont-reset-seed"]
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
             output.seek(0)
             sys.stdout.write(output.read().decode("utf-8", "replace"))
             sys.stdout.flush()
-    return next((status for status in statuses if status), 0)
+    return first_failure(statuses)
 
 
 if __name__ == "__main__":

@@ -49,8 +49,9 @@ class Share:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """A run of some tests alone tells nothing of their files."""
-        if not session.config.getoption("keyword") and not session.testsfailed:
-            session.config.cache.set(f"shares/{self._which}", {name: round(taken, 2) for name, taken in _taken.items()})
+        config = session.config
+        if config.args == config.getini("testpaths") and not config.getoption("keyword") and not session.testsfailed:
+            config.cache.set(f"shares/{self._which}", {name: round(taken, 2) for name, taken in _taken.items()})
 
 
 def _seconds(config: pytest.Config) -> dict[Path, float]:
