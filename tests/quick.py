@@ -20,7 +20,8 @@ def run_share(arguments: list[str]) -> None:
     import pytest
 
     gc.disable()
-    status = pytest.main([*QUICK, *arguments])
+    with tempfile.TemporaryDirectory(prefix="vgw-tests-") as directory:
+        status = pytest.main([*QUICK, f"--basetemp={directory}/tmp", *arguments])
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
