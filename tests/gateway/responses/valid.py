@@ -12,22 +12,24 @@ from gateway.metering.sse import data_of
 
 
 @cache
-def _types() -> tuple[TypeAdapter[Any], TypeAdapter[Any]]:
-    """Of a response and of an event. They take a second to build, which nobody should pay who only collects tests."""
-    from openai.types.responses import Response, ResponseStreamEvent
+def _event_type() -> TypeAdapter[Any]:
+    """Imported late, as below: that takes half a second, which nobody should pay who only collects tests."""
+    from openai.types.responses import ResponseStreamEvent
 
-    return TypeAdapter(Response), TypeAdapter(ResponseStreamEvent)
+    return TypeAdapter(ResponseStreamEvent)
 
 
 def check_response(response: dict[str, Any]) -> dict[str, Any]:
     """The response, which is valid."""
-    _types()[0].validate_python(response)
+    from openai.types.responses import Response
+
+    Response.model_validate(response)
     return response
 
 
 def events_in(stream: bytes) -> list[dict[str, Any]]:
     """The events of a stream, each of which is valid and has its number; comments are left out."""
-    _, event_type = _types()
+    event_type = _event_type()
     *blocks, rest = stream.split(b"\n\n")
     assert rest == b""
     events = [json.loads(data_of(block)) for block in blocks if not block.startswith(b":")]
