@@ -108,8 +108,8 @@ def test_a_key_that_is_pasted_stays_in_the_browser(admin: Visitor, gateway: Gate
     expect(option(page, re.compile("pasted-by-somebody"))).to_be_visible()
     assert set(sent(asked)) == {secret[-4:]}
     page.keyboard.press("Escape")
-    assert search(page).count() == 0
-    assert page.locator("#palette-field").input_value() == ""
+    expect(search(page)).to_have_count(0)
+    expect(page.locator("#palette-field")).to_have_value("")
 
 
 def test_a_slash_opens_it_where_nobody_writes(admin: Visitor, gateway: Gateway) -> None:
