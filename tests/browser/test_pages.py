@@ -131,7 +131,7 @@ def test_going_astray_is_sound(admin: Visitor, gateway: Gateway) -> None:
 def test_the_menu_of_a_phone_opens_and_closes(admin: Visitor, gateway: Gateway) -> None:
     admin.page.set_viewport_size(PHONE)
     pages = admin.page.get_by_role("navigation", name="Pages")
-    assert not pages.is_visible()
+    expect(pages).to_be_hidden()
     admin.page.get_by_role("button", name="Menu").click()
     pages.get_by_role("link", name="Keys").click()
     expect(admin.page.get_by_role("heading", name="Virtual keys")).to_be_visible()
@@ -142,11 +142,11 @@ def test_a_menu_closes_on_escape_and_its_button_has_the_focus_again(admin: Visit
     menu.focus()
     admin.page.keyboard.press("Enter")
     leave = admin.page.get_by_role("button", name="Log out")
-    assert leave.is_visible()
+    expect(leave).to_be_visible()
     admin.page.keyboard.press("Tab")
     admin.page.keyboard.press("Escape")
-    assert not leave.is_visible()
-    assert menu.evaluate("element => element === document.activeElement")
+    expect(leave).to_be_hidden()
+    expect(menu).to_be_focused()
 
 
 def test_times_are_in_the_viewers_zone_and_in_utc_on_hover(admin: Visitor, gateway: Gateway) -> None:
