@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextlib import contextmanager
 
 import pytest
 
@@ -38,16 +38,24 @@ def store() -> Store:
     return Store()
 
 
-@pytest.fixture
-def running(store: Store) -> Iterator[Refresher]:
+@contextmanager
+def looping(store: Store) -> Iterator[Refresher]:
     refresher = Refresher(store.refresh, run=_at_once)
     thread = threading.Thread(target=refresher.loop)
     thread.start()
-    yield refresher
-    store.open.set()
-    refresher.stop()
-    thread.join(5)
+    try:
+        yield refresher
+    finally:
+        store.open.set()
+        refresher.stop()
+        thread.join(5)
     assert not thread.is_alive()
+
+
+@pytest.fixture
+def running(store: Store) -> Iterator[Refresher]:
+    with looping(store) as refresher:
+        yield refresher
 
 
 def test_it_is_ready_after_the_first_success(store: Store) -> None:
@@ -84,10 +92,10 @@ def test_what_follows_is_done_after_each_refresh(store: Store) -> None:
     assert seen == [1, 2]
 
 
-def test_it_refreshes_again_and_again(store: Store, monkeypatch: pytest.MonkeyPatch, request: Any) -> None:
+def test_it_refreshes_again_and_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "INTERVAL_SECONDS", 0.05)
-    request.getfixturevalue("running")
-    wait_for(lambda: store.count >= 2, 3)
+    with looping(store):
+        wait_for(lambda: store.count >= 2, 3)
 
 
 def test_a_look_waits_for_a_refresh_that_began_after_it(store: Store, running: Refresher) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,8 +40,9 @@ def test_it_does_nothing():
 def test_who_opens_sockets_or_starts_a_process_has_to_be_marked(tmp_path: Path) -> None:
     file = tmp_path / "test_tried.py"
     file.write_text(TRIED)
-    command = [sys.executable, "-m", "pytest", "-c", str(TESTS.parent / "pyproject.toml"), "--tb=line", str(file)]
-    done = subprocess.run(command, cwd=TESTS.parent, capture_output=True, text=True, check=False)
+    settings, alone = str(TESTS.parent / "pyproject.toml"), {**os.environ, "TEST_DATABASE": "", "TEST_DATABASE_URL": ""}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", settings, "--tb=line", str(file)]
+    done = subprocess.run(command, cwd=TESTS.parent, env=alone, capture_output=True, text=True, check=False)
     assert "3 failed, 2 passed" in done.stdout, done.stdout + done.stderr
     for said in ("it binds a socket", "it opens a pair of sockets", "it starts a process"):
         assert f"Mark it with pytest.mark.sockets: {said}." in done.stdout
