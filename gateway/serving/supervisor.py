@@ -78,7 +78,7 @@ class Supervisor:
         """`planes` from RELAY and CONTROL; `grace` seconds that open calls have at the end."""
         self._planes = [Plane(name) for name in planes]
         self._grace = grace
-        self._stop = threading.Event()
+        self._is_to_stop = False
         self._calls_over = threading.Event()
         self._account = account
 
@@ -98,7 +98,8 @@ class Supervisor:
         return status
 
     def _asked_to_stop(self, number: int, frame: FrameType | None) -> None:
-        self._stop.set()
+        """Takes no lock, as an Event would: the thread that it interrupts may hold it, and would wait for itself."""
+        self._is_to_stop = True
 
     def _start_account(self) -> threading.Thread | None:
         if self._account is None:
@@ -108,7 +109,7 @@ class Supervisor:
         return thread
 
     def _watch(self) -> int:
-        while not self._stop.wait(POLL_SECONDS):
+        while not self._is_to_stop:
             for plane in self._planes:
                 status = plane.status()
                 if status is None:
@@ -117,6 +118,7 @@ class Supervisor:
                     logger.error("The %s plane ended with status %s.", plane.name, status)
                     return _as_exit_status(status) or 1
                 self._look_after(plane, status)
+            time.sleep(POLL_SECONDS)
         return 0
 
     def _look_after(self, plane: Plane, status: int) -> None:

@@ -80,6 +80,13 @@ def test_sigterm_ends_all_planes_with_status_0() -> None:
     assert _run(Scripted(CONTROL, LIVES), Scripted(RELAY, LIVES), stop_after=0.3) == 0
 
 
+def test_sigterm_is_heard_whatever_it_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Event that is set by who interrupts its wait would wait for itself."""
+    monkeypatch.setattr(supervisor, "POLL_SECONDS", 0)
+    for _ in range(10):
+        assert _run(Scripted(RELAY, LIVES), stop_after=0.05) == 0
+
+
 @pytest.mark.parametrize(
     ("line", "status"),
     [
