@@ -106,12 +106,11 @@ def _age(row: Upstream, server: cast.Server, model: cast.Model, now: datetime, s
     HealthChange.objects.bulk_create(HealthChange(upstream=row, at=at, health=how, text=text)
                                      for at, how, text in changes)  # fmt: skip
     if alive:
-        _write_load(row, server, now, chance)
+        _write_load(row, server, max(start, now - _SAMPLES[-1][0]), now, chance)
 
 
-def _write_load(row: Upstream, server: cast.Server, now: datetime, chance: Random) -> None:
-    samples = []
-    moment = now - _SAMPLES[-1][0]
+def _write_load(row: Upstream, server: cast.Server, start: datetime, now: datetime, chance: Random) -> None:
+    samples, moment = [], start
     while moment <= now:
         step = next(seconds for span, seconds in _SAMPLES if now - moment <= span)
         at = datetime.fromtimestamp(moment.timestamp() // 30 * 30, now.tzinfo)
