@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
+from django.contrib.admin import AdminSite
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.text import capfirst
 
 from gateway.admin_pages.page import Page
 
@@ -53,11 +54,11 @@ class Group:
     entries: list[Entry]
 
 
-def navigation(request: HttpRequest, apps: list[dict[str, Any]], pages: Iterable[Page]) -> Iterator[Group]:
-    """What this user may open. `apps` as AdminSite.get_app_list() returns it."""
+def navigation(request: HttpRequest, site: AdminSite, pages: Iterable[Page]) -> Iterator[Group]:
+    """What this user may open."""
     home = reverse("admin:index")
     yield Group("", [Entry("Home", home, "home", request.path == home)])
-    lines = {**_models(apps), **_pages(request, pages)}
+    lines = {**_models(request, site), **_pages(request, pages)}
     for heading in (*ORDER, MORE):
         names = [name for name in ORDER.get(heading, ()) if name in lines]
         names += [name for name, line in lines.items() if line[0] == heading and name not in names]
@@ -65,15 +66,16 @@ def navigation(request: HttpRequest, apps: list[dict[str, Any]], pages: Iterable
             yield Group(heading, [_entry(request, *lines[name][1:]) for name in names])
 
 
-def _models(apps: list[dict[str, Any]]) -> dict[str, tuple[str, str, str, str]]:
+def _models(request: HttpRequest, site: AdminSite) -> dict[str, tuple[str, str, str, str]]:
     headings = {name: heading for heading, names in ORDER.items() for name in names}
     lines = {}
-    for app in apps:
-        for model in app["models"]:
-            if model["admin_url"]:
-                key = f"{app['app_label']}.{model['object_name']}"
-                name, icon = MODELS.get(key, (model["name"], "dot"))
-                lines[key] = (headings.get(key, MORE), str(name), model["admin_url"], icon)
+    for model, model_admin in site._registry.items():
+        permissions = model_admin.get_model_perms(request)
+        if permissions.get("view") or permissions.get("change"):
+            key = model._meta.label
+            name, icon = MODELS.get(key, (capfirst(model._meta.verbose_name_plural), "dot"))
+            url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+            lines[key] = (headings.get(key, MORE), str(name), url, icon)
     return lines
 
 

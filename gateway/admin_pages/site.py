@@ -79,11 +79,20 @@ class GatewayAdminSite(admin.AdminSite):
         return [*home_page.urls(self.admin_view), find, *own, *super().get_urls()]
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        context = super().each_context(request)
-        context["navigation"] = list(navigation(request, context["available_apps"], PAGES))
-        context["keys_required"] = settings.REQUIRE_KEYS
-        context["manages_no_team"] = self.has_permission(request) and visible_teams(request.user) == frozenset()
-        return context
+        """What Django gives every page, but the list of all apps: only its own navigation needs that."""
+        may_enter = self.has_permission(request)
+        return {
+            "site_title": self.site_title,
+            "site_header": self.site_header,
+            "site_url": self.site_url,
+            "has_permission": may_enter,
+            "is_popup": False,
+            "is_nav_sidebar_enabled": self.enable_nav_sidebar,
+            "log_entries": self.get_log_entries(request),
+            "navigation": list(navigation(request, self, PAGES)),
+            "keys_required": settings.REQUIRE_KEYS,
+            "manages_no_team": may_enter and visible_teams(request.user) == frozenset(),
+        }
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return super().login(request, {**ways_in(request), **(extra_context or {})})
