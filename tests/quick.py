@@ -32,9 +32,12 @@ def main(arguments: list[str]) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     statuses = []
     with contextlib.ExitStack() as files:
+        claims = files.enter_context(tempfile.TemporaryDirectory(prefix="vgw-tests-"))
         outputs = [files.enter_context(tempfile.TemporaryFile()) for _ in range(cores)]
         shares = [
-            start(["-m", "tests.quick", "--share", f"{number}/{cores}", *arguments], SQLITE, output)
+            start(
+                ["-m", "tests.quick", "--share", f"{number}/{cores}", f"--claims={claims}", *arguments], SQLITE, output
+            )
             for number, output in enumerate(outputs, start=1)
         ]
         for share, output in zip(shares, outputs, strict=True):

@@ -32,41 +32,26 @@ NEVER = {
 @pytest.hookimpl(trylast=True)
 def pytest_configure() -> None:
     """Once Django is there."""
-    from tests.support import emptying, migrated
+    from tests.support import django_savings, emptying, migrated
 
+    django_savings.begin()
     emptying.empty_quickly()
     migrated.begin_with_what_is_kept()
-    _look_at_static_files_once()
-    _keep_what_pages_were_given()
+    _ask_no_function_without_arguments()
 
 
-def _look_at_static_files_once() -> None:
-    """Every test client's middleware would look at them anew."""
-    from whitenoise.middleware import WhiteNoiseMiddleware
+def _ask_no_function_without_arguments() -> None:
+    """For each test pytest asks its own `lambda: request` which fixtures it needs, by its signature."""
+    from _pytest import fixtures
 
-    look, found = WhiteNoiseMiddleware.add_files_from_finders, {}
+    named = fixtures.getfuncargnames
 
-    def look_once(middleware: Any) -> None:
-        if not found:
-            look(middleware)
-            found.update(middleware.files)
-        middleware.files.update(found)
+    def names(function: Any, **kwargs: Any) -> tuple[str, ...]:
+        code = getattr(function, "__code__", None)
+        plain = code is not None and not code.co_argcount and not code.co_kwonlyargcount
+        return () if plain and not hasattr(function, "__wrapped__") else named(function, **kwargs)
 
-    WhiteNoiseMiddleware.add_files_from_finders = look_once
-
-
-def _keep_what_pages_were_given() -> None:
-    """`response.context` is what a view gave its page: not also what each part and each field of a form was given."""
-    from django.template import RequestContext
-    from django.test import utils
-    from django.test.signals import template_rendered
-
-    def rendered(template: Any, context: Any) -> Any:
-        if context.template is template and isinstance(context, RequestContext):
-            template_rendered.send(sender=template, template=template, context=context)
-        return template.nodelist.render(context)
-
-    utils.instrumented_test_render = rendered
+    fixtures.getfuncargnames = names
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
