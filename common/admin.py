@@ -17,6 +17,7 @@ from django.forms import DateTimeInput
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -98,6 +99,19 @@ def changeable(model_admin: ModelAdmin[Row], request: HttpRequest, object_id: in
     if not model_admin.has_change_permission(request, row):
         raise PermissionDenied
     return row
+
+
+def stored_row(
+    model_admin: ModelAdmin[Row], request: HttpRequest, object_id: str, answer: HttpResponseBase
+) -> Row | None:
+    """The row whose form the answer shows, as it is stored; None where it shows none, such as after a saved change.
+
+    A form writes what was posted into the row that it was given, also where nothing is saved: then it is read again.
+    """
+    shown = (answer.context_data or {}) if isinstance(answer, TemplateResponse) else {}
+    if "adminform" not in shown:
+        return None
+    return model_admin.get_object(request, object_id) if request.method == "POST" else shown["original"]
 
 
 def pressed(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:

@@ -32,7 +32,7 @@ from keys.admin_secrets import SecretsAdmin
 from keys.admin_states import holders_of, state_badges
 from keys.identity import DEFAULT
 from keys.limit_words import in_short
-from keys.models import Owner, Team, VirtualKey
+from keys.models import VirtualKey
 from keys.scope import visible_teams
 
 if TYPE_CHECKING:
@@ -135,13 +135,13 @@ class VirtualKeyAdmin(RevokingAdmin, ExpiryAdmin, SecretsAdmin, KeysScoped):
     def get_fieldsets(self, request: HttpRequest, obj: VirtualKey | None = None) -> Any:
         return key_fieldsets(obj, "expires_at")
 
-    def facts(self, request: HttpRequest, row: VirtualKey) -> dict[str, Any]:
+    def facts(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         secrets = sorted(row.secrets.all(), key=lambda secret: secret.pk, reverse=True)
+        row.holders = holders_of([row])[row.pk]
         shared = super().facts(request, row)
-        holders = holders_of([row])[row.pk]
         return {
             **shared,
-            "state": state_badges(row, shared["spend"], holders) + self.type_badge(row),
+            "state": state_badges(row, shared["spend"], row.holders) + self.type_badge(row),
             "issued_at": moment(row.created_at),
             "expires_at": moment(row.expires_at, "never"),
             "used_at": self.last_use(row),
@@ -160,19 +160,20 @@ class VirtualKeyAdmin(RevokingAdmin, ExpiryAdmin, SecretsAdmin, KeysScoped):
             ],
         }
 
-    def limited(self, request: HttpRequest, row: VirtualKey, spend: Spend) -> Iterator[Limited]:
+    def limited(self, request: HttpRequest, row: Any, spend: Spend) -> Iterator[Limited]:
         yield from super().limited(request, row, spend)
-        for holder in holders_of([row])[row.pk]:
+        for holder in row.holders:
             # What an owner spends is also of keys of other teams.
             if holder.word == "Team" or visible_teams(request.user) is None:
                 url = address_of(request, holder.row)
                 yield Limited(holder.word, str(holder.row), url, holder.row, holder.spend)
 
-    def _holders(self, request: HttpRequest, key: VirtualKey) -> Iterator[dict[str, Any]]:
+    def _holders(self, request: HttpRequest, key: Any) -> Iterator[dict[str, Any]]:
         """The key's team and owner, with their pages where they have any, and the models that they leave to the key."""
-        for word, ident, table in (("Team", key.team_id, Team), ("Owner", key.user_id, Owner)):
+        rows = {holder.word: holder.row for holder in key.holders}
+        for word, ident in (("Team", key.team_id), ("Owner", key.user_id)):
             if ident:
-                row = table._default_manager.filter(**{f"{table.column}__exact": ident}).first()
+                row = rows.get(word)
                 url = address_of(request, row) if row is not None else ""
                 models = row.models if row is not None and isinstance(row.models, list) else ()
                 yield {"word": word, "name": str(row or ident), "url": url, "exists": row is not None, "models": models}

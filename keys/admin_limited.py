@@ -21,7 +21,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from common.admin import FiltersOnly, changeable, log_changes, pressed
+from common.admin import FiltersOnly, changeable, log_changes, pressed, stored_row
 from keys.admin_budgets import BAR, Row, Spend, SpendChangeList, budget_cell, spend_of
 from keys.admin_confirm import Question, ask, is_confirmed
 from keys.admin_left import Limited, groups_of, nobody_knows
@@ -191,10 +191,9 @@ class LimitedAdmin(FiltersOnly, _Admin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         response = super().change_view(request, object_id, form_url, extra_context)
-        # A change that was saved leads elsewhere: only a form that is shown needs them.
-        shown = (response.context_data or {}) if isinstance(response, TemplateResponse) else {}
-        row = self.get_object(request, object_id) if "adminform" in shown else None
+        row = stored_row(self, request, object_id, response)
         if row is not None and isinstance(response, TemplateResponse):
+            shown = response.context_data or {}
             response.context_data = {
                 **shown,
                 **self.facts(request, row),

@@ -13,13 +13,14 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from common.admin import DASH, GOOD, QUIET, WARNING, FiltersOnly, badge, duration, moment
+from common.admin import DASH, GOOD, QUIET, WARNING, FiltersOnly, badge, duration, moment, stored_row
 from upstreams import posture
 from upstreams.admin_checks import CheckViews, callable_models, take_over_preview
 from upstreams.admin_control import ControlViews, may_control
@@ -167,12 +168,13 @@ class UpstreamAdmin(StateActions, CheckViews, ControlViews, Deleting, FiltersOnl
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        upstream = self.get_object(request, object_id)
-        context: dict[str, Any] = {}
-        if upstream is not None:
+        response = super().change_view(request, object_id, form_url, extra_context)
+        upstream = stored_row(self, request, object_id, response)
+        if upstream is not None and isinstance(response, TemplateResponse):
             titled = {"title": str(upstream), "subtitle": None, "show_save_and_add_another": False}
-            context = {**titled, **self._page_context(request, upstream)}
-        return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
+            facts = {**titled, **self._page_context(request, upstream)}
+            response.context_data = {**(response.context_data or {}), **facts, **(extra_context or {})}
+        return response
 
     def _page_context(self, request: HttpRequest, upstream: Upstream) -> dict[str, Any]:
         now = timezone.now()

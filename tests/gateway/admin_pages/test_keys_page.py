@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from gateway.account.log_store import LogStore
 from gateway.limits_in_use import in_use
@@ -62,6 +64,25 @@ def test_the_models_are_those_that_team_and_owner_may_use_too(admin: Client) -> 
         "Models every model of these only what the team may use: tiny-* of these only what the owner may use: tiny-chat"
         in told
     )
+
+
+def test_the_page_asks_nothing_twice(admin: Client) -> None:
+    Team(team_id="red", max_budget=5).save()
+    Owner(user_id="ada", max_budget=5).save()
+    key = issue(team_id="red", user_id="ada")
+    page(admin, key)
+    with CaptureQueriesContext(connection) as asked:
+        page(admin, key)
+    questions = Counter(one["sql"] for one in asked.captured_queries)
+    assert [question for question, times in questions.items() if times > 1] == []
+
+
+def test_what_was_posted_and_refused_is_not_told_as_what_holds(admin: Client) -> None:
+    key = issue(max_parallel_requests=3)
+    answer = admin.post(f"{KEYS}{key.pk}/change/", {"name": "", "max_parallel_requests": "7", "max_budget": "many"})
+    assert answer.status_code == 200
+    told = text(answer)
+    assert ("3 calls at most" in told, "7 calls at most" in told) == (True, False), told
 
 
 # --- What is left --------------------------------------------------------------------------------
