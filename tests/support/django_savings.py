@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from typing import Any
 
 STATEMENTS = 4_096
@@ -15,6 +16,7 @@ def begin() -> None:
     _address_static_files_once()
     _read_settings_plainly()
     _keep_statements()
+    _keep_to_threads()
     _keep_what_pages_were_given()
 
 
@@ -65,6 +67,18 @@ def _keep_statements() -> None:
         return converted(query) if param_names is None else convert(cursor, query, param_names=param_names)
 
     SQLiteCursorWrapper.convert_query = converted_once
+
+
+def _keep_to_threads() -> None:
+    """Of each look at a connection asgiref asks whether a loop of asyncio runs; where none does, this is what it is."""
+    from django.db import connections
+    from django.urls import base
+
+    kept = threading.local()
+    for alias in connections:
+        setattr(kept, alias, connections[alias])
+    connections._connections = kept
+    base._prefixes, base._urlconfs = threading.local(), threading.local()
 
 
 def _keep_what_pages_were_given() -> None:
