@@ -8,6 +8,7 @@ import gc
 import os
 import sys
 import tempfile
+from pathlib import Path
 
 from tests.__main__ import SQLITE, first_failure, start
 
@@ -27,10 +28,16 @@ def run_share(arguments: list[str]) -> None:
     os._exit(status)
 
 
+def how_many(arguments: list[str]) -> int:
+    """Shares: one for each core; only one for tests that are named, which would run in each."""
+    if any(Path(argument.partition("::")[0]).exists() for argument in arguments):
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def main(arguments: list[str]) -> int:
     """The status of the first share that fails; 0 when all pass."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    statuses = []
+    cores, statuses = how_many(arguments), []
     with contextlib.ExitStack() as files:
         claims = files.enter_context(tempfile.TemporaryDirectory(prefix="vgw-tests-"))
         outputs = [files.enter_context(tempfile.TemporaryFile()) for _ in range(cores)]

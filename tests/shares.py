@@ -40,15 +40,32 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Share(*map(int, share.split("/")), config.getoption("--claims")), "share")
 
 
+class Claims:
+    """What shares have begun, told to each other by files in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: dict[int, bool] = {}
+
+    def made(self, number: int) -> bool:
+        """Whether it is ours: nobody else was first to claim what has this number."""
+        if number not in self._made:
+            try:
+                os.close(os.open(self._folder / str(number), os.O_CREAT | os.O_EXCL))
+                self._made[number] = True
+            except FileExistsError:
+                self._made[number] = False
+        return self._made[number]
+
+
 class Share:
     """One of so many."""
 
     def __init__(self, which: int, of: int, claims: Path | None) -> None:
-        self._which, self._of, self._claims = which, of, claims
+        self._which, self._of, self._claims = which, of, Claims(claims) if claims else None
         self._known: dict[str, list[float]] = {}
         self._files: set[Path] = set()
         self._turns: dict[Path, int] = {}
-        self._claimed: dict[Path, bool] = {}
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         self._known = _known(session.config)
@@ -71,22 +88,11 @@ class Share:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-        if item.path not in self._turns or self._claims_file(item.path):
+        turn = self._turns.get(item.path)
+        if turn is None or self._claims is None or self._claims.made(turn):
             return None
         item.session._setupstate.teardown_exact(nextitem)  # what was left standing for a test that does not run here
         return True
-
-    def _claims_file(self, path: Path) -> bool:
-        """Whether it runs here."""
-        if path not in self._claimed:
-            assert self._claims
-            claim = self._claims / str(self._turns[path])
-            try:
-                os.close(os.open(claim, os.O_CREAT | os.O_EXCL))
-                self._claimed[path] = True
-            except FileExistsError:
-                self._claimed[path] = False
-        return self._claimed[path]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         _taken[report.nodeid.partition("::")[0]] += report.duration + ABOUT_A_REPORT

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.parts import TESTS
-from tests.shares import shares_of
+from tests.shares import Claims, for_whoever_comes_first, shares_of, units_of
 
 TRIED = """
 import os, socket, subprocess, sys
@@ -54,3 +54,31 @@ def test_every_file_is_in_one_share_and_the_longest_are_apart() -> None:
     assert sorted(path for share in shares for path in share) == sorted(seconds)
     assert [sum(seconds[path] for path in share) for share in shares] == [22.0, 22.0, 22.0]
     assert [max(seconds[path] for path in share) for share in shares] == [11.0, 10.0, 9.0]
+
+
+def test_the_files_of_a_small_folder_stay_together() -> None:
+    large, small = Path("large"), Path("small")
+    units = units_of({large / "a.py": 60.0, large / "b.py": 39.0, small / "c.py": 0.5, small / "d.py": 0.5})
+    assert units == {
+        large / "a.py": large / "a.py",
+        large / "b.py": large / "b.py",
+        small / "c.py": small,
+        small / "d.py": small,
+    }
+
+
+def test_who_comes_first_takes_files_that_are_alone_long_enough_and_need_no_database(tmp_path: Path) -> None:
+    texts = {"a.py": ("", 0.2), "b.py": ("", 0.3), "short.py": ("", 0.05), "rows.py": ("pytest.mark.django_db", 0.4)}
+    seconds = {}
+    for name, (text, taken) in texts.items():
+        (tmp_path / name).write_text(text)
+        seconds[tmp_path / name] = taken
+    alone = {path: path for path in seconds}
+    assert for_whoever_comes_first(seconds, alone) == [tmp_path / "b.py", tmp_path / "a.py"]
+    assert for_whoever_comes_first(seconds, dict.fromkeys(seconds, tmp_path)) == []
+
+
+def test_a_claim_is_made_by_one(tmp_path: Path) -> None:
+    first, second = Claims(tmp_path), Claims(tmp_path)
+    assert [first.made(1), second.made(1), second.made(2), first.made(2)] == [True, False, True, False]
+    assert [first.made(1), second.made(1)] == [True, False]

@@ -82,7 +82,7 @@ def test_what_was_posted_and_refused_is_not_told_as_what_holds(admin: Client) ->
     answer = admin.post(f"{KEYS}{key.pk}/change/", {"name": "", "max_parallel_requests": "7", "max_budget": "many"})
     assert answer.status_code == 200
     told = text(answer)
-    assert ("3 calls at most" in told, "7 calls at most" in told) == (True, False), told
+    assert ("3 calls" in told, "7 calls" in told) == (True, False)
 
 
 # --- What is left --------------------------------------------------------------------------------
