@@ -29,22 +29,23 @@ def run_share(arguments: list[str]) -> None:
 
 
 def how_many(arguments: list[str]) -> int:
-    """Shares: one for each core; only one for tests that are named, which would run in each."""
-    if any(Path(argument.partition("::")[0]).exists() for argument in arguments):
+    """Shares: one for each core; only one where files are named, which would run in each."""
+    if any(argument.startswith("tests/") and ".py" in argument for argument in arguments):
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def main(arguments: list[str]) -> int:
     """The status of the first share that fails; 0 when all pass."""
+    from tests.planning import plan, remember  # not in a share: pytest imports its plugins itself
+
     cores, statuses = how_many(arguments), []
     with contextlib.ExitStack() as files:
-        claims = files.enter_context(tempfile.TemporaryDirectory(prefix="vgw-tests-"))
+        folder = files.enter_context(tempfile.TemporaryDirectory(prefix="vgw-tests-"))
+        plan(Path(folder), cores)
         outputs = [files.enter_context(tempfile.TemporaryFile()) for _ in range(cores)]
         shares = [
-            start(
-                ["-m", "tests.quick", "--share", f"{number}/{cores}", f"--claims={claims}", *arguments], SQLITE, output
-            )
+            start(["-m", "tests.quick", f"--share={number}", f"--shares={folder}", *arguments], SQLITE, output)
             for number, output in enumerate(outputs, start=1)
         ]
         for share, output in zip(shares, outputs, strict=True):
@@ -52,10 +53,11 @@ def main(arguments: list[str]) -> int:
             output.seek(0)
             sys.stdout.write(output.read().decode("utf-8", "replace"))
             sys.stdout.flush()
+        remember(Path(folder))
     return first_failure(statuses)
 
 
 if __name__ == "__main__":
-    if "--share" in sys.argv:
+    if any(argument.startswith("--share=") for argument in sys.argv):
         run_share(sys.argv[1:])
     sys.exit(main(sys.argv[1:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.parts import TESTS
-from tests.shares import Claims, for_whoever_comes_first, shares_of, units_of
+from tests.parts import TESTS, starts_some
+from tests.planning import PLAN, for_whoever_comes_first, plan, shares_of, units_of
+from tests.shares import Claims
 
 TRIED = """
 import os, socket, subprocess, sys
@@ -82,3 +84,10 @@ def test_a_claim_is_made_by_one(tmp_path: Path) -> None:
     first, second = Claims(tmp_path), Claims(tmp_path)
     assert [first.made(1), second.made(1), second.made(2), first.made(2)] == [True, False, True, False]
     assert [first.made(1), second.made(1)] == [True, False]
+
+
+def test_a_plan_holds_every_file_once(tmp_path: Path) -> None:
+    plan(tmp_path, 3)
+    planned = json.loads((tmp_path / PLAN).read_text())
+    files = [name for share in planned["shares"] for name in share] + planned["for_all"]
+    assert sorted(files) == sorted(str(path) for path in TESTS.rglob("test_*.py") if not starts_some(path))
