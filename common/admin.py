@@ -101,17 +101,24 @@ def changeable(model_admin: ModelAdmin[Row], request: HttpRequest, object_id: in
     return row
 
 
-def stored_row(
-    model_admin: ModelAdmin[Row], request: HttpRequest, object_id: str, answer: HttpResponseBase
-) -> Row | None:
-    """The row whose form the answer shows, as it is stored; None where it shows none, such as after a saved change.
+def with_facts(
+    model_admin: ModelAdmin[Row],
+    request: HttpRequest,
+    object_id: str,
+    answer: Answer,
+    facts: Callable[[Row, dict[str, Any]], dict[str, Any]],
+) -> Answer:
+    """The answer of a change view. Where it shows a row's form, which it does not after a saved change, the page is
+    also given what `facts` tells of the row and of what the page was given before.
 
-    A form writes what was posted into the row that it was given, also where nothing is saved: then it is read again.
+    The row is as it is stored. A form writes what was posted into the row that it was given, also where nothing is
+    saved: then it is read again.
     """
     shown = (answer.context_data or {}) if isinstance(answer, TemplateResponse) else {}
-    if "adminform" not in shown:
-        return None
-    return model_admin.get_object(request, object_id) if request.method == "POST" else shown["original"]
+    if "adminform" in shown and isinstance(answer, TemplateResponse):
+        row = model_admin.get_object(request, object_id) if request.method == "POST" else shown["original"]
+        answer.context_data = shown if row is None else {**shown, **facts(row, shown)}
+    return answer
 
 
 def pressed(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:

@@ -16,12 +16,11 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from common.admin import FiltersOnly, changeable, log_changes, pressed, stored_row
+from common.admin import FiltersOnly, changeable, log_changes, pressed, with_facts
 from keys.admin_budgets import BAR, Row, Spend, SpendChangeList, budget_cell, spend_of
 from keys.admin_confirm import Question, ask, is_confirmed
 from keys.admin_left import Limited, groups_of, nobody_knows
@@ -191,16 +190,12 @@ class LimitedAdmin(FiltersOnly, _Admin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         response = super().change_view(request, object_id, form_url, extra_context)
-        row = stored_row(self, request, object_id, response)
-        if row is not None and isinstance(response, TemplateResponse):
-            shown = response.context_data or {}
-            response.context_data = {
-                **shown,
-                **self.facts(request, row),
-                "warn_of_prices": counts_nothing(row, shown["adminform"].form.known_models),
-                **(extra_context or {}),
-            }
-        return response
+
+        def told(row: Any, shown: dict[str, Any]) -> dict[str, Any]:
+            unpriced = counts_nothing(row, shown["adminform"].form.known_models)
+            return {**self.facts(request, row), "warn_of_prices": unpriced, **(extra_context or {})}
+
+        return with_facts(self, request, object_id, response, told)
 
     def facts(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """What a row's page shows beside its form."""

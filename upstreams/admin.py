@@ -13,14 +13,13 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from common.admin import DASH, GOOD, QUIET, WARNING, FiltersOnly, badge, duration, moment, stored_row
+from common.admin import DASH, GOOD, QUIET, WARNING, FiltersOnly, badge, duration, moment, with_facts
 from upstreams import posture
 from upstreams.admin_checks import CheckViews, callable_models, take_over_preview
 from upstreams.admin_control import ControlViews, may_control
@@ -169,12 +168,12 @@ class UpstreamAdmin(StateActions, CheckViews, ControlViews, Deleting, FiltersOnl
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         response = super().change_view(request, object_id, form_url, extra_context)
-        upstream = stored_row(self, request, object_id, response)
-        if upstream is not None and isinstance(response, TemplateResponse):
+
+        def told(upstream: Upstream, _: dict[str, Any]) -> dict[str, Any]:
             titled = {"title": str(upstream), "subtitle": None, "show_save_and_add_another": False}
-            facts = {**titled, **self._page_context(request, upstream)}
-            response.context_data = {**(response.context_data or {}), **facts, **(extra_context or {})}
-        return response
+            return {**titled, **self._page_context(request, upstream), **(extra_context or {})}
+
+        return with_facts(self, request, object_id, response, told)
 
     def _page_context(self, request: HttpRequest, upstream: Upstream) -> dict[str, Any]:
         now = timezone.now()
