@@ -1,10 +1,11 @@
+"""Model aliases, and the settings of routing."""
+
 import re
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 
-from tests.support.people import signed_in
 from upstreams.models import ModelAlias, Routing, UpstreamsVersion
 
 pytestmark = pytest.mark.django_db
@@ -16,11 +17,6 @@ DEFAULTS = {
     "cooldown_seconds": 5,
     "failures_before_cooldown": 3,
 }
-
-
-@pytest.fixture
-def admin() -> Client:
-    return signed_in()
 
 
 def test_an_alias_is_added_and_every_process_hears_of_it(admin: Client) -> None:

@@ -21,11 +21,6 @@ FRAGMENT = {"X-Fragment": "1"}
 
 
 @pytest.fixture
-def admin() -> Client:
-    return signed_in()
-
-
-@pytest.fixture
 def server() -> Iterator[Server]:
     with Server() as server:
         vllm.serve(server)
