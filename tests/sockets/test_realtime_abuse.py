@@ -77,7 +77,8 @@ def others_are_served(gateway: Gateway, seconds: float = 0.0) -> None:
 
 
 def flooding(sock: socket.socket, data: bytes) -> Callable[[], None]:
-    """Sends the bytes for ever, beside the test; the function ends it."""
+    """Sends the bytes for ever, beside the test; the function ends it, and leaves little that is still to be read."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
 
     def flood() -> None:
         try:
