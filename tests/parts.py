@@ -58,6 +58,15 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if part == "processes" and collection_path.is_file() and not starts else None
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what is of the other part and collected all the same, because its file is named."""
+    part = config.getoption("--part")
+    others = [item for item in items if part and starts_some(item.path) != (part == "processes")]
+    if others:
+        items[:] = [item for item in items if starts_some(item.path) == (part == "processes")]
+        config.hook.pytest_deselected(items=others)
+
+
 def starts_some(path: Path) -> bool:
     return any(folder in (path, *path.parents) for folder in WITH_PROCESSES)
 

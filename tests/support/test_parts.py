@@ -50,6 +50,14 @@ def test_who_opens_sockets_or_starts_a_process_has_to_be_marked(tmp_path: Path) 
         assert f"Mark it with pytest.mark.sockets: {said}." in done.stdout
 
 
+@pytest.mark.sockets
+@pytest.mark.parametrize(("part", "status"), [("quick", 0), ("processes", pytest.ExitCode.NO_TESTS_COLLECTED)])
+def test_a_file_that_is_named_runs_in_its_own_part_only(part: str, status: int) -> None:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--part", part, "--co", "tests/test_docs.py"]
+    alone = {**os.environ, "TEST_DATABASE": "", "TEST_DATABASE_URL": ""}
+    assert subprocess.run(command, cwd=TESTS.parent, env=alone, capture_output=True, check=False).returncode == status
+
+
 def test_every_file_is_in_one_share_and_the_longest_are_apart() -> None:
     seconds = {Path(f"test_{number}.py"): float(number) for number in range(1, 12)}
     shares = shares_of(seconds, 3)
