@@ -236,7 +236,7 @@ def test_a_caller_s_time_runs_while_the_call_waits_for_a_place(
 
 
 def test_a_full_upstream_lets_calls_wait(gateway: Gateway, pair: tuple[Upstream, Upstream]) -> None:
-    pair[0].on("POST /v1/chat/completions", answers.delayed(0.3, answers.json(200, {"choices": []})))
+    pair[0].on("POST /v1/chat/completions", answers.delayed(0.6, answers.json(200, {"choices": []})))
     responses: list[Response] = []
     threads = [threading.Thread(target=lambda: responses.append(_chat(gateway, "full"))) for _ in range(3)]
     for thread in threads:

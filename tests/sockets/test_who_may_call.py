@@ -227,7 +227,8 @@ def _status_of(gateway: Gateway, secret: str, statuses: list[int], together: thr
 
 
 def test_one_place_is_one_place_for_eight_calls_at_once(gateway: Gateway, upstream: Upstream) -> None:
-    upstream.on("POST /v1/chat/completions", answers.delayed(0.7, answers.json(200, {})))
+    let_go = threading.Event()
+    upstream.on("POST /v1/chat/completions", answers.held(let_go, answers.json(200, {})))
     secret = gateway.make_key(max_parallel_requests=1)
     gateway.call("GET", "/vllm/version", key=secret)
     statuses: list[int] = []
@@ -235,9 +236,11 @@ def test_one_place_is_one_place_for_eight_calls_at_once(gateway: Gateway, upstre
     threads = [threading.Thread(target=_status_of, args=(gateway, secret, statuses, together)) for _ in range(8)]
     for thread in threads:
         thread.start()
+    wait_for(lambda: statuses == [429] * 7)
+    let_go.set()
     for thread in threads:
         thread.join()
-    assert sorted(statuses) == [200] + [429] * 7
+    assert statuses[7:] == [200]
     wait_for(lambda: gateway.post(CHAT, {}, key=secret).status == 200, 2)
 
 

@@ -10,6 +10,7 @@ import base64
 import gzip as gzip_module
 import hashlib
 import json as json_module
+import threading
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import Any, Literal
@@ -119,6 +120,17 @@ def delayed(seconds: float, then: Behaviour) -> Behaviour:
 
     def behave(exchange: Exchange) -> None:
         exchange.pause(seconds)
+        then(exchange)
+
+    return behave
+
+
+def held(let_go: threading.Event, then: Behaviour) -> Behaviour:
+    """Thinks until the test lets it go, but it notices a peer that leaves."""
+
+    def behave(exchange: Exchange) -> None:
+        while not let_go.is_set():
+            exchange.pause(0.01)
         then(exchange)
 
     return behave
