@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
@@ -220,8 +219,12 @@ def test_a_blocked_end_user_is_refused(gateway: Gateway, upstream: Upstream, key
 
 
 def test_an_end_user_has_limits_too(gateway: Gateway, upstream: Upstream, key: str) -> None:
-    gateway.shell('from keys.models import EndUser; EndUser.objects.create(end_user_id="heavy", rpm_limit=2)')
-    time.sleep(1)
+    gateway.shell("""
+from keys.models import EndUser
+EndUser.objects.create(end_user_id="heavy", rpm_limit=2)
+EndUser.objects.create(end_user_id="last", blocked=True)
+""")
+    wait_for(lambda: chat(gateway, key, user="last").status == 403)  # so it has heard of the other, too
     statuses = [chat(gateway, key, user=user).status for user in ("heavy", "heavy", "heavy", "light")]
     assert statuses == [200, 200, 429, 200]
 

@@ -326,4 +326,4 @@ def test_an_upstream_s_ceiling_holds_among_all_nodes(nodes: tuple[Gateway, Gatew
 
 def _set_ceiling(nodes: tuple[Gateway, Gateway], ceiling: int | None) -> None:
     nodes[0].shell(f"from upstreams.models import Upstream; Upstream.objects.update(max_parallel={ceiling})")
-    time.sleep(1)  # until every worker has heard of it
+    time.sleep(2)  # until every worker has heard of it

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import partial
@@ -193,9 +192,10 @@ def test_a_server_that_drains_gives_what_it_has_and_takes_nothing_new(
 def test_a_background_response_is_settled_once_when_it_has_ended(
     gateway: Gateway, native: NativeServer, client: Client
 ) -> None:
-    key = gateway.make_key()
+    key, last = gateway.make_key(), gateway.make_key()
     gateway.shell(f"from keys.models import VirtualKey as K; K.objects.with_secret({key!r}).update(token_budget=900)")
-    time.sleep(1.1)  # until the relay has heard of it
+    gateway.key_api("block", key=last)
+    wait_for(lambda: gateway.call("GET", "/v1/models", key=last).status == 401)  # so it has heard of the budget, too
     told = {"id": "resp_later", "object": "response", "status": "queued", "output": [], "usage": None}
     ended = {**told, "status": "completed", "usage": {"input_tokens": 7, "output_tokens": 5, "total_tokens": 12}}
     native.upstream.on("POST /v1/responses", answers.json(200, told))
