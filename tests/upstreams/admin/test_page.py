@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.contrib.messages import get_messages
 from django.test import Client
 from django.utils import timezone
@@ -12,11 +11,10 @@ from django.utils import timezone
 from tests.support import answers, vllm
 from tests.support.people import signed_in, undrawn
 from tests.support.upstream import Upstream as Server
+from tests.upstreams.admin.pages import ADD, INLINE, SECRET, an_upstream, history_of, page_of
 from upstreams.models import HEALTHY, HealthChange, LoadSample, Upstream
 
 pytestmark = pytest.mark.django_db
-ADD = "/admin/upstreams/upstream/add/"
-SECRET = "the-servers-own-key"
 FRAGMENT = {"X-Fragment": "1"}
 
 
@@ -27,24 +25,12 @@ def server() -> Iterator[Server]:
         yield server
 
 
-def an_upstream(**fields: object) -> Upstream:
-    return Upstream.objects.create(**{"name": "gpu-1", "url": "http://gpu-1:8000", **fields})
-
-
-def page_of(upstream: Upstream, verb: str = "change") -> str:
-    return f"/admin/upstreams/upstream/{upstream.pk}/{verb}/"
-
-
 def html_of(admin: Client, upstream: Upstream) -> str:
     return admin.get(page_of(upstream)).content.decode()
 
 
 def told(response) -> str:
     return " ".join(str(message) for message in get_messages(response.wsgi_request))
-
-
-def history_of(upstream: Upstream) -> list[str]:
-    return [entry.get_change_message() for entry in LogEntry.objects.filter(object_id=upstream.pk)]
 
 
 # --- Before it is saved
@@ -76,7 +62,7 @@ def test_without_a_script_the_form_is_shown_again_as_it_was_entered(admin: Clien
 def test_one_that_was_checked_before_it_is_saved_begins_with_what_was_seen(admin: Client, server: Server) -> None:
     fields = {"name": "gpu-1", "url": server.url + "/v1", "credential": SECRET, "state": "active"}
     admin.post(f"{ADD}check/", fields, headers=FRAGMENT)
-    admin.post(ADD, {**fields, "deployments-TOTAL_FORMS": 0, "deployments-INITIAL_FORMS": 0})
+    admin.post(ADD, {**fields, **INLINE})
     html = html_of(admin, Upstream.objects.get())
     assert "vLLM 0.32.0 answers" in html
     assert "Not checked yet" not in html
@@ -85,7 +71,7 @@ def test_one_that_was_checked_before_it_is_saved_begins_with_what_was_seen(admin
 
 @pytest.mark.sockets
 def test_an_address_that_an_upstream_has_is_told_before_it_is_saved(admin: Client, server: Server) -> None:
-    an_upstream(name="first", url=server.url)
+    an_upstream("first", url=server.url)
     for headers in (FRAGMENT, {}):
         html = admin.post(f"{ADD}check/", {"url": server.url + "/v1/"}, headers=headers).content.decode()
         assert "has this address already" in html
