@@ -35,3 +35,7 @@ class Groups:
 
 def error(answer):
     return answer.status_code, answer.json()["error"]["type"], answer.json()["error"]["param"]
+
+
+def member(user_id=None, email=None, role="user"):
+    return {"user_id": user_id, "user_email": email, "role": role}

@@ -1,5 +1,6 @@
 """The upstreams in memory."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.upstreams.test_crypto import new_key
 from upstreams.errors import CredentialUnreadable, NoUpstream
 from upstreams.models import DeletedUpstream, Upstream, UpstreamsVersion
 from upstreams.pool import LONGEST_GAP, Candidate, UpstreamPool
+from upstreams.selection import Hints
 
 pytestmark = pytest.mark.django_db
 
@@ -30,6 +32,10 @@ def fresh() -> UpstreamPool:
 
 def names(candidates: Any) -> list[str]:
     return [candidate.upstream.name for candidate in candidates]
+
+
+def firsts(pool: UpstreamPool, model: str, calls: int, hints: Hints | None = None) -> Counter[str]:
+    return Counter(pool.candidates(model, hints or Hints())[0].upstream.name for _ in range(calls))
 
 
 # --- Candidates -----------------------------------------------------------------------------------------------
