@@ -11,7 +11,8 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.visitor import Visitor
 from tests.support import vllm
-from tests.support.gateway import Gateway, wait_for
+from tests.support.gateway import Gateway
+from tests.support.patience import wait_for
 from tests.support.upstream import Upstream
 
 CHAT = {"model": "tiny-chat", "messages": [{"role": "user", "content": "Which way is the sea?"}]}
@@ -127,7 +128,7 @@ def rotate(page: Page, gateway: Gateway, old: str) -> str:
     new = page.locator("#secret-1").inner_text()
     assert new != old
     wait_for(lambda: gateway.post("/v1/chat/completions", CHAT, key=new).status == 200)
-    wait_for(lambda: gateway.post("/v1/chat/completions", CHAT, key=old).status == 401, 2)
+    wait_for(lambda: gateway.post("/v1/chat/completions", CHAT, key=old).status == 401)
     page.get_by_role("link", name="I have copied it").click()
     return new
 

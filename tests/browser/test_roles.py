@@ -10,7 +10,8 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import PASSWORD
 from tests.browser.test_pages import look_at
 from tests.browser.visitor import Visitor
-from tests.support.gateway import Gateway, wait_for
+from tests.support.gateway import Gateway
+from tests.support.patience import wait_for
 
 CHAT = {"model": "tiny-chat", "messages": [{"role": "user", "content": "Which way is the sea?"}]}
 PEOPLE = f"""

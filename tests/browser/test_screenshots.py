@@ -13,7 +13,8 @@ from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import PASSWORD
 from tests.browser.visitor import Visitor
-from tests.support.gateway import Gateway, wait_for
+from tests.support.gateway import Gateway
+from tests.support.patience import wait_for
 from tests.support.upstream import Upstream
 
 LIGHT_AND_DARK = ("light", "dark")

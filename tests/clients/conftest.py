@@ -11,7 +11,8 @@ import pytest
 
 from tests.support import answers, vllm
 from tests.support.exchange import Exchange
-from tests.support.gateway import Gateway, wait_for
+from tests.support.gateway import Gateway
+from tests.support.patience import wait_for
 from tests.support.upstream import Upstream
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it asks the internet at import

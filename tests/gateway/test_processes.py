@@ -11,7 +11,8 @@ import sys
 import pytest
 
 from gateway.serving import processes
-from tests.support.gateway import is_alive, wait_for
+from tests.support.gateway import is_alive
+from tests.support.patience import wait_for
 
 _PARENT = """
 import subprocess, sys, time

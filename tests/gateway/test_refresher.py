@@ -10,7 +10,7 @@ import pytest
 
 from gateway import refresher as module
 from gateway.refresher import Refresher
-from tests.support.gateway import wait_for
+from tests.support.patience import wait_for
 
 
 class Store:
@@ -95,7 +95,7 @@ def test_what_follows_is_done_after_each_refresh(store: Store) -> None:
 def test_it_refreshes_again_and_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "INTERVAL_SECONDS", 0.05)
     with looping(store):
-        wait_for(lambda: store.count >= 2, 3)
+        wait_for(lambda: store.count >= 2)
 
 
 def test_a_look_waits_for_a_refresh_that_began_after_it(store: Store, running: Refresher) -> None:

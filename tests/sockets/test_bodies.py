@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.sockets.conftest import BODY_SECONDS, PATIENCE
+from tests.sockets.conftest import BODY_SECONDS
 from tests.support import answers
-from tests.support.gateway import Gateway, wait_for
+from tests.support.gateway import Gateway
+from tests.support.patience import wait_for
 from tests.support.upstream import Upstream
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -164,9 +165,9 @@ def test_a_long_body_that_comes_has_a_place_until_its_client_leaves(
 
     with gateway.connect() as client:
         client.request("POST", "/vllm/v1/anything", [*gateway.headers(secret), framing])
-        wait_for(lambda: places() == 1, 5)
+        wait_for(lambda: places() == 1)
         assert another() == 429
-    wait_for(lambda: places() == 0, 5)
+    wait_for(lambda: places() == 0)
     assert another() == 200
 
 
@@ -193,7 +194,7 @@ def test_a_body_that_stops_coming_is_given_up(gateway: Gateway, upstream: Upstre
         began = time.monotonic()
         response = client.read_response()
         assert response.status == 408
-        assert BODY_SECONDS <= time.monotonic() - began < BODY_SECONDS + PATIENCE
+        assert time.monotonic() - began >= BODY_SECONDS
     assert gateway.row(response)["outcome"] == "client_disconnected"
 
 
@@ -201,7 +202,7 @@ def test_a_slow_but_steady_body_is_waited_for(gateway: Gateway, upstream: Upstre
     upstream.on("* /v1/anything", answers.json(200, {}))
     with gateway.connect() as client:
         client.request("POST", "/vllm/v1/anything", [*gateway.headers(), ("content-length", "80000")])
-        client.send_slowly(b"x" * 80_000, piece=20_000, gap=BODY_SECONDS / 3)
+        client.send_slowly(b"x" * 80_000, piece=13_500, gap=BODY_SECONDS / 4)
         assert client.read_response().status == 200
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.support import answers, vllm
-from tests.support.gateway import Gateway, wait_for
+from tests.support.gateway import Gateway
 from tests.support.http_client import call
+from tests.support.patience import wait_for
 from tests.support.upstream import Upstream
 
 MASTER_KEY = "sk-master-of-the-file-0123456789"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.support import answers, vllm
-from tests.support.gateway import Gateway, open_sockets, wait_for
+from tests.support.gateway import Gateway, open_sockets
+from tests.support.patience import wait_for
 from tests.support.upstream import Upstream
 
 CHAT = "/vllm/v1/chat/completions"

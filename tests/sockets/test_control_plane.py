@@ -7,8 +7,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.support.gateway import Gateway, wait_for
+from tests.support.gateway import Gateway
 from tests.support.http_client import Response, call
+from tests.support.patience import wait_for
 from tests.support.upstream import Upstream
 
 FORM = ("content-type", "application/x-www-form-urlencoded")
@@ -37,7 +38,7 @@ def test_the_relay_says_how_it_is(gateway: Gateway, path: str) -> None:
 
 def test_an_unhealthy_upstream_is_degraded_and_still_ready(gateway: Gateway, upstream: Upstream) -> None:
     gateway.query("UPDATE upstreams_upstream SET health = 'unhealthy' WHERE name = 'refused'")
-    wait_for(lambda: gateway.ready()["upstreams"].get("unhealthy"), 5)
+    wait_for(lambda: gateway.ready()["upstreams"].get("unhealthy"))
     response = _get(gateway, "/readyz")
     assert (response.status, response.json()["status"]) == (200, "degraded")
 

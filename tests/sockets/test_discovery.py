@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import vllm
-from tests.support.gateway import Gateway, wait_for
+from tests.support.gateway import Gateway
+from tests.support.patience import wait_for
 from tests.support.upstream import Upstream
 
 ADD = """
@@ -49,7 +50,7 @@ def test_a_server_is_added_by_its_url_alone_and_its_model_can_be_called_in_secon
     key = own_gateway.make_key()
     wait_for(lambda: served_by(own_gateway, key, "first-model") == "environment")
     own_gateway.shell(ADD.format(name="second", url=second.url))
-    wait_for(lambda: served_by(own_gateway, key, "second-model") == "second", 5)
+    wait_for(lambda: served_by(own_gateway, key, "second-model") == "second")
     second.on("GET /health", vllm.health(503))
-    wait_for(lambda: own_gateway.query("SELECT 1 FROM upstreams_upstream WHERE health = 'unhealthy'"), 12)
+    wait_for(lambda: own_gateway.query("SELECT 1 FROM upstreams_upstream WHERE health = 'unhealthy'"))
     assert served_by(own_gateway, key, "second-model") == "second"  # ill, but the only one

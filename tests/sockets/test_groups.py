@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tests.support import vllm
-from tests.support.gateway import Gateway, wait_for
+from tests.support.gateway import Gateway
 from tests.support.http_client import Response
+from tests.support.patience import wait_for
 from tests.support.upstream import Upstream
 
 _SETUP = """
@@ -71,7 +72,7 @@ def test_a_teams_budget_holds_for_all_its_keys_until_its_spend_is_set_anew(gatew
     def shown() -> dict[str, Any]:
         return dict(gateway.call("GET", "/team/info?team_id=research").json()["team_info"])
 
-    assert wait_for(lambda: shown()["spend"] >= 1.0 and shown(), 15)["spend"] == 1.0
+    assert wait_for(lambda: shown()["spend"] >= 1.0 and shown())["spend"] == 1.0
     manage(gateway, "team/update", team_id="research", spend=0)
     heard()
     assert shown()["spend"] == 0.0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.gateway import Gateway, wait_for
+from tests.support.gateway import Gateway
 from tests.support.http_client import Response
+from tests.support.patience import wait_for
 from tests.support.upstream import Upstream
 
 CHAT = "/vllm/v1/chat/completions"
@@ -39,7 +40,7 @@ def test_a_change_of_names_and_grants_reaches_calls(gateway: Gateway, upstream: 
     by_name = [("x-gateway-upstream", "environment")]
     assert _error(gateway.call("GET", "/vllm/version", by_name, key=key)) == (403, "key_upstream_access_denied")
     gateway.key_api("update", key=key, allowed_upstreams=["env*"], aliases={"fast": "nice-name"})
-    wait_for(lambda: gateway.call("GET", "/vllm/version", by_name, key=key).status == 200, 2)
+    wait_for(lambda: gateway.call("GET", "/vllm/version", by_name, key=key).status == 200)
     response = gateway.post(CHAT, {"model": "fast", "messages": []}, key=key)
     assert upstream.request_with_id(response.header("x-request-id") or "").json()["model"] == "tiny-chat"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -11,8 +12,9 @@ import pytest
 
 from tests.support import answers, vllm
 from tests.support.exchange import Behaviour, Request
-from tests.support.gateway import Gateway, cpu_seconds, wait_for
+from tests.support.gateway import Gateway, cpu_seconds
 from tests.support.http_client import HttpClient
+from tests.support.patience import kept_within, wait_for
 from tests.support.upstream import Upstream
 
 CHAT = "/vllm/v1/chat/completions"
@@ -21,7 +23,7 @@ Leave = Callable[[HttpClient], None]
 
 LEAVE = {"close": HttpClient.close, "half-close": HttpClient.half_close, "reset": HttpClient.reset}
 PHASES: dict[str, Behaviour] = {
-    "before the head": answers.delayed(30, answers.json(200, {})),
+    "before the head": answers.silence(),
     "before the first token": answers.head_then_silence(),
     "in the middle": answers.head_then_silence(events=vllm.chat_events()[:3]),
     "in a stream that goes on": answers.endless(vllm.chat_events()[1], gap=0.05),
@@ -33,10 +35,8 @@ def _begin(gateway: Gateway, client: HttpClient, name: str, body: Any) -> None:
     client.request("POST", CHAT, [*gateway.headers(), ("x-request-id", name)], json.dumps(body).encode())
 
 
-def _sees_it_end(upstream: Upstream, request: Request, left_at: float) -> None:
-    upstream.wait_for(lambda: request.closed_at, 3)
-    assert request.closed_at is not None
-    assert request.closed_at - left_at < 1.0
+def _sees_it_end(upstream: Upstream, request: Request) -> None:
+    upstream.wait_for(lambda: request.closed_at)
     assert request.cancelled
 
 
@@ -44,17 +44,23 @@ def _sees_it_end(upstream: Upstream, request: Request, left_at: float) -> None:
 @pytest.mark.parametrize("phase", PHASES)
 def test_the_upstream_is_told_within_a_second(gateway: Gateway, upstream: Upstream, phase: str, leave: str) -> None:
     upstream.on("POST /v1/chat/completions", PHASES[phase])
-    name = f"{phase}-{leave}".replace(" ", "-")
-    with gateway.connect() as client:
-        _begin(gateway, client, name, STREAM if "plain" not in phase else {"model": "tiny-chat"})
-        request = upstream.request_with_id(name)
-        if "in " in phase:
-            client.read_head()
-        left_at = time.monotonic()
-        LEAVE[leave](client)
-        _sees_it_end(upstream, request, left_at)
-    row = gateway.row(name)
-    assert (row["outcome"], row["error_type"]) == ("client_disconnected", None)
+    number = itertools.count()
+
+    def once() -> float:
+        name = f"{phase}-{leave}-{next(number)}".replace(" ", "-")
+        with gateway.connect() as client:
+            _begin(gateway, client, name, STREAM if "plain" not in phase else {"model": "tiny-chat"})
+            request = upstream.request_with_id(name)
+            if "in " in phase:
+                client.read_head()
+            left_at = time.monotonic()
+            LEAVE[leave](client)
+            _sees_it_end(upstream, request)
+        row = gateway.row(name)
+        assert (row["outcome"], row["error_type"]) == ("client_disconnected", None)
+        return (request.closed_at or 0.0) - left_at
+
+    kept_within(1, once)
 
 
 def test_a_client_that_half_closes_in_a_stream_sees_no_clean_end(gateway: Gateway, upstream: Upstream) -> None:
@@ -99,7 +105,7 @@ def test_what_was_streamed_before_is_estimated(gateway: Gateway, upstream: Upstr
 
 def test_bytes_of_a_next_request_make_nobody_spin(gateway: Gateway, upstream: Upstream) -> None:
     """They wake a watcher of the socket for ever, if it lets them; and leaving is still noticed."""
-    upstream.on("POST /v1/chat/completions", answers.delayed(30, answers.json(200, {})))
+    upstream.on("POST /v1/chat/completions", answers.silence())
     with gateway.connect() as client:
         _begin(gateway, client, "pipelined", STREAM)
         request = upstream.request_with_id("pipelined")
@@ -108,9 +114,8 @@ def test_bytes_of_a_next_request_make_nobody_spin(gateway: Gateway, upstream: Up
         before = cpu_seconds(worker)
         time.sleep(0.6)
         assert cpu_seconds(worker) - before < 0.3
-        left_at = time.monotonic()
         client.close()
-        _sees_it_end(upstream, request, left_at)
+        _sees_it_end(upstream, request)
     assert gateway.row("pipelined")["outcome"] == "client_disconnected"
 
 
@@ -129,6 +134,6 @@ def test_many_clients_that_leave_at_once_are_all_accounted(gateway: Gateway, ups
     requests = [upstream.request_with_id(f"many-{number}") for number in range(20)]
     for client in clients:
         client.close()
-    wait_for(lambda: all(request.closed_at for request in requests), 3)
+    wait_for(lambda: all(request.closed_at for request in requests))
     rows = gateway.rows("request_id LIKE ?", "many-%")
     assert [row["outcome"] for row in rows] == ["client_disconnected"] * 20

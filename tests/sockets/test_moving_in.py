@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.support import databases
-from tests.support.gateway import ROOT, Gateway, wait_for
+from tests.support.gateway import ROOT, Gateway
 from tests.support.litellm_database import SALT_KEY, LiteLLMDatabase, digest
+from tests.support.patience import wait_for
 from tests.support.upstream import Upstream
 
 pytestmark = pytest.mark.skipif(not databases.on_postgresql(), reason="is for the run on PostgreSQL")
@@ -49,7 +50,7 @@ def test_old_keys_call_the_models_of_before(gateway: Gateway, upstream: Upstream
     def answered() -> bool:
         return gateway.post(CHAT, {"model": "moved-in", "messages": []}, key=SECRET).status == 200
 
-    wait_for(answered, 5)
+    wait_for(answered)
     response = gateway.post(CHAT, {"model": "moved-in", "messages": []}, key=SECRET)
     assert response.header("x-ratelimit-limit-requests") == "100"
     assert upstream.request_with_id(response.header("x-request-id") or "").json()["model"] == "tiny-chat"
@@ -57,4 +58,4 @@ def test_old_keys_call_the_models_of_before(gateway: Gateway, upstream: Upstream
     assert (row["key_name"], row["team_id"]) == ("ada", "t")
     assert gateway.post(CHAT, {"model": "tiny-chat", "messages": []}, key=SECRET).status == 403
     assert gateway.post(CHAT, {"model": "moved-in", "messages": []}, key=BLOCKED).status == 401
-    wait_for(lambda: gateway.post(CHAT, {"model": "moved-in", "messages": []}, key=SPENT).status == 422, 5)
+    wait_for(lambda: gateway.post(CHAT, {"model": "moved-in", "messages": []}, key=SPENT).status == 422)

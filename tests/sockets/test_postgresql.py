@@ -10,8 +10,9 @@ import pytest
 
 from tests.support import answers, databases, vllm
 from tests.support.databases import PostgresServer
-from tests.support.gateway import Gateway, wait_for
+from tests.support.gateway import Gateway
 from tests.support.http_client import HttpClient
+from tests.support.patience import wait_for
 from tests.support.upstream import Upstream
 
 pytestmark = pytest.mark.skipif(not databases.on_postgresql(), reason="is for the run on PostgreSQL")
@@ -110,7 +111,7 @@ def test_places_are_counted_among_all_nodes(nodes: tuple[Gateway, Gateway], upst
     for thread in threads:
         thread.join()
     assert statuses[6:] == [200] * 2
-    wait_for(lambda: nodes[1].call("GET", "/vllm/version", key=secret).status == 200, 3)
+    wait_for(lambda: nodes[1].call("GET", "/vllm/version", key=secret).status == 200)
 
 
 def test_streams_hold_no_connection_to_the_database(nodes: tuple[Gateway, Gateway], upstream: Upstream) -> None:
@@ -150,17 +151,17 @@ def test_a_database_that_is_away_costs_no_known_key_a_call_and_no_call_its_row(
         with load:
             wait_for(lambda: len(load.statuses) > 20)
             postgres.stop()
-            wait_for(lambda: gateway.ready()["db"] == "Not connected", 10)
+            wait_for(lambda: gateway.ready()["db"] == "Not connected")
             assert gateway.ready()["status"] == "degraded"
             refused = gateway.call("GET", "/vllm/version", key="sk-unknown-0123456789")
             assert (refused.status, refused.json()["error"]["type"]) == (503, "no_db_connection")
             before = len(load.statuses)
-            wait_for(lambda: len(load.statuses) > before + 40, 20)
+            wait_for(lambda: len(load.statuses) > before + 40)
             postgres.start()
-            wait_for(lambda: gateway.ready()["db"] == "connected", 30)
-            wait_for(lambda: gateway.call("GET", "/vllm/version", key="sk-unknown-0123456789").status == 401, 15)
+            wait_for(lambda: gateway.ready()["db"] == "connected")
+            wait_for(lambda: gateway.call("GET", "/vllm/version", key="sk-unknown-0123456789").status == 401)
         assert set(load.statuses) == {200}
-        wait_for(lambda: gateway.ready()["journal"]["backlog_bytes"] == 0, 30)
+        wait_for(lambda: gateway.ready()["journal"]["backlog_bytes"] == 0)
         rows = gateway.rows("request_id LIKE ?", "load-%")
         assert len(rows) == len(load.statuses)
         assert {row["outcome"] for row in rows} == {"completed"}

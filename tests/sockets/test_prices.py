@@ -12,8 +12,9 @@ import pytest
 from tests.support import answers, vllm
 from tests.support.databases import Row
 from tests.support.exchange import Exchange
-from tests.support.gateway import Gateway, wait_for
+from tests.support.gateway import Gateway
 from tests.support.http_client import Response
+from tests.support.patience import wait_for
 from tests.support.upstream import Upstream
 
 CHAT = "/vllm/v1/chat/completions"
@@ -219,4 +220,4 @@ def test_a_budget_is_spent_by_the_second(gateway: Gateway, upstream: Upstream) -
 def test_a_price_that_is_changed_holds_within_a_second(gateway: Gateway, upstream: Upstream) -> None:
     row = 'Deployment.objects.filter(alias="changed")'
     gateway.shell(f'from upstreams.models import Deployment; {row}.update(cost_per_request="0.7")')
-    wait_for(lambda: told(chat(gateway, "changed")) == Decimal("0.7"), 3)
+    wait_for(lambda: told(chat(gateway, "changed")) == Decimal("0.7"))

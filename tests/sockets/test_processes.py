@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 from tests.support import answers, vllm
-from tests.support.gateway import Gateway, is_alive, wait_for
+from tests.support.gateway import Gateway, is_alive
 from tests.support.http_client import HttpClient
+from tests.support.patience import wait_for
 from tests.support.upstream import Upstream
 
 CHAT = "/vllm/v1/chat/completions"
@@ -56,7 +57,7 @@ def test_a_killed_gateway_loses_no_call(upstream: Upstream, tmp_path: Path) -> N
             client.close()
         vllm.serve(upstream)
         with Gateway(HOSTED_VLLM_API_BASE=upstream.url, data_dir=tmp_path, database=first.database_url) as second:
-            wait_for(lambda: len(second.rows("outcome = 'lost'")) == 3, 15)
+            wait_for(lambda: len(second.rows("outcome = 'lost'")) == 3)
             rows = second.rows()
             assert len(rows) == 503
             assert sum(row["outcome"] == "completed" for row in rows) == 500
@@ -106,7 +107,7 @@ def test_sigterm_lets_short_streams_end_and_ends_long_ones_itself(upstream: Upst
             pids = gateway.pids().all()
             gateway.terminate()
             began = time.monotonic()
-            wait_for(lambda: not _takes_calls(gateway), 3)
+            wait_for(lambda: not _takes_calls(gateway))
             first, second, third = (client.read_response() for client in (short, long, headless))
             assert first.end == "clean"
             assert short.wait_for_end(0.5) == "fin"  # or it would hold up the stop until its keep-alive is over
@@ -147,14 +148,14 @@ def test_a_control_plane_that_dies_is_started_again_while_calls_go_on(upstream: 
         away = gateway.call("GET", "/admin/login/")
         assert (away.status, away.json()["error"]["type"]) == (503, "control_plane_away")
         assert gateway.call("GET", "/vllm/version", key=secret).status == 200
-        wait_for(lambda: next(chunks).data and gateway.pids().control_master not in {0, before.control_master}, 10)
-        wait_for(lambda: next(chunks).data and gateway.call("GET", "/admin/login/").status == 200, 15)
+        wait_for(lambda: next(chunks).data and gateway.pids().control_master not in {0, before.control_master})
+        wait_for(lambda: next(chunks).data and gateway.call("GET", "/admin/login/").status == 200)
         assert gateway.pids().relay_workers == before.relay_workers
 
         # The relay's worker dies: another takes its place, and the stream's call is lost.
         os.kill(before.relay, signal.SIGKILL)
-        wait_for(lambda: gateway.pids().relay_workers not in {(), before.relay_workers}, 10)
-        wait_for(lambda: _takes_calls(gateway), 10)
+        wait_for(lambda: gateway.pids().relay_workers not in {(), before.relay_workers})
+        wait_for(lambda: _takes_calls(gateway))
         assert gateway.row("goes-on")["outcome"] == "lost"
 
         # The relay itself dies: the command ends with its status, and leaves nothing behind.
@@ -169,7 +170,7 @@ def test_nothing_outlives_a_supervisor_that_is_killed(upstream: Upstream) -> Non
         pids = gateway.pids().all()
         os.kill(pids[0], signal.SIGKILL)
         gateway.wait_for_exit()
-        wait_for(lambda: not any(map(is_alive, pids)), 15)
+        wait_for(lambda: not any(map(is_alive, pids)))
 
 
 # --- One plane alone ----------------------------------------------------------------------------------------
@@ -184,7 +185,7 @@ def test_either_plane_runs_alone(upstream: Upstream, tmp_path: Path) -> None:
         control = Gateway(planes=["--control"], data_dir=tmp_path, database=relay.database_url, port=relay.port)
         control.start()
         try:
-            wait_for(lambda: relay.call("GET", "/admin/login/").status == 200, 30)
+            wait_for(lambda: relay.call("GET", "/admin/login/").status == 200)
             secret = relay.make_key()
             assert relay.call("GET", "/vllm/version", key=secret).status == 200
             assert control.pids().relay_master == 0

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -16,13 +17,14 @@ from wsproto.events import CloseConnection, Event, TextMessage
 
 from tests.sockets.test_realtime import GREETING, connect, ended
 from tests.support import vllm
-from tests.support.gateway import Gateway, wait_for
+from tests.support.gateway import Gateway
+from tests.support.patience import PATIENCE, kept_within, wait_for
 from tests.support.upstream import Upstream
 from tests.support.websocket import Wire, realtime, server
 
-IDLE_SECONDS = 3.0
+IDLE_SECONDS = 8.0
 MEDIAN_SECONDS = 0.1
-"""Of a short call beside the abuse, on a busy machine; a worker that is held up answers none at all."""
+"""Of a short call beside the abuse; a worker that is held up answers none at all."""
 
 
 @pytest.fixture(scope="module")
@@ -67,13 +69,17 @@ def written(*events: Event) -> bytes:
 
 def others_are_served(gateway: Gateway, seconds: float = 0.0) -> None:
     """Short calls beside what is going on, for at least so long, are answered as fast as ever."""
-    took: list[float] = []
-    end = time.monotonic() + seconds
-    while len(took) < 20 or time.monotonic() < end:
-        began = time.monotonic()
-        assert gateway.call("GET", "/vllm/version").status == 200
-        took.append(time.monotonic() - began)
-    assert sorted(took)[len(took) // 2] < MEDIAN_SECONDS
+
+    def median() -> float:
+        took: list[float] = []
+        end = time.monotonic() + seconds
+        while len(took) < 20 or time.monotonic() < end:
+            began = time.monotonic()
+            assert gateway.call("GET", "/vllm/version").status == 200
+            took.append(time.monotonic() - began)
+        return sorted(took)[len(took) // 2]
+
+    kept_within(MEDIAN_SECONDS, median)
 
 
 def flooding(sock: socket.socket, data: bytes) -> Callable[[], None]:
@@ -128,9 +134,10 @@ def test_the_largest_messages_delay_nobody(gateway: Gateway, upstream: Upstream)
 def test_a_message_over_the_limit_ends_the_session(gateway: Gateway, upstream: Upstream) -> None:
     with connect(gateway) as client:
         assert client.json() == GREETING
-        part = TextMessage(data="x" * 1_000_000, message_finished=False)
-        for _ in range(17):
-            client.socket.sendall(written(part) if _ == 0 else b"\x00" + written(part)[1:])
+        part = written(TextMessage(data="x" * 1_000_000, message_finished=False))
+        with suppress(ConnectionError):  # it may have hung up before it has all
+            for number in range(17):
+                client.socket.sendall(b"\x00" + part[1:] if number else part)
         assert client.json() == 1009
     assert ended(gateway, client)["outcome"] == "refused"
 
@@ -138,7 +145,8 @@ def test_a_message_over_the_limit_ends_the_session(gateway: Gateway, upstream: U
 def test_a_frame_that_announces_too_much_is_not_waited_for(gateway: Gateway, upstream: Upstream) -> None:
     with connect(gateway) as client:
         assert client.json() == GREETING
-        client.socket.sendall(b"\x81\xff" + (2**62).to_bytes(8, "big") + bytes(4) + b"A" * 17_000_000)
+        with suppress(ConnectionError):  # it may have hung up before it has all
+            client.socket.sendall(b"\x81\xff" + (2**62).to_bytes(8, "big") + bytes(4) + b"A" * 17_000_000)
         assert client.json() == 1009
 
 
@@ -171,7 +179,7 @@ def test_a_client_that_closes_half_has_left(gateway: Gateway, upstream: Upstream
     upstream.on("GET /v1/realtime", server(lambda wire, exchange: noting.read(wire)))
     with connect(gateway) as client:
         client.socket.shutdown(socket.SHUT_WR)
-        assert noting.ended.wait(5)
+        assert noting.ended.wait(PATIENCE)
         assert isinstance(noting.last, CloseConnection)
         assert noting.last.code == 1001
     assert ended(gateway, client)["outcome"] == "client_disconnected"
@@ -204,12 +212,17 @@ def test_a_client_that_never_reads_holds_up_only_its_own_upstream(
     gateway: Gateway, upstream: Upstream, pouring: Noting
 ) -> None:
     with connect(gateway) as client:
-        others_are_served(gateway, 1.0)
-        sent = upstream.calls[0].connection.sent
         others_are_served(gateway)
-        assert sent == upstream.calls[0].connection.sent  # so nothing piles up in between
-        wait_for(lambda: ended(gateway, client)["outcome"] == "client_disconnected", 3 * IDLE_SECONDS + 5)
-        assert pouring.ended.wait(5)
+
+        def nothing_piles_up() -> bool:
+            sent = upstream.calls[0].connection.sent
+            others_are_served(gateway)
+            return sent == upstream.calls[0].connection.sent
+
+        wait_for(nothing_piles_up)
+        assert not pouring.ended.is_set()
+        assert ended(gateway, client)["outcome"] == "client_disconnected"
+        assert pouring.ended.wait(PATIENCE)
 
 
 def test_a_revoked_key_frees_the_upstream_of_a_client_that_never_reads(
@@ -219,7 +232,7 @@ def test_a_revoked_key_frees_the_upstream_of_a_client_that_never_reads(
     with connect(gateway, key=key) as client:
         others_are_served(gateway, 0.5)
         gateway.key_api("block", key=key)
-        assert pouring.ended.wait(2.5)
+        assert pouring.ended.wait(PATIENCE)
         assert ended(gateway, client)["outcome"] == "revoked"
 
 
@@ -227,11 +240,13 @@ def test_a_client_that_leaves_while_the_upstream_takes_nothing_is_noticed(gatewa
     left = threading.Event()
 
     def act(wire: Wire, exchange: Any) -> None:
-        left.wait(10)
+        left.wait()
 
     upstream.on("GET /v1/realtime", server(act))
     audio = written(TextMessage(data=json.dumps({"audio": "A" * 15_000_000})))
-    with connect(gateway) as client:
-        client.socket.sendall(audio)  # more than the buffers on the way hold
-    assert ended(gateway, client)["outcome"] == "client_disconnected"
-    left.set()
+    try:
+        with connect(gateway) as client:
+            client.socket.sendall(audio)  # more than the buffers on the way hold
+        assert ended(gateway, client)["outcome"] == "client_disconnected"
+    finally:
+        left.set()

@@ -19,8 +19,9 @@ from redis import Redis
 from tests.support import answers, databases, redis_server, vllm
 from tests.support.databases import PostgresServer
 from tests.support.exchange import Exchange
-from tests.support.gateway import Gateway, wait_for
+from tests.support.gateway import Gateway
 from tests.support.http_client import HttpClient, Response
+from tests.support.patience import wait_for
 from tests.support.redis_server import RedisServer
 from tests.support.upstream import Upstream
 
@@ -137,7 +138,7 @@ def test_a_budget_holds_among_nodes(nodes: tuple[Gateway, Gateway], upstream: Up
     assert found == {200: 10, 422: 38}
     key_id = nodes[0].row(chat(nodes[0], secret))["key_id"]
     spent = "SELECT sum(cost) AS cost FROM gateway_requestlog WHERE status = 200 AND key_id = ?"
-    wait_for(lambda: nodes[0].query(spent, key_id)[0]["cost"] == 1, 15)  # both nodes have recorded their calls
+    wait_for(lambda: nodes[0].query(spent, key_id)[0]["cost"] == 1)  # both nodes have recorded their calls
 
 
 def test_tokens_are_reserved_among_nodes(nodes: tuple[Gateway, Gateway], upstream: Upstream) -> None:
@@ -157,7 +158,7 @@ def test_a_place_of_a_long_stream_stays_taken(nodes: tuple[Gateway, Gateway], up
         while time.monotonic() < ends:
             assert chat(nodes[1], secret).status == 429
             time.sleep(0.2)
-    wait_for(lambda: chat(nodes[1], secret).status == 200, 5)
+    wait_for(lambda: chat(nodes[1], secret).status == 200)
 
 
 def test_the_places_of_a_killed_worker_come_free_by_themselves(
@@ -174,11 +175,11 @@ def test_the_places_of_a_killed_worker_come_free_by_themselves(
     for client in clients:
         client.close()
     assert chat(nodes[1], secret).status == 429
-    wait_for(lambda: chat(nodes[1], secret).status == 200, LEASE_SECONDS + 5)
+    wait_for(lambda: chat(nodes[1], secret).status == 200)
     assert time.monotonic() - killed_at > LEASE_SECONDS / 2
-    wait_for(lambda: len(set(nodes[0].pids().relay_workers) - set(before)) == 2, 30)
+    wait_for(lambda: len(set(nodes[0].pids().relay_workers) - set(before)) == 2)
     nodes[0].wait_until_ready()
-    wait_for(lambda: chat(nodes[0], secret).status == 200, 10)
+    wait_for(lambda: chat(nodes[0], secret).status == 200)
 
 
 def test_nothing_stays_taken_after_a_stop(store: dict[str, str], upstream: Upstream) -> None:
@@ -232,7 +233,7 @@ class Load:
 
     def wait_for_more(self, calls: int) -> None:
         wanted = len(self.statuses) + calls
-        wait_for(lambda: len(self.statuses) >= wanted, 30)
+        wait_for(lambda: len(self.statuses) >= wanted)
 
 
 @redis_server.needed
@@ -248,13 +249,13 @@ def test_calls_go_on_without_redis_and_limits_hold_again_when_it_is_back(upstrea
         with Load(gateway, busy) as load:
             load.wait_for_more(20)
             redis.kill() if how == "kill" else redis.freeze()
-            wait_for(lambda: gateway.ready()["counters"]["status"] == "away", 10)
+            wait_for(lambda: gateway.ready()["counters"]["status"] == "away")
             assert gateway.ready()["status"] == "degraded"
             assert gateway.ready()["counters"]["meanwhile"] == "limits hold in each process"
             assert [chat(gateway, limited).status for _ in range(3)] == [200, 200, 429]
             load.wait_for_more(30)
             redis.start() if how == "kill" else redis.thaw()
-            wait_for(lambda: gateway.ready()["counters"]["status"] == "ok", 10)
+            wait_for(lambda: gateway.ready()["counters"]["status"] == "ok")
             load.wait_for_more(20)
         assert set(load.statuses) == {200}
         assert load.longest < 4  # Redis has two seconds to answer
@@ -282,7 +283,7 @@ def test_calls_with_limits_may_be_refused_without_redis(upstream: Upstream) -> N
         assert [_status(gateway, key) for key in (limited, free)] == [503, 200]
         assert gateway.ready()["counters"]["meanwhile"] == "calls with limits are refused"
         redis.start()
-        wait_for(lambda: _status(gateway, limited) == 200, 10)
+        wait_for(lambda: _status(gateway, limited) == 200)
 
 
 def test_calls_with_limits_may_be_refused_without_the_database(postgres: PostgresServer, upstream: Upstream) -> None:
@@ -295,7 +296,7 @@ def test_calls_with_limits_may_be_refused_without_the_database(postgres: Postgre
         assert [_status(gateway, key) for key in (limited, free)] == [503, 200]
         assert gateway.ready()["counters"]["store"] == "postgresql"
         postgres.start()
-        wait_for(lambda: _status(gateway, limited) == 200, 30)
+        wait_for(lambda: _status(gateway, limited) == 200)
 
 
 def _status(gateway: Gateway, key: str) -> int:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gateway import Gateway, wait_for
+from tests.support.gateway import Gateway
 from tests.support.http_client import call
+from tests.support.patience import wait_for
 from tests.support.upstream import Upstream, unused_port
 
 POSTGRES = "postgresql://nobody@127.0.0.1:1/nothing"
@@ -99,7 +100,7 @@ def test_a_known_key_keeps_its_own_rules(open_gateway: Gateway, upstream: Upstre
     secret = open_gateway.make_key(models=["other"])
     assert open_gateway.post("/vllm/v1/chat/completions", {"model": "tiny-chat"}, key=secret).status == 403
     open_gateway.key_api("block", key=secret)
-    wait_for(lambda: open_gateway.call("GET", "/vllm/version", key=secret).status == 401, 2)
+    wait_for(lambda: open_gateway.call("GET", "/vllm/version", key=secret).status == 401)
 
 
 def test_keyless_is_said_loudly(open_gateway: Gateway) -> None:

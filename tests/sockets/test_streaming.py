@@ -15,8 +15,9 @@ import pytest
 from tests.support import answers, vllm
 from tests.support.answers import Framing
 from tests.support.exchange import Behaviour, Exchange
-from tests.support.gateway import Gateway, resident_bytes, wait_for
+from tests.support.gateway import Gateway, resident_bytes
 from tests.support.http_client import HttpClient, call
+from tests.support.patience import wait_for
 from tests.support.upstream import Upstream
 
 CHAT = "/vllm/v1/chat/completions"
@@ -208,7 +209,7 @@ def test_a_slow_client_slows_the_upstream_down(gateway: Gateway, upstream: Upstr
     clients = [_slow_reader(gateway, f"slow-{number}") for number in range(STREAMS)]
     try:
         requests = [upstream.request_with_id(f"slow-{number}") for number in range(STREAMS)]
-        wait_for(lambda: _stands_still(requests), 5)
+        wait_for(lambda: _stands_still(requests))
         assert (
             max(request.bytes_sent for request in requests) < 16_000_000
         )  # the kernel's buffers on both hops, at their largest
@@ -218,7 +219,7 @@ def test_a_slow_client_slows_the_upstream_down(gateway: Gateway, upstream: Upstr
     finally:
         for client in clients:
             client.close()
-    wait_for(lambda: all(request.closed_at for request in requests), 3)
+    wait_for(lambda: all(request.closed_at for request in requests))
 
 
 def _stands_still(requests: list[Any]) -> bool:
@@ -232,7 +233,7 @@ def test_a_client_that_stops_reading_is_given_up(gateway: Gateway, upstream: Ups
     upstream.on("POST /v1/anything", answers.endless(b"data: " + b"x" * 8000 + b"\n\n"))
     with _slow_reader(gateway, "stuck") as client:
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 0)
-        upstream.wait_for(lambda: upstream.request_with_id("stuck").closed_at, 10)
+        upstream.wait_for(lambda: upstream.request_with_id("stuck").closed_at)
     assert gateway.row("stuck")["outcome"] == "client_disconnected"
 
 

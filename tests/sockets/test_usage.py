@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.support import vllm
-from tests.support.gateway import Gateway, wait_for
+from tests.support.gateway import Gateway
+from tests.support.patience import wait_for
 from tests.support.upstream import Upstream
 
 _SETUP = """

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tests.support import answers, vllm
-from tests.support.gateway import Gateway, wait_for
+from tests.support.gateway import Gateway
 from tests.support.http_client import Response
+from tests.support.patience import wait_for
 from tests.support.upstream import Upstream
 
 _SETUP = """

@@ -19,18 +19,18 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from tests.plugin import DATA_DIR
 from tests.support import databases
 from tests.support.databases import Row
 from tests.support.http_client import HttpClient, Response, call
+from tests.support.patience import PATIENCE, wait_for
 from tests.support.upstream import unused_port
 from tests.support.wire import PeerClosed
 
@@ -43,17 +43,7 @@ _SECRETS = {
     "GATEWAY_ENCRYPTION_KEYS": "dGVzdHMtb25seS1lbmNyeXB0aW9uLWtleS0zMmJ5dGU=",
     "GATEWAY_MASTER_KEY": MASTER_KEY,
 }
-T = TypeVar("T")
 Headers = Iterable[tuple[str, str]]
-
-
-def wait_for(look: Callable[[], T], timeout: float = 10.0, *, every: float = 0.02) -> T:
-    """Waits until `look()` is true and returns its value; AssertionError after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while not (value := look()):
-        assert time.monotonic() < deadline, f"not within {timeout} s"
-        time.sleep(every)
-    return value
 
 
 @dataclass(frozen=True)
@@ -263,7 +253,7 @@ class Gateway:
         body: bytes | Sequence[bytes] = b"",
         *,
         key: str | None = None,
-        timeout: float = 10.0,
+        timeout: float = PATIENCE,
     ) -> Response:
         """One request with a key (default: the master key) on a connection of its own."""
         return call(self.port, method, target, [*self.headers(key), *headers], body, timeout=timeout)
@@ -296,7 +286,7 @@ class Gateway:
 
     def rows(self, condition: str = "1 = 1", *values: Any) -> list[Row]:
         """The request log, once no call is open and the journal is drained."""
-        wait_for(self._is_recorded, 15)
+        wait_for(self._is_recorded)
         return self._select(condition, *values)
 
     def recorded(self) -> list[Row]:
@@ -306,7 +296,7 @@ class Gateway:
     def row(self, call: Response | str) -> Row:
         """The one row of a call, by its response or its request id; waits for it."""
         request_id = call if isinstance(call, str) else call.header("x-request-id")
-        rows = wait_for(lambda: self._select("request_id = ?", request_id), 15)
+        rows = wait_for(lambda: self._select("request_id = ?", request_id))
         assert len(rows) == 1
         return rows[0]
 

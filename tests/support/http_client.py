@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from tests.support import wire
+from tests.support.patience import PATIENCE
 from tests.support.wire import Headers
 
 LONGEST_CALL = 60.0
@@ -98,7 +99,7 @@ class HttpClient:
     felt early."""
 
     def __init__(
-        self, port: int, *, host: str = "127.0.0.1", timeout: float = 5.0, receive_buffer: int | None = None
+        self, port: int, *, host: str = "127.0.0.1", timeout: float = PATIENCE, receive_buffer: int | None = None
     ) -> None:
         self.address = f"{host}:{port}"
         self.socket = socket.socket()
@@ -192,7 +193,7 @@ class HttpClient:
         """Raw bytes as they come, at least one; a slow reader calls this now and then."""
         return self._reader.some(most)
 
-    def wait_for_end(self, timeout: float = 2.0) -> Literal["fin", "reset", "open"]:
+    def wait_for_end(self, timeout: float = PATIENCE) -> Literal["fin", "reset", "open"]:
         """How the server ended the connection within the time (seconds), dropping bytes that come before it."""
         before = self.socket.gettimeout()
         self.socket.settimeout(timeout)
@@ -249,7 +250,7 @@ def call(
     headers: Iterable[tuple[str, str]] = (),
     body: bytes | Sequence[bytes] = b"",
     *,
-    timeout: float = 5.0,
+    timeout: float = PATIENCE,
 ) -> Response:
     """One request on a connection of its own."""
     with HttpClient(port, timeout=timeout) as client:
@@ -265,7 +266,7 @@ def call(
 
 
 def post_json(
-    port: int, target: str, obj: Any, headers: Iterable[tuple[str, str]] = (), *, timeout: float = 5.0
+    port: int, target: str, obj: Any, headers: Iterable[tuple[str, str]] = (), *, timeout: float = PATIENCE
 ) -> Response:
     """One POST of JSON on a connection of its own."""
     sent = [("content-type", "application/json"), *headers]

@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,10 +20,10 @@ from urllib.parse import quote
 import pytest
 from redis import Redis, RedisError
 
+from tests.support.patience import PATIENCE, wait_for
 from tests.support.upstream import unused_port
 
 PROGRAM = shutil.which("redis-server")
-START_SECONDS = 20.0
 
 needed = pytest.mark.skipif(PROGRAM is None, reason="needs redis-server (Debian: apt-get install redis-server)")
 
@@ -52,7 +51,7 @@ class RedisServer:
 
     def client(self) -> Redis:
         """A client, for a look inside."""
-        return Redis.from_url(self.url, decode_responses=True, socket_timeout=5)
+        return Redis.from_url(self.url, decode_responses=True, socket_timeout=PATIENCE)
 
     def start(self) -> None:
         """Starts it and waits until it answers."""
@@ -64,11 +63,7 @@ class RedisServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
-            assert self._process.poll() is None, "redis-server ended at once"
-            assert time.monotonic() < deadline, "redis-server did not answer"
-            time.sleep(0.02)
+        wait_for(self._answers)
 
     def _options(self) -> list[str]:
         options: dict[str, Any] = {
@@ -87,6 +82,8 @@ class RedisServer:
         return [word for name, value in options.items() for word in (f"--{name}", str(value))]
 
     def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, "redis-server ended at once"
         client = self.client()
         try:
             return bool(client.ping())

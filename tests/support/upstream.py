@@ -14,7 +14,6 @@ import contextlib
 import json
 import socket
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
@@ -22,6 +21,7 @@ from typing import Self, TypeVar
 
 from tests.support import wire
 from tests.support.exchange import Behaviour, Connection, Exchange, Request, runs_before_body
+from tests.support.patience import PATIENCE, wait_for
 from tests.support.threads import Thread
 
 T = TypeVar("T")
@@ -113,21 +113,19 @@ class Upstream:
         """Connections that neither side has closed."""
         return sum(connection.is_open for connection in list(self.connections))
 
-    def wait_for(self, predicate: Callable[[], T], timeout: float = 2.0) -> T:
+    def wait_for(self, predicate: Callable[[], T], timeout: float = PATIENCE) -> T:
         """Waits until `predicate()` is true and returns its value; AssertionError after `timeout` seconds."""
-        deadline = time.monotonic() + timeout
-        while not (result := predicate()):
-            if time.monotonic() > deadline:
-                raise AssertionError(f"not within {timeout} s; requests: {self.requests}")
-            time.sleep(0.002)
-        return result
+        try:
+            return wait_for(predicate, timeout, every=0.002)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; requests: {self.requests}") from None
 
-    def wait_for_request(self, count: int = 1, timeout: float = 2.0) -> Request:
+    def wait_for_request(self, count: int = 1, timeout: float = PATIENCE) -> Request:
         """Waits for the `count`-th request to arrive with its body, and returns it."""
         self.wait_for(lambda: len(self.calls) >= count and self.calls[count - 1].complete, timeout)
         return self.calls[count - 1]
 
-    def request_with_id(self, request_id: str, timeout: float = 2.0) -> Request:
+    def request_with_id(self, request_id: str, timeout: float = PATIENCE) -> Request:
         """Waits for the request with this X-Request-Id to arrive with its body, and returns it."""
 
         def find() -> list[Request]:

@@ -17,6 +17,7 @@ from wsproto.events import CloseConnection, Event, Message, Ping, TextMessage
 from wsproto.utilities import generate_accept_token
 
 from tests.support.exchange import Behaviour, Exchange
+from tests.support.patience import PATIENCE
 
 Json = dict[str, Any]
 USAGE = {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15}
@@ -87,7 +88,7 @@ class WebSocketClient(Wire):
 
     def __init__(self, url: str, target: str, headers: Iterable[tuple[str, str]] = ()) -> None:
         address = urlsplit(url)
-        sock = socket.create_connection((address.hostname or "", address.port or 80), 10)
+        sock = socket.create_connection((address.hostname or "", address.port or 80), PATIENCE)
         lines = [
             f"GET {target} HTTP/1.1",
             f"Host: {address.netloc}",

@@ -10,8 +10,8 @@ import pytest
 
 from gateway.routes import ROUTES
 from tests.support.databases import Row
-from tests.support.gateway import wait_for
 from tests.support.http_client import Response
+from tests.support.patience import wait_for
 from tests.vllm import cases
 from tests.vllm.cases import CONTINUOUS, SEVERAL, STREAM, USAGE
 from tests.vllm.comparing import Call

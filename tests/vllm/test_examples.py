@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gateway import Gateway, wait_for
+from tests.support.gateway import Gateway
+from tests.support.patience import wait_for
 from tests.vllm.conftest import Site
 
 pytestmark = pytest.mark.vllm

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.gateway import wait_for
 from tests.support.http_client import HttpClient
+from tests.support.patience import wait_for
 from tests.vllm import cases
 from tests.vllm.cases import STREAM
 from tests.vllm.conftest import Site

@@ -15,11 +15,12 @@ import pytest
 from tests.sockets.responses.asking import Client
 from tests.support import answers, vllm
 from tests.support.exchange import Exchange
-from tests.support.gateway import Gateway, wait_for
+from tests.support.gateway import Gateway
+from tests.support.patience import PATIENCE, wait_for
 from tests.support.upstream import Upstream
 
 RECORDINGS = Path(__file__).parents[2] / "recordings"
-IDLE_SECONDS = 1.0
+IDLE_SECONDS = 3.0
 
 _SETUP = """
 from upstreams.models import Deployment, Upstream
@@ -115,7 +116,7 @@ def client(gateway: Gateway) -> Iterator[Client]:
     opened: list[openai.OpenAI] = []
 
     def connect(key: str, face: str = "/v1") -> openai.OpenAI:
-        opened.append(openai.OpenAI(base_url=gateway.url + face, api_key=key, max_retries=0, timeout=10))
+        opened.append(openai.OpenAI(base_url=gateway.url + face, api_key=key, max_retries=0, timeout=PATIENCE))
         return opened[-1]
 
     yield connect

@@ -14,7 +14,8 @@ from common.money import units
 from tests.sockets.responses.asking import FACES, RECORDINGS, Client, paths, refusal
 from tests.sockets.responses.conftest import NativeServer
 from tests.support import answers, vllm
-from tests.support.gateway import Gateway, wait_for
+from tests.support.gateway import Gateway
+from tests.support.patience import wait_for
 from tests.support.upstream import Upstream
 
 

@@ -13,7 +13,8 @@ import pytest
 from tests.sockets.responses.asking import SSE, Client, paths, recorded, refusal
 from tests.support import answers, vllm
 from tests.support.exchange import Exchange
-from tests.support.gateway import Gateway, wait_for
+from tests.support.gateway import Gateway
+from tests.support.patience import wait_for
 from tests.support.upstream import Upstream
 
 
@@ -180,7 +181,7 @@ def test_an_upstream_that_goes_silent_fails_the_response(client: Client, chat: U
     def behave(exchange: Exchange) -> None:
         exchange.send(exchange.head(200, head))
         answers.send_events(exchange, vllm.chat_events(("Hel", "lo"))[:2], 0)
-        exchange.pause(10)
+        exchange.pause(60)
 
     chat.on("POST /v1/chat/completions", behave)
     told: Any = None
