@@ -10,6 +10,7 @@ import pytest
 
 from gateway import client_watch
 from gateway.client_watch import ClientWatch
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.sockets
 
@@ -24,7 +25,7 @@ def pair() -> Iterator[tuple[gevent.socket.socket, gevent.socket.socket]]:
 
 def _told(gone: list[int]) -> None:
     """Waits until it was told, and long enough for it to be told again."""
-    with gevent.Timeout(5):
+    with gevent.Timeout(PATIENCE):
         while not gone:
             gevent.sleep(0.01)
     gevent.sleep(0.05)

@@ -12,6 +12,7 @@ from gateway.account.entry import Outcome
 from gateway.cuts import CallCut, client_gone
 from gateway.errors import KeyRevoked, NotServing
 from gateway.open_call import OpenCall, OpenCalls
+from tests.support.patience import PATIENCE
 
 
 def _call(on_end: Callable[[OpenCall], None] = lambda call: None) -> OpenCall:
@@ -69,10 +70,10 @@ def test_a_failure_keeps_what_the_client_was_told() -> None:
 
 
 def test_a_cut_is_raised_where_the_call_waits() -> None:
-    greenlet, calls = _serve(lambda call: gevent.sleep(5))
+    greenlet, calls = _serve(lambda call: gevent.sleep(2 * PATIENCE))
     calls[0].cut(client_gone())
     calls[0].cut(_revoked())  # the first one counts
-    assert greenlet.get(timeout=1).outcome == Outcome.CLIENT_DISCONNECTED
+    assert greenlet.get(timeout=PATIENCE).outcome == Outcome.CLIENT_DISCONNECTED
 
 
 def test_a_cut_waits_while_the_call_is_shielded() -> None:
@@ -84,7 +85,7 @@ def test_a_cut_waits_while_the_call_is_shielded() -> None:
     passed: list[int] = []
     greenlet, calls = _serve(act)
     calls[0].cut(_revoked())
-    assert greenlet.get(timeout=1).outcome == Outcome.REVOKED
+    assert greenlet.get(timeout=PATIENCE).outcome == Outcome.REVOKED
     assert passed == [1]
 
 
@@ -106,7 +107,7 @@ def test_a_cut_that_comes_too_late_is_not_raised() -> None:
     calls[0].cut(_revoked())
     calls[0].finish(Outcome.COMPLETED)
     calls[0].cut(_revoked())
-    assert greenlet.get(timeout=1) == "not cut"
+    assert greenlet.get(timeout=PATIENCE) == "not cut"
 
 
 def test_a_cut_that_is_handled_makes_way_for_another() -> None:

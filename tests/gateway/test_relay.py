@@ -13,6 +13,7 @@ from gateway.errors import UpstreamSaid
 from gateway.open_call import OpenCall, Phase
 from gateway.relay import Relay, RelayedAnswer
 from tests.support import answers
+from tests.support.patience import PATIENCE
 from tests.support.upstream import Upstream, unused_port
 from upstreams.client import Body, UpstreamClient
 from upstreams.errors import NoUpstream, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
@@ -92,8 +93,10 @@ def _prepare(candidate: Candidate) -> tuple[Outgoing, Body]:
     return Outgoing({"Content-Length": "2"}, "/x"), b"{}"
 
 
-def _open(pool: Pool, *candidates: Candidate, call: OpenCall | None = None, **options: Any) -> RelayedAnswer:
-    client = UpstreamClient(connect_timeout=1, read_timeout=1)
+def _open(
+    pool: Pool, *candidates: Candidate, call: OpenCall | None = None, read_timeout: float = PATIENCE, **options: Any
+) -> RelayedAnswer:
+    client = UpstreamClient(connect_timeout=PATIENCE, read_timeout=read_timeout)
     return Relay(client, pool, EverywhereRoom()).open(call or _call(), candidates, _prepare, **options)
 
 
@@ -139,7 +142,7 @@ def test_waiting_for_the_next_one_is_not_waiting_for_an_answer(pool: Pool, upstr
             phases.append(call.phase)
             return super().choose(call, candidates)
 
-    relay = Relay(UpstreamClient(connect_timeout=1), pool, Room())
+    relay = Relay(UpstreamClient(connect_timeout=PATIENCE), pool, Room())
     relay.open(_call(), [_refusing(1), _candidate(2, upstream.url)], _prepare).close()
     assert phases == [Phase.ADMISSION] * 2
 
@@ -179,7 +182,7 @@ def test_one_that_is_silent_keeps_the_call(pool: Pool, failing: Upstream, upstre
     """Its GPU may be at work on it."""
     failing.on("*", answers.silence())
     with pytest.raises(UpstreamTimeout):
-        _open(pool, _candidate(1, failing.url), _candidate(2, upstream.url))
+        _open(pool, _candidate(1, failing.url), _candidate(2, upstream.url), read_timeout=0.3)
     assert (pool.seen, pool.marks, upstream.requests) == ([1], [(1, Mark.TIMEOUT)], [])
 
 
@@ -267,5 +270,5 @@ def test_nothing_waits_where_nothing_could_follow(pool: Pool, failing: Upstream)
 def test_an_error_while_looking_ahead_frees_the_upstream(pool: Pool, failing: Upstream) -> None:
     failing.on("*", answers.head_then_silence())
     with pytest.raises(UpstreamError):
-        _open(pool, _candidate(1, failing.url), looks_ahead=True)
+        _open(pool, _candidate(1, failing.url), looks_ahead=True, read_timeout=0.3)
     assert pool.open[1] == 0

@@ -14,6 +14,7 @@ from gunicorn.http.wsgi import Response
 from gateway.serving.server import ClientConnection
 from gateway.serving.server_response import RelayResponse, adopt
 from gateway.wsgi import application
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.sockets
 
@@ -33,7 +34,7 @@ class Request:
 def pair() -> Any:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        theirs.settimeout(2)
+        theirs.settimeout(PATIENCE)
         yield ours, theirs
 
 

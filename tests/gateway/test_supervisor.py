@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -9,11 +10,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 import pytest
 
 from gateway.serving import supervisor
 from gateway.serving.supervisor import CONTROL, RELAY, Plane, Supervisor
+from tests.support.patience import PATIENCE, wait_for
 
 pytestmark = pytest.mark.sockets
 
@@ -47,17 +50,33 @@ def quick_and_tidy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def _run(*planes: Plane, account: Callable[[threading.Event], None] | None = None, stop_after: float = 0) -> int:
-    """Runs a supervisor over the planes; SIGTERM to this process after some seconds, if any."""
-    running = Supervisor([], grace=1, account=account)
+def _run(
+    *planes: Plane,
+    account: Callable[[threading.Event], None] | None = None,
+    stop_when: Callable[[], bool] | None = None,
+) -> int:
+    """Runs a supervisor over the planes; SIGTERM to this process when it is time, if ever."""
+    running = Supervisor([], grace=PATIENCE, account=account)
     running._planes = list(planes)
-    timer = threading.Timer(stop_after, os.kill, [os.getpid(), signal.SIGTERM])
-    if stop_after:
-        timer.start()
+    if stop_when:
+        handler = signal.getsignal(signal.SIGTERM)
+        is_time = stop_when
+
+        def stop() -> None:
+            wait_for(lambda: signal.getsignal(signal.SIGTERM) != handler and is_time())
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        stopping = threading.Thread(target=stop)
+        stopping.start()
     status = running.run()
-    timer.join() if stop_after else None
+    if stop_when:
+        stopping.join()
     assert all(plane.status() is not None for plane in planes)
     return status
+
+
+def _run_all(*planes: Plane) -> bool:
+    return all(plane.process is not None and plane.status() is None for plane in planes)
 
 
 def test_a_plane_that_never_ran_has_nothing_to_stop() -> None:
@@ -77,14 +96,32 @@ def test_a_plane_that_does_not_end_is_killed(caplog: pytest.LogCaptureFixture) -
 
 
 def test_sigterm_ends_all_planes_with_status_0() -> None:
-    assert _run(Scripted(CONTROL, LIVES), Scripted(RELAY, LIVES), stop_after=0.3) == 0
+    planes = Scripted(CONTROL, LIVES), Scripted(RELAY, LIVES)
+    assert _run(*planes, stop_when=lambda: _run_all(*planes)) == 0
 
 
 def test_sigterm_is_heard_whatever_it_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
     """An Event that is set by who interrupts its wait would wait for itself."""
     monkeypatch.setattr(supervisor, "POLL_SECONDS", 0)
-    for _ in range(10):
-        assert _run(Scripted(RELAY, LIVES), stop_after=0.05) == 0
+    for step in range(50):
+        assert _run_until_step(step) == 0
+
+
+def _run_until_step(number: int) -> int:
+    """Runs a supervisor that gets SIGTERM at one of the steps of its watch: a call or a return of whatever runs."""
+    steps, is_watching = itertools.count(), False
+
+    def profile(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal is_watching
+        is_watching = is_watching or frame.f_code.co_name == "_watch"
+        if is_watching and next(steps) == number:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    sys.setprofile(profile)
+    try:
+        return Supervisor([], grace=PATIENCE).run()
+    finally:
+        sys.setprofile(None)
 
 
 @pytest.mark.parametrize(
@@ -101,14 +138,14 @@ def test_a_relay_that_ends_ends_everything_with_its_status(line: str, status: in
 
 def test_a_control_plane_that_ends_is_started_again_later_each_time() -> None:
     control = Scripted(CONTROL, "raise SystemExit(1)", "raise SystemExit(1)", LIVES)
-    assert _run(control, Scripted(RELAY, LIVES), stop_after=0.8) == 0
+    assert _run(control, Scripted(RELAY, LIVES), stop_when=lambda: control.starts == 3) == 0
     assert (control.starts, control.pause) == (3, 0.04)
 
 
 def test_a_control_plane_that_lived_long_starts_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "STEADY_SECONDS", 0.0)
     control = Scripted(CONTROL, "raise SystemExit(1)", "raise SystemExit(1)", LIVES)
-    assert _run(control, Scripted(RELAY, LIVES), stop_after=0.8) == 0
+    assert _run(control, Scripted(RELAY, LIVES), stop_when=lambda: control.starts == 3) == 0
     assert control.pause == 0.02
 
 
@@ -119,7 +156,7 @@ def test_a_control_plane_alone_is_not_started_again() -> None:
 def test_a_stop_during_the_pause_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "FIRST_PAUSE", 30.0)
     control = Scripted(CONTROL, "raise SystemExit(1)")
-    assert _run(control, Scripted(RELAY, LIVES), stop_after=0.5) == 0
+    assert _run(control, Scripted(RELAY, LIVES), stop_when=lambda: control.status() is not None) == 0
     assert control.starts == 1
 
 
@@ -134,8 +171,8 @@ def test_the_account_finishes_after_the_last_call() -> None:
     relay, ended = Scripted(RELAY, LIVES), []
 
     def account(calls_over: threading.Event) -> None:
-        calls_over.wait(5)
+        calls_over.wait()
         ended.append(relay.status())
 
-    assert _run(relay, account=account, stop_after=0.2) == 0
+    assert _run(relay, account=account, stop_when=lambda: _run_all(relay)) == 0
     assert ended == [-signal.SIGTERM]

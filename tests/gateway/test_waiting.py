@@ -9,6 +9,7 @@ import pytest
 
 from gateway.errors import UpstreamSaturated
 from gateway.waiting import WaitingRoom
+from tests.support.patience import PATIENCE
 
 
 class Seats:
@@ -43,13 +44,13 @@ def waiter(room: WaitingRoom[str], seats: Seats, served: list[str], name: str, p
 
 
 def until(condition: Callable[[], bool]) -> None:
-    with gevent.Timeout(5):
+    with gevent.Timeout(PATIENCE):
         while not condition():
             gevent.sleep(0.01)
 
 
 def test_the_higher_priority_is_served_first_then_the_earlier(seats: Seats) -> None:
-    room: WaitingRoom[str] = WaitingRoom(10, 5)
+    room: WaitingRoom[str] = WaitingRoom(10, PATIENCE)
     served: list[str] = []
     waiters = [
         waiter(room, seats, served, "early"),
@@ -61,13 +62,13 @@ def test_the_higher_priority_is_served_first_then_the_earlier(seats: Seats) -> N
         seats.free += 1
         room.ask()
         gevent.sleep(0)
-    gevent.joinall(waiters, timeout=5, raise_error=True)
+    gevent.joinall(waiters, timeout=PATIENCE, raise_error=True)
     assert served == ["important", "early", "late", "idle"]
     assert len(room) == 0
 
 
 def test_places_that_others_gave_back_are_found_by_asking_again(seats: Seats) -> None:
-    room: WaitingRoom[str] = WaitingRoom(10, 5)
+    room: WaitingRoom[str] = WaitingRoom(10, PATIENCE)
     served: list[str] = []
     waiter(room, seats, served, "a")
     seats.free = 1
@@ -82,7 +83,7 @@ def test_who_has_waited_too_long_is_refused(seats: Seats) -> None:
 
 
 def test_a_full_room_refuses_at_once(seats: Seats) -> None:
-    room: WaitingRoom[str] = WaitingRoom(1, 5)
+    room: WaitingRoom[str] = WaitingRoom(1, PATIENCE)
     served: list[str] = []
     first = waiter(room, seats, served, "a")
     with pytest.raises(UpstreamSaturated):
@@ -91,19 +92,19 @@ def test_a_full_room_refuses_at_once(seats: Seats) -> None:
 
 
 def test_one_that_leaves_keeps_no_place(seats: Seats) -> None:
-    room: WaitingRoom[str] = WaitingRoom(10, 5)
+    room: WaitingRoom[str] = WaitingRoom(10, PATIENCE)
     served: list[str] = []
     leaving = waiter(room, seats, served, "leaving")
     staying = waiter(room, seats, served, "staying")
     leaving.kill()
     seats.free = 1
     room.ask()
-    staying.join(5)
+    staying.join(PATIENCE)
     assert served == ["staying"]
 
 
 def test_a_place_found_for_one_that_left_is_given_back(seats: Seats) -> None:
-    room: WaitingRoom[str] = WaitingRoom(10, 5)
+    room: WaitingRoom[str] = WaitingRoom(10, PATIENCE)
     served: list[str] = []
 
     def take_and_leave() -> str | None:
@@ -119,14 +120,14 @@ def test_a_place_found_for_one_that_left_is_given_back(seats: Seats) -> None:
     gevent.sleep(0)
     seats.free = 1
     room.ask()
-    leaving.join(5)
+    leaving.join(PATIENCE)
     assert (seats.free, served) == (1, [])
 
 
 @pytest.mark.parametrize("leaves", [True, False])
 def test_a_place_that_is_taken_while_the_wait_ends_is_given_back(seats: Seats, leaves: bool) -> None:
     """Shared counters answer over a network: the call may be gone, or its time over, by then."""
-    room: WaitingRoom[str] = WaitingRoom(10, 5 if leaves else 0.02)
+    room: WaitingRoom[str] = WaitingRoom(10, PATIENCE if leaves else 0.02)
     seats.free = 1
 
     def take_slowly() -> str | None:
@@ -138,13 +139,13 @@ def test_a_place_that_is_taken_while_the_wait_ends_is_given_back(seats: Seats, l
     gevent.sleep(0.05)
     if leaves:
         waiting.kill()
-    waiting.join(5)
+    waiting.join(PATIENCE)
     until(lambda: seats.free == 1)
     assert len(room) == 0
 
 
 def test_those_who_wait_for_something_else_are_not_held_up(seats: Seats) -> None:
-    room: WaitingRoom[str] = WaitingRoom(10, 5)
+    room: WaitingRoom[str] = WaitingRoom(10, PATIENCE)
     served: list[str] = []
     blocked = waiter(room, seats, served, "blocked", 9)
     other = Seats(1)
@@ -153,14 +154,14 @@ def test_those_who_wait_for_something_else_are_not_held_up(seats: Seats) -> None
 
 
 def test_what_goes_wrong_for_one_keeps_nobody_else_waiting(seats: Seats, caplog: pytest.LogCaptureFixture) -> None:
-    room: WaitingRoom[str] = WaitingRoom(10, 5)
+    room: WaitingRoom[str] = WaitingRoom(10, PATIENCE)
     served: list[str] = []
     broken = gevent.spawn(room.wait, 1, "others", lambda: [][0], seats.give_back)
     gevent.sleep(0)
     behind = waiter(room, seats, served, "behind")
     seats.free += 1
     room.ask()
-    gevent.joinall([behind], timeout=5, raise_error=True)
+    gevent.joinall([behind], timeout=PATIENCE, raise_error=True)
     assert served == ["behind"]
     assert "could not ask for a place" in caplog.text
     broken.kill()

@@ -21,7 +21,7 @@ KEEPALIVE_SECONDS = 15  # of gateway.serving.gunicorn_relay, which only gunicorn
 
 
 def _begin(gateway: Gateway, name: str, key: str | None = None) -> HttpClient:
-    client = gateway.connect(timeout=15)
+    client = gateway.connect()
     client.request("POST", CHAT, [*gateway.headers(key), ("x-request-id", name)], STREAM)
     return client
 
@@ -110,7 +110,7 @@ def test_sigterm_lets_short_streams_end_and_ends_long_ones_itself(upstream: Upst
             wait_for(lambda: not _takes_calls(gateway))
             first, second, third = (client.read_response() for client in (short, long, headless))
             assert first.end == "clean"
-            assert short.wait_for_end(0.5) == "fin"  # or it would hold up the stop until its keep-alive is over
+            assert short.wait_for_end() == "fin"  # or it would hold up the stop until its keep-alive is over
             assert second.end == "cut"
             assert json.loads(second.events()[-1])["error"]["type"] == "not_serving"
             assert (third.status, third.json()["error"]["type"]) == (503, "not_serving")
@@ -161,7 +161,7 @@ def test_a_control_plane_that_dies_is_started_again_while_calls_go_on(upstream: 
         # The relay itself dies: the command ends with its status, and leaves nothing behind.
         pids = gateway.pids()
         os.kill(pids.relay_master, signal.SIGKILL)
-        assert gateway.wait_for_exit(15) == 128 + signal.SIGKILL
+        assert gateway.wait_for_exit() == 128 + signal.SIGKILL
         wait_for(lambda: not any(map(is_alive, pids.all())))
 
 

@@ -4,6 +4,7 @@ and what happens while that store is away.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -21,13 +22,13 @@ from tests.support.databases import PostgresServer
 from tests.support.exchange import Exchange
 from tests.support.gateway import Gateway
 from tests.support.http_client import HttpClient, Response
-from tests.support.patience import wait_for
+from tests.support.patience import PATIENCE, kept_within, wait_for
 from tests.support.redis_server import RedisServer
 from tests.support.upstream import Upstream
 
 pytestmark = pytest.mark.skipif(not databases.on_postgresql(), reason="is for the run on PostgreSQL")
 CHAT = "/vllm/v1/chat/completions"
-LEASE_SECONDS = 3
+LEASE_SECONDS = 5
 STORES = ["postgresql", pytest.param("redis", marks=redis_server.needed)]
 _SETUP = """
 from upstreams.models import Deployment, Upstream
@@ -84,7 +85,7 @@ def together(nodes: tuple[Gateway, ...], key: str, clients: int, each: int = 1, 
     start = threading.Barrier(clients)
 
     def ask(node: Gateway) -> None:
-        start.wait(20)
+        start.wait(PATIENCE)
         for _ in range(each):
             statuses.append(chat(node, key, **fields).status)  # noqa: PERF401 - as they come
 
@@ -92,13 +93,13 @@ def together(nodes: tuple[Gateway, ...], key: str, clients: int, each: int = 1, 
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     return Counter(statuses)
 
 
 def begin(node: Gateway, key: str, model: str = "free") -> HttpClient:
     """A stream that has begun, and does not end."""
-    client = node.connect(timeout=20)
+    client = node.connect()
     body = {"model": model, "messages": [], "stream": True, "max_tokens": 80}
     client.request("POST", CHAT, node.headers(key), json.dumps(body).encode())
     assert client.read_head().status == 200
@@ -118,11 +119,16 @@ def test_of_eight_first_calls_one_is_let_through(nodes: tuple[Gateway, Gateway],
 
 
 def test_of_a_thousand_calls_a_hundred_are_let_through(nodes: tuple[Gateway, Gateway], upstream: Upstream) -> None:
-    secret = nodes[0].make_key(rpm_limit=100)
-    began = time.monotonic()
-    found = together(nodes, secret, 8, each=125)
-    assert time.monotonic() - began < 55  # a minute would be another one
-    assert found == {200: 100, 429: 900}
+
+    def once() -> float:
+        secret = nodes[0].make_key(rpm_limit=100)
+        began = time.monotonic()
+        found = together(nodes, secret, 8, each=125)
+        took = time.monotonic() - began
+        assert took > 55 or found == {200: 100, 429: 900}
+        return took
+
+    kept_within(55, once)  # a minute would be another one
 
 
 def test_a_call_takes_all_or_nothing(nodes: tuple[Gateway, Gateway], upstream: Upstream) -> None:
@@ -244,26 +250,32 @@ def test_calls_go_on_without_redis_and_limits_hold_again_when_it_is_back(upstrea
         Gateway(HOSTED_VLLM_API_BASE=upstream.url, REDIS_URL=redis.url) as gateway,
     ):
         gateway.shell(_SETUP)
-        busy, limited = gateway.make_key(max_parallel_requests=50, max_budget=100), gateway.make_key(rpm_limit=2)
+        busy = gateway.make_key(max_parallel_requests=50, max_budget=100)
         wait_for(lambda: chat(gateway, busy).status == 200)
-        with Load(gateway, busy) as load:
-            load.wait_for_more(20)
-            redis.kill() if how == "kill" else redis.freeze()
-            wait_for(lambda: gateway.ready()["counters"]["status"] == "away")
-            assert gateway.ready()["status"] == "degraded"
-            assert gateway.ready()["counters"]["meanwhile"] == "limits hold in each process"
-            assert [chat(gateway, limited).status for _ in range(3)] == [200, 200, 429]
-            load.wait_for_more(30)
-            redis.start() if how == "kill" else redis.thaw()
-            wait_for(lambda: gateway.ready()["counters"]["status"] == "ok")
-            load.wait_for_more(20)
-        assert set(load.statuses) == {200}
-        assert load.longest < 4  # Redis has two seconds to answer
-        assert gateway.ready()["status"] == "healthy"
-        again = gateway.make_key(rpm_limit=2)
-        assert [chat(gateway, again).status for _ in range(3)] == [200, 200, 429]
-        assert gateway.output.count("Redis does not answer") == 1
-        assert gateway.output.count("Redis answers again") == 1
+        times = itertools.count(1)
+
+        def once() -> float:
+            limited = gateway.make_key(rpm_limit=2)
+            with Load(gateway, busy) as load:
+                load.wait_for_more(20)
+                redis.kill() if how == "kill" else redis.freeze()
+                wait_for(lambda: gateway.ready()["counters"]["status"] == "away")
+                assert gateway.ready()["status"] == "degraded"
+                assert gateway.ready()["counters"]["meanwhile"] == "limits hold in each process"
+                assert [chat(gateway, limited).status for _ in range(3)] == [200, 200, 429]
+                load.wait_for_more(30)
+                redis.start() if how == "kill" else redis.thaw()
+                wait_for(lambda: gateway.ready()["counters"]["status"] == "ok")
+                load.wait_for_more(20)
+            assert set(load.statuses) == {200}
+            assert gateway.ready()["status"] == "healthy"
+            again = gateway.make_key(rpm_limit=2)
+            assert [chat(gateway, again).status for _ in range(3)] == [200, 200, 429]
+            told = ("Redis does not answer", "Redis answers again")
+            assert {gateway.output.count(words) for words in told} == {next(times)}
+            return load.longest
+
+        kept_within(4, once)  # Redis has two seconds to answer
 
 
 @redis_server.needed
@@ -303,28 +315,38 @@ def _status(gateway: Gateway, key: str) -> int:
     return gateway.call("GET", "/vllm/version", key=key).status
 
 
-def test_an_upstream_s_ceiling_holds_among_all_nodes(nodes: tuple[Gateway, Gateway], upstream: Upstream) -> None:
-    open_now, most = [0], [0]
-    lock = threading.Lock()
+class _Together:
+    """A server that notes how many calls it has at once."""
 
-    def answer(exchange: Exchange) -> None:
-        with lock:
-            open_now[0] += 1
-            most[0] = max(most[0], open_now[0])
+    def __init__(self) -> None:
+        self.open = self.most = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, exchange: Exchange) -> None:
+        with self._lock:
+            self.open += 1
+            self.most = max(self.most, self.open)
         exchange.pause(0.2)
-        with lock:
-            open_now[0] -= 1
+        with self._lock:
+            self.open -= 1
         answers.json(200, {})(exchange)
 
-    upstream.on("POST /v1/chat/completions", answer)
-    _set_ceiling(nodes, 2)
+
+def test_an_upstream_s_ceiling_holds_among_all_nodes(nodes: tuple[Gateway, Gateway], upstream: Upstream) -> None:
+    secret = nodes[0].make_key()
+
+    def most_at_once() -> int:
+        server = _Together()
+        upstream.on("POST /v1/chat/completions", server)
+        assert together(nodes, secret, 10) == {200: 10}
+        return server.most
+
+    _set_ceiling(nodes[0], 2)
     try:
-        assert together(nodes, nodes[0].make_key(), 10) == {200: 10}
+        wait_for(lambda: {most_at_once() for _ in range(3)} == {2})  # until every worker has heard of it
     finally:
-        _set_ceiling(nodes, None)
-    assert most[0] == 2
+        _set_ceiling(nodes[0], None)
 
 
-def _set_ceiling(nodes: tuple[Gateway, Gateway], ceiling: int | None) -> None:
-    nodes[0].shell(f"from upstreams.models import Upstream; Upstream.objects.update(max_parallel={ceiling})")
-    time.sleep(2)  # until every worker has heard of it
+def _set_ceiling(node: Gateway, ceiling: int | None) -> None:
+    node.shell(f"from upstreams.models import Upstream; Upstream.objects.update(max_parallel={ceiling})")

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import answers
+from tests.support.patience import PATIENCE
 from tests.support.upstream import Upstream
 from upstreams.chunked import LONGEST_LINE, MOST_TRAILERS, ChunkedBody
 from upstreams.client import UpstreamClient
@@ -141,7 +142,7 @@ def test_a_connection_with_a_surplus_serves_no_other_call() -> None:
     head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
     with Upstream() as upstream:
         upstream.on("*", answers.raw(head + in_chunks(b"ok") + b"HTTP/1.1 200 OK\r\n", then_close=False))
-        client = UpstreamClient(connect_timeout=2, read_timeout=2)
+        client = UpstreamClient(connect_timeout=PATIENCE, read_timeout=PATIENCE)
         for _ in range(2):
             response = client.open(upstream.url, "GET", Outgoing({}, "/x"))
             assert b"".join(response.chunks()) == b"ok"
