@@ -3,7 +3,7 @@
 Checks what it receives (status, number of tokens, [DONE], a clean end, no usage that was not asked for) and measures
 only inside its window. Knows neither the gateway nor the goals. Ends when its standard input ends, or at its deadline.
 
-    python -m benchmarks.load '{"port": …, …}'      prints one line of JSON: a Result
+    python -m benchmarks.load      says "ready", reads one line of JSON, a Plan, and prints one, a Result
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 from benchmarks import stamps
 from benchmarks.limits import raise_open_files
+from benchmarks.processes import Child
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _END = b"0\r\n\r\n"
@@ -322,15 +323,23 @@ class Generator:
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process by ending its input
     raise_open_files()
-    generator = Generator(Plan(**json.loads(sys.argv[1])), sys.stdin.fileno())
+    print("ready", flush=True)
+    generator = Generator(Plan(**json.loads(sys.stdin.readline())), sys.stdin.fileno())
     result = generator.run()
     if not generator.abandoned:
         print(result.dump(), flush=True)
 
 
-def arguments(plan: Plan) -> list[str]:
-    """The command line of a generator process."""
-    return [sys.executable, "-m", "benchmarks.load", json.dumps(asdict(plan))]
+def started() -> Child:
+    """A generator process that is ready for its plan."""
+    child = Child([sys.executable, "-m", "benchmarks.load"])
+    child.line()
+    return child
+
+
+def begin(child: Child, plan: Plan) -> None:
+    """Gives it its plan."""
+    child.say(json.dumps(asdict(plan)))
 
 
 if __name__ == "__main__":

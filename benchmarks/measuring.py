@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from benchmarks import gateway, processes
-from benchmarks.load import Plan, Result, arguments
+from benchmarks import gateway, load, processes
+from benchmarks.load import Plan, Result
 from benchmarks.processes import Child, Memory
 
 GENERATOR, UPSTREAM = "load generator", "upstream"
-_START_UP = 0.4  # seconds that a generator process gets to start
+_HEAD_START = 0.05  # seconds until all generators have their plans
 
 
 def percentile(sorted_values: Sequence[float], share: float) -> float:
@@ -95,14 +95,16 @@ def measure(
 
     `log_ins` are spread over the window, for a target that has an admin.
     """
-    start_at = time.monotonic() + _START_UP
-    window = (start_at + ramp, start_at + ramp + seconds)
     children: list[Child] = []
     try:
-        for number in range(generators):
+        for _ in range(generators):
+            children.append(load.started())  # noqa: PERF401 - those before are ended when one fails to start
+        start_at = time.monotonic() + _HEAD_START
+        window = (start_at + ramp, start_at + ramp + seconds)
+        for number, child in enumerate(children):
             share = slots // generators + (number < slots % generators)
             plan = Plan(kind, target.port, target.path, share, start_at, *window, rate=rate, key=target.key)  # type: ignore[arg-type]
-            children.append(Child(arguments(plan)))
+            load.begin(child, plan)
         roles = {**target.roles(), **{child.pid: GENERATOR for child in children}}
         with _busy(target.log_in, log_ins, window[0], seconds):
             used, occupied = _watch(roles, *window)

@@ -81,6 +81,12 @@ class Child:
         )
         self.pid = self._process.pid
 
+    def say(self, line: str) -> None:
+        """Gives it a line to read."""
+        pipe = _pipe(self._process.stdin)
+        pipe.write(line + "\n")
+        pipe.flush()
+
     def line(self) -> str:
         """The next line of its output. Raises RuntimeError when it has ended without one."""
         line = _pipe(self._process.stdout).readline()

@@ -9,6 +9,7 @@ from benchmarks.load import Generator, Plan
 from benchmarks.measuring import UPSTREAM, Target, measure, percentile
 from benchmarks.processes import Child
 from tests.support import answers, wire
+from tests.support.patience import PATIENCE, TRIES
 from tests.support.upstream import Upstream, unused_port
 
 CHAT = "/v1/chat/completions"
@@ -22,13 +23,23 @@ def target():
     upstream.end()
 
 
-def one_stream(behaviour, tokens):
-    """What a generator of one stream counts against a test's own upstream."""
+def one_stream(behaviour, tokens, window=(0, 0.05)):
+    """What a generator of one stream counts against a test's own upstream; the window in seconds from now."""
     with Upstream() as upstream:
         upstream.on(f"POST {CHAT}", behaviour)
         now = time.monotonic()
-        plan = Plan("streams", upstream.port, CHAT, 1, now, now, now + 0.05, rate=tokens, patience=2.0)
-        return Generator(plan).run()
+        begin, end = (now + seconds for seconds in window)
+        return Generator(Plan("streams", upstream.port, CHAT, 1, now, begin, end, rate=tokens, patience=PATIENCE)).run()
+
+
+def counted(target, **plan):
+    """The first measurement in whose window something fell: on a busy machine one may be over before."""
+    for _ in range(TRIES):
+        found = measure(target, **plan)
+        assert found.errors == {}
+        if found.count:
+            return found
+    raise AssertionError("nothing was counted")
 
 
 def in_pieces(exchange, size, missing=0):
@@ -42,16 +53,28 @@ def in_pieces(exchange, size, missing=0):
         time.sleep(0.0005)
 
 
-def test_streams_are_counted_right(target):
-    found = measure(target, kind="streams", slots=20, rate=50, ramp=0.05, seconds=0.2)
-    assert (found.completed, found.errors) == (20, {})
-    assert found.count == pytest.approx(20 * 50 * 0.2, rel=0.25)
+def test_streams_are_counted(target):
+    found = counted(target, kind="streams", slots=20, rate=50, ramp=0.05, seconds=0.2)
+    assert found.completed == 20
 
 
-def test_short_calls_are_counted_right(target):
-    found = measure(target, kind="calls", slots=4, rate=0, ramp=0.05, seconds=0.1, generators=2)
-    assert found.errors == {}
-    assert found.completed >= found.count > 0
+@pytest.mark.parametrize(("window", "share"), [((0, 60), 1), ((-20, -10), 0), ((100, 110), 0)])
+def test_tokens_count_in_the_window_only(window, share):
+    found = one_stream(lambda exchange: in_pieces(exchange, 5000), tokens=0.3, window=window)
+    assert (found.completed, found.in_window) == (1, share * found.tokens)
+    assert found.tokens == found.tokens_asked > 0
+
+
+def test_the_upstream_sends_no_faster_than_it_is_asked(target):
+    began = time.monotonic()
+    found = Generator(Plan("streams", target.port, CHAT, 1, began, began, began + 0.1, rate=50)).run()
+    assert (found.completed, found.tokens) == (1, found.tokens_asked)
+    assert time.monotonic() - began > (found.tokens - 1) / 50
+
+
+def test_short_calls_are_counted(target):
+    found = counted(target, kind="calls", slots=4, rate=0, ramp=0.05, seconds=0.1, generators=2)
+    assert found.completed >= found.count
 
 
 def test_the_admin_looks_at_every_password():

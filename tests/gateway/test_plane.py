@@ -11,6 +11,7 @@ from pytest_django import Settings
 
 from gateway.plane import RelayPlane, _runner
 from keys.registry import KeyRegistry
+from tests.support.patience import PATIENCE
 from upstreams.pool import UpstreamPool
 
 
@@ -43,7 +44,7 @@ def test_the_registries_are_refreshed_while_what_a_call_writes_waits_for_the_dat
     writer = gevent.spawn(plane.run_in_store, free.wait)
     gevent.sleep(0)
     try:
-        with gevent.Timeout(5):
+        with gevent.Timeout(PATIENCE):
             plane.refresher.once()
         assert not writer.ready()
     finally:

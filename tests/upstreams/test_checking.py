@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pytest_django import Settings
 
 from tests.support import answers, vllm
+from tests.support.patience import PATIENCE
 from tests.support.upstream import Upstream as Server
 from tests.support.upstream import unused_port
 from tests.upstreams.test_crypto import new_key
@@ -35,7 +36,7 @@ def server() -> Iterator[Server]:
         yield server
 
 
-def look(server: Server, credential: str | Credential = "", timeout: float = 2.0) -> Check:
+def look(server: Server, credential: str | Credential = "", timeout: float = PATIENCE) -> Check:
     return check(server.url, credential, timeout=timeout)
 
 

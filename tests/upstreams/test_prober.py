@@ -1,7 +1,6 @@
 """Who is looked at, and when."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -12,6 +11,7 @@ from django.utils import timezone
 
 from tests.support import answers, vllm
 from tests.support.clock import Clock
+from tests.support.patience import PATIENCE, wait_for
 from tests.support.upstream import Upstream as Server
 from tests.support.upstream import unused_port
 from upstreams.models import Deployment, LoadSample, ModelAlias, Routing, Upstream
@@ -35,13 +35,16 @@ def row(server: Server, **fields: Any) -> Upstream:
     return Upstream.objects.create(**{"name": "one", "url": server.url, **fields})
 
 
-def steps_until(prober: Prober, seen: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Steps until it is seen, and until no look is going on; fails after some seconds."""
-    end = time.monotonic() + seconds
-    while not seen() or any(watched.going_on for watched in prober._watched.values()):
-        assert time.monotonic() < end, "It was not seen in time."
+def steps_until(prober: Prober, seen: Callable[[], bool]) -> None:
+    """Steps until it is seen, and until no look is going on."""
+
+    def is_over() -> bool:
+        if seen() and not any(watched.going_on for watched in prober._watched.values()):
+            return True
         prober.step()
-        time.sleep(0.01)
+        return False
+
+    wait_for(is_over)
 
 
 def asked(server: Server) -> list[str]:
@@ -97,11 +100,14 @@ def test_one_that_is_away_does_not_keep_others_waiting(server: Server) -> None:
         silent.on("GET /health", answers.silence())
         row(silent, name="silent")
         row(server)
-        prober, end = Prober(ONCE), time.monotonic() + 2
-        while not Upstream.objects.filter(name="one", health="healthy").exists():
-            assert time.monotonic() < end
+        prober, is_well = Prober(ONCE), is_known(name="one", health="healthy")
+
+        def steps_on() -> bool:
             prober.step()
-            time.sleep(0.01)
+            return is_well()
+
+        wait_for(steps_on)
+        assert not is_known(name="silent", checked_at__isnull=False)()
         prober.stop()
 
 
@@ -245,8 +251,8 @@ class Steps(Prober):
 def test_the_thread_goes_step_after_step_until_it_is_stopped() -> None:
     steps = Steps()
     steps.start()
-    assert all(steps.done.acquire(timeout=2) for _ in range(3))
-    steps.stop(timeout=2)
+    assert all(steps.done.acquire(timeout=PATIENCE) for _ in range(3))
+    steps.stop(timeout=PATIENCE)
     assert not steps._thread or not steps._thread.is_alive()
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support import answers
 from tests.support.exchange import Behaviour, Exchange
+from tests.support.patience import PATIENCE
 from tests.support.tls import TlsServer
 from tests.support.upstream import Upstream, unused_port
 from tests.support.websocket import Wire, server
@@ -27,8 +28,8 @@ def upstream() -> Iterator[Upstream]:
         yield upstream
 
 
-def open_socket(base_url: str, target: str = "/v1/realtime") -> tuple[Any, bytes]:
-    return websocket.open_socket(base_url, target, HEADERS, connect_timeout=1, head_timeout=1)
+def open_socket(base_url: str, target: str = "/v1/realtime", head_timeout: float = PATIENCE) -> tuple[Any, bytes]:
+    return websocket.open_socket(base_url, target, HEADERS, connect_timeout=PATIENCE, head_timeout=head_timeout)
 
 
 def raw(data: bytes) -> Behaviour:
@@ -110,7 +111,7 @@ def test_an_extension_that_nobody_asked_for_is_invalid(upstream: Upstream) -> No
 def test_silence_is_a_timeout(upstream: Upstream) -> None:
     upstream.on("*", lambda exchange: exchange.connection.pause(None))
     with pytest.raises(errors.UpstreamTimeout):
-        open_socket(upstream.url)
+        open_socket(upstream.url, head_timeout=0.2)
 
 
 @pytest.mark.parametrize(

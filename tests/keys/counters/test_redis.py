@@ -20,6 +20,7 @@ from tests.keys.counters.charges import (
 )
 from tests.support import redis_server
 from tests.support.clock import Clock
+from tests.support.patience import kept_within
 from tests.support.redis_server import RedisServer
 from tests.support.tls import self_signed
 from tests.support.upstream import unused_port
@@ -40,15 +41,21 @@ def test_a_redis_that_refuses_connections_is_away_and_its_password_stays_untold(
 @redis_server.needed
 def test_a_redis_that_hangs_holds_nobody_up_for_long() -> None:
     with RedisServer() as server:
-        counters = RedisCounters(server.url, timeout=0.3)
-        counters.take("a", [OTHER])
-        server.freeze()
-        began = time.monotonic()
-        counters.take("b", [ONE])
-        counters.take("c", [RATE])
-        assert 0.25 < time.monotonic() - began < 1.5
-        assert counters.is_degraded
-        server.thaw()
+
+        def once() -> float:
+            counters = RedisCounters(server.url, timeout=0.6)
+            counters.take("a", [OTHER])
+            server.freeze()
+            began = time.monotonic()
+            counters.take("b", [ONE])
+            counters.take("c", [RATE])
+            took = time.monotonic() - began
+            assert took > 0.5
+            assert counters.is_degraded
+            server.thaw()
+            return took
+
+        kept_within(1.5, once)
 
 
 @pytest.mark.sockets
@@ -56,7 +63,7 @@ def test_a_redis_that_hangs_holds_nobody_up_for_long() -> None:
 def test_a_batch_whose_answer_was_lost_is_booked_once() -> None:
     with RedisServer() as server:
         clock = Clock()
-        counters = RedisCounters(server.url, timeout=0.3, clock=clock)
+        counters = RedisCounters(server.url, timeout=1, clock=clock)
         counters.take("a", [BUDGET])
         server.freeze()
         counters.settle("a", [Spent(BUDGET.counter, 300, None)])
