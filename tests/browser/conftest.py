@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.visitor import Visitor
 from tests.support import databases, vllm
 from tests.support.gateway import Gateway
+from tests.support.patience import PATIENCE
 from tests.support.upstream import Upstream
 
+expect.set_options(PATIENCE * 1000)
 PASSWORD = "a-long-password-for-the-tests"
 UNSEEDED = """
 from uuid import uuid4
@@ -96,7 +98,7 @@ def visitor(browser: Browser) -> Iterator[Visitor]:
         color_scheme="light",
         reduced_motion="reduce",  # colours are looked at when they have changed
     )
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE * 1000)
     visitor = Visitor(context)
     yield visitor
     context.close()

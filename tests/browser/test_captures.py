@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.request
 
 from playwright.sync_api import expect
@@ -12,6 +11,7 @@ from tests.browser.conftest import PASSWORD
 from tests.browser.test_pages import look_at
 from tests.browser.visitor import Visitor
 from tests.support.gateway import Gateway
+from tests.support.patience import wait_for
 
 MODEL = "tried-out"
 
@@ -39,13 +39,10 @@ def test_a_question_and_a_capture_are_sound(visitor: Visitor, gateway: Gateway) 
     page.get_by_label("Model", exact=True).fill(MODEL)
     page.get_by_label("Reason").fill("Finding out what it sends.")
     page.get_by_role("button", name="Start").click()
-    deadline = time.monotonic() + 5
-    while call(gateway) != "on" and time.monotonic() < deadline:
-        time.sleep(0.2)
+    wait_for(lambda: call(gateway) == "on", every=0.2)
     page.get_by_text("The capture has started.").wait_for()
     read = page.get_by_role("link", name="Read the payload")
-    while not read.count() and time.monotonic() < deadline:
-        page.reload()
+    wait_for(lambda: page.reload() and read.count(), every=0.2)
     look_at(visitor)
     read.first.click()
     assert MODEL in page.locator("pre").first.inner_text()

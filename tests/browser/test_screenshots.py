@@ -70,7 +70,7 @@ def test_the_pictures_of_the_documentation(directory: Path, browser: Browser, mo
         if name in FIRST_ROW:
             visitor.page.locator("#result_list tbody th a").first.click()
         if name == "home":
-            expect(visitor.page.locator(".tile-figure").first).not_to_have_text(re.compile(r"^\s*0 "), timeout=15_000)
+            expect(visitor.page.locator(".tile-figure").first).not_to_have_text(re.compile(r"^\s*0 "))
         visitor.page.wait_for_load_state("networkidle")
         save(visitor.page.screenshot(), directory / f"{name}-{theme}.png")
     context.close()

@@ -70,7 +70,7 @@ class Visitor:
     def is_wider_than_the_window(self) -> bool:
         """Whether one would have to scroll sideways, also once a busy browser has laid out the page anew."""
         try:
-            self.page.wait_for_function("document.documentElement.scrollWidth <= window.innerWidth", timeout=3_000)
+            self.page.wait_for_function("document.documentElement.scrollWidth <= window.innerWidth", timeout=10_000)
         except PlaywrightTimeout:
             return True
         return False
