@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from people import provider as provider_module
 from tests.support.lying_provider import CLIENT, SECRET, running
+from tests.support.patience import PATIENCE
 from tests.support.signing_in import NOT_COMPLETED, START, trust, words_after
 
 pytestmark = [pytest.mark.sockets, pytest.mark.django_db]
@@ -37,7 +38,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 def way_back(address):
     """What the provider makes of the browser's visit."""
     try:
-        urllib.request.build_opener(_NoRedirects).open(address, timeout=5)
+        urllib.request.build_opener(_NoRedirects).open(address, timeout=PATIENCE)
     except urllib.error.HTTPError as answer:
         with answer:
             return answer.headers["Location"]

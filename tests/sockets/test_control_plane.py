@@ -91,7 +91,7 @@ def test_a_person_logs_in_through_the_relay(gateway: Gateway) -> None:
     assert token
     form = {"csrfmiddlewaretoken": token[1], "username": "admin", "password": password[1], "next": "/admin/"}
     given = [host, FORM, ("cookie", cookies), ("origin", "http://gateway.example:4000")]
-    logged_in = call(gateway.port, "POST", "/admin/login/", given, urlencode(form).encode(), timeout=10)
+    logged_in = call(gateway.port, "POST", "/admin/login/", given, urlencode(form).encode())
     assert (logged_in.status, logged_in.header("location")) == (302, "/admin/")
     assert {"csrftoken", "vgw_session", "vgw_signed_in"} <= {
         cookie.partition("=")[0] for cookie in _cookies(logged_in).split("; ")

@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urljoin
 
+from tests.support.patience import PATIENCE
+
 CLIENT, SECRET, PASSWORD = "gateway", "the client's secret", "a password at the provider"
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -47,7 +49,7 @@ class IdentityProvider:
         """Makes or changes one of its people. `groups_in` is `id_token`, or `userinfo` for nowhere else."""
         said = {"username": username, "email": email or f"{username}@example.com", "is_active": is_active}
         body = json.dumps({**said, "groups": list(groups), "groups_in": groups_in, "claims": claims}).encode()
-        with urllib.request.urlopen(f"{self.issuer}/people/", body, timeout=10):
+        with urllib.request.urlopen(f"{self.issuer}/people/", body, timeout=PATIENCE):
             pass
 
 
@@ -93,7 +95,7 @@ class Person:
     def _visit(self, address: str, fields: dict[str, str] | None = None) -> tuple[str, str | None]:
         """The page at the address; or the address it leads on to, and None."""
         try:
-            with self._browser.open(address, fields and urlencode(fields).encode(), timeout=10) as answer:
+            with self._browser.open(address, fields and urlencode(fields).encode(), timeout=PATIENCE) as answer:
                 return address, answer.read().decode()
         except urllib.error.HTTPError as answer:
             with answer:
