@@ -10,7 +10,8 @@ from benchmarks.measuring import UPSTREAM, Target, measure, percentile
 from benchmarks.processes import Child
 from tests.support import answers, wire
 from tests.support.patience import PATIENCE, TRIES
-from tests.support.upstream import Upstream, unused_port
+from tests.support.ports import unused_port
+from tests.support.upstream import Upstream
 
 CHAT = "/v1/chat/completions"
 

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, ConsoleMessage, expect
 
 from tests.support.gateway import Gateway
 from tests.support.identity_provider import CLIENT, PASSWORD, SECRET, running
-from tests.support.upstream import unused_port
+from tests.support.ports import unused_port
 
 
 def is_ours(said: ConsoleMessage, gateway: Gateway) -> bool:

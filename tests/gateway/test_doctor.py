@@ -14,8 +14,8 @@ from gateway import doctor_looks
 from gateway.account.relay_report import RelayReport
 from gateway.doctor import BAD, GOOD, WARNING, Finding, examine, is_bad
 from tests.support import vllm
+from tests.support.ports import unused_port
 from tests.support.upstream import Upstream as ScriptedUpstream
-from tests.support.upstream import unused_port
 from upstreams import encryption
 from upstreams.models import EncryptionCanary, Upstream
 

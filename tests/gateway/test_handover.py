@@ -23,7 +23,8 @@ from keys.models import VirtualKey
 from keys.registry import KeyRegistry
 from people import proof
 from tests.support import answers
-from tests.support.upstream import Upstream, unused_port
+from tests.support.ports import unused_port
+from tests.support.upstream import Upstream
 from upstreams.pool import UpstreamPool
 from upstreams.transport import KEEP_IDLE_SECONDS
 

@@ -19,7 +19,7 @@ from keys.counters.redis import RedisCounters
 from keys.errors import LimitsAway
 from keys.registry import KeyRegistry
 from tests.support.entries import an_entry
-from tests.support.upstream import unused_port
+from tests.support.ports import unused_port
 from upstreams.pool import UpstreamPool
 
 pytestmark = pytest.mark.django_db(transaction=True)

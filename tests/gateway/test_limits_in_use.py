@@ -12,7 +12,7 @@ from keys.identity import Party
 from keys.limit_values import Limits
 from keys.limits import Asked, charges_for, rates_of
 from tests.support.counting import counted_here
-from tests.support.upstream import unused_port
+from tests.support.ports import unused_port
 
 pytestmark = pytest.mark.django_db
 PARTY = Party(kind="key", ident="looked-at", limits=Limits(tpm=100, parallel=3, model_rpm={"a": 5}))

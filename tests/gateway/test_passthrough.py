@@ -21,7 +21,8 @@ from keys.models import VirtualKey
 from keys.registry import KeyRegistry
 from tests.support import answers, vllm
 from tests.support.exchange import Exchange
-from tests.support.upstream import Upstream, unused_port
+from tests.support.ports import unused_port
+from tests.support.upstream import Upstream
 from upstreams.models import Deployment
 from upstreams.models import Upstream as UpstreamRow
 from upstreams.pool import UpstreamPool

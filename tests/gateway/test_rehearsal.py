@@ -213,7 +213,7 @@ def test_the_relay_tells_what_is_in_use_only_when_it_is_signed(rf: Any, settings
 
 
 def test_a_relay_that_is_away_makes_it_uncertain(plane: RelayPlane, settings: Any) -> None:
-    from tests.support.upstream import unused_port
+    from tests.support.ports import unused_port
 
     settings.EMBEDDED, settings.HOST, settings.PORT = True, "127.0.0.1", unused_port()
     key, _ = VirtualKey.objects.issue(name="dev", rpm_limit=5)

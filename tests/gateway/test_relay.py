@@ -14,7 +14,8 @@ from gateway.open_call import OpenCall, Phase
 from gateway.relay import Relay, RelayedAnswer
 from tests.support import answers
 from tests.support.patience import PATIENCE
-from tests.support.upstream import Upstream, unused_port
+from tests.support.ports import unused_port
+from tests.support.upstream import Upstream
 from upstreams.client import Body, UpstreamClient
 from upstreams.errors import NoUpstream, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
 from upstreams.health import Mark

@@ -15,8 +15,9 @@ from tests.support import databases, vllm
 from tests.support.databases import PostgresServer
 from tests.support.gateway import Gateway
 from tests.support.patience import wait_for
+from tests.support.ports import unused_port
 from tests.support.tls import TlsServer
-from tests.support.upstream import Upstream, unused_port
+from tests.support.upstream import Upstream
 
 CREDENTIAL = "the-upstreams-own-credential"
 CONNECT_SECONDS, FIRST_BYTE_SECONDS, IDLE_SECONDS, BODY_SECONDS = 2.0, 4.0, 5.0, 4.0

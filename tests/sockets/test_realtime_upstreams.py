@@ -14,7 +14,8 @@ from tests.sockets.test_realtime import GREETING, connect, ended
 from tests.support import answers, vllm
 from tests.support.gateway import Gateway
 from tests.support.patience import PATIENCE, wait_for
-from tests.support.upstream import Upstream, unused_port
+from tests.support.ports import unused_port
+from tests.support.upstream import Upstream
 from tests.support.websocket import WebSocketRefused, Wire, realtime, server
 
 TOTAL_SECONDS = 8.0

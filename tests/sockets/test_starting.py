@@ -10,7 +10,8 @@ import pytest
 from tests.support.gateway import Gateway
 from tests.support.http_client import call
 from tests.support.patience import wait_for
-from tests.support.upstream import Upstream, unused_port
+from tests.support.ports import unused_port
+from tests.support.upstream import Upstream
 
 POSTGRES = "postgresql://nobody@127.0.0.1:1/nothing"
 WRONG: dict[str, tuple[dict[str, str | None], str]] = {

@@ -31,7 +31,7 @@ from tests.support import databases
 from tests.support.databases import Row
 from tests.support.http_client import HttpClient, Response, call
 from tests.support.patience import PATIENCE, wait_for
-from tests.support.upstream import unused_port
+from tests.support.ports import unused_port
 from tests.support.wire import PeerClosed
 
 ROOT = Path(__file__).resolve().parents[2]

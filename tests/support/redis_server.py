@@ -21,7 +21,7 @@ import pytest
 from redis import Redis, RedisError
 
 from tests.support.patience import PATIENCE, wait_for
-from tests.support.upstream import unused_port
+from tests.support.ports import unused_port
 
 PROGRAM = shutil.which("redis-server")
 

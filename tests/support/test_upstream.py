@@ -4,7 +4,8 @@ import pytest
 
 from tests.support import answers, vllm, wire
 from tests.support.http_client import HttpClient, call, post_json
-from tests.support.upstream import Upstream, unused_port
+from tests.support.ports import unused_port
+from tests.support.upstream import Upstream
 
 pytestmark = pytest.mark.sockets
 

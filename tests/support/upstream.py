@@ -27,13 +27,6 @@ from tests.support.threads import Thread
 T = TypeVar("T")
 
 
-def unused_port() -> int:
-    """A loopback port on which nothing listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 def _not_found(exchange: Exchange) -> None:
     exchange.answer(404, [("content-type", "application/json")], json.dumps({"detail": "Not Found"}).encode())
 

@@ -17,8 +17,8 @@ from pytest_django import Settings
 
 from tests.support import answers, vllm
 from tests.support.patience import PATIENCE
+from tests.support.ports import unused_port
 from tests.support.upstream import Upstream as Server
-from tests.support.upstream import unused_port
 from tests.upstreams.test_crypto import new_key
 from upstreams import checking
 from upstreams.checking import Check, check, figures, pulse

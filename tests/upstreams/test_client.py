@@ -21,8 +21,9 @@ import pytest
 from tests.support import answers
 from tests.support.exchange import Exchange
 from tests.support.patience import PATIENCE
+from tests.support.ports import unused_port
 from tests.support.tls import ANSWER, TlsServer
-from tests.support.upstream import Upstream, unused_port
+from tests.support.upstream import Upstream
 from upstreams import errors
 from upstreams.client import UpstreamClient, UpstreamResponse, fetch, target_below
 from upstreams.response import UpstreamHTTPResponse

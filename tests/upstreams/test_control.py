@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import answers, vllm
+from tests.support.ports import unused_port
 from tests.support.upstream import Upstream as Server
-from tests.support.upstream import unused_port
 from upstreams.control import COMMANDS, run, wrong_with
 
 pytestmark = pytest.mark.sockets

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import answers, vllm
+from tests.support.ports import unused_port
 from tests.support.upstream import Upstream as Server
-from tests.support.upstream import unused_port
 from upstreams.base_url import is_this_host
 from upstreams.posture import BAD, GOOD, QUIET, WARNING, Finding, Posture, findings, look, summary
 

@@ -12,8 +12,8 @@ from django.utils import timezone
 from tests.support import answers, vllm
 from tests.support.clock import Clock
 from tests.support.patience import PATIENCE, wait_for
+from tests.support.ports import unused_port
 from tests.support.upstream import Upstream as Server
-from tests.support.upstream import unused_port
 from upstreams.models import Deployment, LoadSample, ModelAlias, Routing, Upstream
 from upstreams.pool import UpstreamPool
 from upstreams.prober import Pace, Prober

@@ -12,8 +12,9 @@ import pytest
 from tests.support import answers
 from tests.support.exchange import Behaviour, Exchange
 from tests.support.patience import PATIENCE
+from tests.support.ports import unused_port
 from tests.support.tls import TlsServer
-from tests.support.upstream import Upstream, unused_port
+from tests.support.upstream import Upstream
 from tests.support.websocket import Wire, server
 from upstreams import errors, websocket
 

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.http_client import HttpClient, Response
-from tests.support.upstream import unused_port
+from tests.support.ports import unused_port
 
 KINDS = ("chat", "tools", "embed", "rerank", "classify", "whisper", "realtime")
 FLEET = ("chat", "tools", "embed", "rerank", "whisper")

@@ -20,7 +20,7 @@ from keys.models import EndUser, Owner, Team, VirtualKey
 from tests.support.counting import counted_here
 from tests.support.entries import an_entry
 from tests.support.people import signed_in
-from tests.support.upstream import unused_port
+from tests.support.ports import unused_port
 
 pytestmark = pytest.mark.django_db
 KEYS = "/admin/keys/virtualkey/"

@@ -14,7 +14,7 @@ from django.core.management import call_command
 from keys.models import Secret, VirtualKey
 from tests.support import databases
 from tests.support.litellm_database import SALT_KEY, LiteLLMDatabase, digest
-from tests.support.upstream import unused_port
+from tests.support.ports import unused_port
 from upstreams.models import Deployment
 
 pytestmark = pytest.mark.django_db

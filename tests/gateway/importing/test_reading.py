@@ -16,7 +16,7 @@ from gateway.importing.servers import read_models
 from gateway.importing.theirs import read_people_and_keys
 from tests.support import databases
 from tests.support.litellm_database import SALT_KEY, LiteLLMDatabase, digest
-from tests.support.upstream import unused_port
+from tests.support.ports import unused_port
 
 on_postgresql = pytest.mark.skipif(not databases.on_postgresql(), reason="is for the run on PostgreSQL")
 SECRET = "sk-a-developers-old-key"

@@ -20,7 +20,7 @@ from keys.models import Owner, Team, VirtualKey
 from keys.spending import party_named, start_with
 from tests.gateway.spend_api.conftest import API, at, store
 from tests.support.counting import counted_here
-from tests.support.upstream import unused_port
+from tests.support.ports import unused_port
 
 pytestmark = pytest.mark.django_db
 

@@ -21,9 +21,9 @@ from tests.keys.counters.charges import (
 from tests.support import redis_server
 from tests.support.clock import Clock
 from tests.support.patience import kept_within
+from tests.support.ports import unused_port
 from tests.support.redis_server import RedisServer
 from tests.support.tls import self_signed
-from tests.support.upstream import unused_port
 
 
 @pytest.mark.sockets

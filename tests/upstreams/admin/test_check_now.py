@@ -5,8 +5,8 @@ from django.test import Client
 
 from tests.support import vllm
 from tests.support.people import signed_in
+from tests.support.ports import unused_port
 from tests.support.upstream import Upstream as Server
-from tests.support.upstream import unused_port
 from tests.upstreams.admin.pages import LIST, an_upstream, history_of, messages_of, page_of
 from upstreams.models import HEALTHY, UNHEALTHY
 
