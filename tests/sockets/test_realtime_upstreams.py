@@ -60,7 +60,7 @@ def servers() -> Iterator[tuple[Upstream, Upstream]]:
 
 @pytest.fixture(scope="module")
 def gateway(servers: tuple[Upstream, Upstream]) -> Iterator[Gateway]:
-    with Gateway(GATEWAY_QUEUE_SECONDS="0.3", GATEWAY_TOTAL_TIMEOUT=str(TOTAL_SECONDS)) as gateway:
+    with Gateway(GATEWAY_QUEUE_SECONDS="2", GATEWAY_TOTAL_TIMEOUT=str(TOTAL_SECONDS)) as gateway:
         first, second = servers
         gateway.shell(_SETUP.format(closed=unused_port(), first=first.url, second=second.url))
         wait_for(lambda: "narrow" in str(gateway.call("GET", "/v1/models").json()))
