@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.visitor import Visitor
 from tests.support import vllm
 from tests.support.gateway import Gateway
-from tests.support.patience import wait_for
+from tests.support.patience import PATIENCE, wait_for
 from tests.support.upstream import Upstream
 
 CHAT = {"model": "tiny-chat", "messages": [{"role": "user", "content": "Which way is the sea?"}]}
@@ -144,6 +144,6 @@ def kill(page: Page, gateway: Gateway, upstream: Upstream, secret: str) -> None:
     page.get_by_role("button", name=re.compile("Kill|Yes")).click()
     expect(page.get_by_text("Done", exact=True)).to_be_visible()
     expect(page.locator("dl.facts div", has_text="Running calls cut")).to_contain_text("1")
-    stream.join(5)
+    stream.join(PATIENCE)
     assert not stream.is_alive()
     assert gateway.post("/v1/chat/completions", CHAT, key=secret).status == 401

@@ -10,7 +10,7 @@ import pytest
 
 from gateway import refresher as module
 from gateway.refresher import Refresher
-from tests.support.patience import wait_for
+from tests.support.patience import PATIENCE, wait_for
 
 
 class Store:
@@ -23,7 +23,7 @@ class Store:
         self.open.set()
 
     def refresh(self) -> None:
-        self.open.wait(5)
+        self.open.wait(PATIENCE)
         self.count += 1
         if self.fails:
             raise OSError("away")
@@ -48,7 +48,7 @@ def looping(store: Store) -> Iterator[Refresher]:
     finally:
         store.open.set()
         refresher.stop()
-        thread.join(5)
+        thread.join(PATIENCE)
     assert not thread.is_alive()
 
 

@@ -98,7 +98,7 @@ def test_more_than_the_socket_takes_at_once_is_sent_whole(pair: Any) -> None:
     reader.start()
     _response(pair[0], ("Content-Length", "3000000")).write(b"x" * 3_000_000)
     pair[0].shutdown(socket.SHUT_WR)
-    reader.join(5)
+    reader.join()
     assert received.endswith(b"x" * 3_000_000)
 
 

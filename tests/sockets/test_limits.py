@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
@@ -14,7 +15,7 @@ import pytest
 from tests.support import answers, vllm
 from tests.support.gateway import Gateway
 from tests.support.http_client import Response
-from tests.support.patience import wait_for
+from tests.support.patience import PATIENCE, kept_within, wait_for
 from tests.support.upstream import Upstream
 
 CHAT = "/vllm/v1/chat/completions"
@@ -61,7 +62,7 @@ def together(gateway: Gateway, key: str, calls: int, each: int = 1, **fields: An
     start = threading.Barrier(calls)
 
     def ask() -> None:
-        start.wait(20)
+        start.wait(PATIENCE)
         for _ in range(each):
             statuses.append(chat(gateway, key, **fields).status)  # noqa: PERF401 - as they come
 
@@ -69,7 +70,7 @@ def together(gateway: Gateway, key: str, calls: int, each: int = 1, **fields: An
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     return Counter(statuses)
 
 
@@ -79,8 +80,15 @@ def test_of_eight_first_calls_one_is_let_through(gateway: Gateway, upstream: Ups
 
 
 def test_of_a_thousand_calls_a_hundred_are_let_through(gateway: Gateway, upstream: Upstream) -> None:
-    secret = gateway.make_key(rpm_limit=100)
-    assert together(gateway, secret, 8, each=125) == {200: 100, 429: 900}
+    def once() -> float:
+        secret = gateway.make_key(rpm_limit=100)
+        began = time.monotonic()
+        found = together(gateway, secret, 8, each=125)
+        took = time.monotonic() - began
+        assert took > 55 or found == {200: 100, 429: 900}
+        return took
+
+    kept_within(55, once)  # a minute would be another one
 
 
 def test_the_holder_of_a_key_sees_what_is_left_of_its_minute(gateway: Gateway, upstream: Upstream) -> None:

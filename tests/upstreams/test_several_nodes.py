@@ -27,7 +27,7 @@ def at_once(act: Callable[[int], Any], nodes: int = 4) -> None:
 
     def node(number: int) -> None:
         try:
-            start.wait(timeout=5)
+            start.wait(timeout=30)
             act(number)
         except Exception as error:  # noqa: BLE001 - handed to the test
             failures.append(error)
@@ -38,7 +38,7 @@ def at_once(act: Callable[[int], Any], nodes: int = 4) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=10)
+        thread.join()
     assert not failures
 
 
