@@ -6,13 +6,15 @@ import json
 import os
 import resource
 import signal
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support import answers, vllm
 from tests.support.gateway import Gateway, is_alive
 from tests.support.http_client import HttpClient
-from tests.support.patience import wait_for
+from tests.support.patience import PATIENCE, wait_for
 from tests.support.upstream import Upstream
 
 CHAT = "/vllm/v1/chat/completions"
@@ -94,13 +96,21 @@ def test_a_full_disk_ends_no_call_and_its_rows_are_written_once_there_is_room(up
 
 def test_sigterm_lets_short_streams_end_and_ends_long_ones_itself(upstream: Upstream, tmp_path: Path) -> None:
     """gunicorn would kill at the end of its patience: no event, no row. Our own timer comes first."""
+    let_go = threading.Event()
+
+    def held_up() -> Iterator[bytes]:
+        first, *others = vllm.chat_events()
+        yield first
+        let_go.wait(PATIENCE)
+        yield from others
+
     upstream.on(
         "POST /v1/chat/completions",
-        vllm.chat(gap=0.1),
+        answers.stream(held_up()),
         answers.endless(vllm.chat_events()[1], gap=0.1),
         answers.silence(),
     )
-    with Gateway(HOSTED_VLLM_API_BASE=upstream.url, data_dir=tmp_path, GATEWAY_GRACE_SECONDS="4") as gateway:
+    with Gateway(HOSTED_VLLM_API_BASE=upstream.url, data_dir=tmp_path, GATEWAY_GRACE_SECONDS="6") as gateway:
         idle = gateway.connect()
         short, long, headless = (_arrived(gateway, upstream, name) for name in ("short", "long", "headless"))
         with idle, short, long, headless:
@@ -108,6 +118,7 @@ def test_sigterm_lets_short_streams_end_and_ends_long_ones_itself(upstream: Upst
             gateway.terminate()
             began = time.monotonic()
             wait_for(lambda: not _takes_calls(gateway))
+            let_go.set()
             first, second, third = (client.read_response() for client in (short, long, headless))
             assert first.end == "clean"
             assert short.wait_for_end() == "fin"  # or it would hold up the stop until its keep-alive is over
@@ -115,7 +126,7 @@ def test_sigterm_lets_short_streams_end_and_ends_long_ones_itself(upstream: Upst
             assert json.loads(second.events()[-1])["error"]["type"] == "not_serving"
             assert (third.status, third.json()["error"]["type"]) == (503, "not_serving")
             assert gateway.wait_for_exit() == 0
-            assert time.monotonic() - began < 4 + 10
+            assert time.monotonic() - began < KEEPALIVE_SECONDS - 1
         assert not any(map(is_alive, pids))
         outcomes = {row["request_id"]: row["outcome"] for row in gateway.recorded()}
         assert {name: outcomes[name] for name in ("short", "long", "headless")} == {
