@@ -324,7 +324,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process by ending its input
     raise_open_files()
     print("ready", flush=True)
-    generator = Generator(Plan(**json.loads(sys.stdin.readline())), sys.stdin.fileno())
+    if not (plan := sys.stdin.readline()):
+        return
+    generator = Generator(Plan(**json.loads(plan)), sys.stdin.fileno())
     result = generator.run()
     if not generator.abandoned:
         print(result.dump(), flush=True)

@@ -11,7 +11,7 @@ from tests.browser.conftest import PASSWORD
 from tests.browser.test_pages import look_at
 from tests.browser.visitor import Visitor
 from tests.support.gateway import Gateway
-from tests.support.patience import wait_for
+from tests.support.patience import PATIENCE, wait_for
 
 MODEL = "tried-out"
 
@@ -24,7 +24,7 @@ def call(gateway: Gateway) -> str | None:
         {"Authorization": f"Bearer {gateway.master_key}", "Content-Type": "application/json"},
     )
     try:
-        with urllib.request.urlopen(request) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             told: str | None = answer.headers["x-gateway-capture"]
     except urllib.error.HTTPError as error:
         told = error.headers["x-gateway-capture"]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import gevent
 import pytest
+from gevent.event import Event
 
 from gateway.errors import UpstreamSaturated
 from gateway.waiting import WaitingRoom
@@ -129,17 +130,19 @@ def test_a_place_that_is_taken_while_the_wait_ends_is_given_back(seats: Seats, l
     """Shared counters answer over a network: the call may be gone, or its time over, by then."""
     room: WaitingRoom[str] = WaitingRoom(10, PATIENCE if leaves else 0.02)
     seats.free = 1
+    is_over = Event()
 
     def take_slowly() -> str | None:
         seat = seats.take()
-        gevent.sleep(0.1)
+        is_over.wait()
         return seat
 
     waiting = gevent.spawn(room.wait, 0, "seats", take_slowly, seats.give_back)
-    gevent.sleep(0.05)
+    until(lambda: seats.free == 0)
     if leaves:
         waiting.kill()
     waiting.join(PATIENCE)
+    is_over.set()
     until(lambda: seats.free == 1)
     assert len(room) == 0
 

@@ -2,7 +2,7 @@
 
 Ten mistakes that gunicorn, gevent, Django, requests and SQLite invite one to make, and the tests that notice them:
 
-1. `iter_content` holds back what is not chunked: test_streaming.test_each_piece_arrives_when_it_is_sent
+1. `iter_content` holds back what is not chunked: test_streaming.test_each_piece_arrives_before_the_next_is_sent
 2. Django takes a chunked request body for empty: test_bodies.test_any_body_arrives_unchanged,
    test_control_plane.test_the_key_api_takes_bodies_of_either_framing
 3. a database connection stays open while a body streams:

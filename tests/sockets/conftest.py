@@ -20,7 +20,7 @@ from tests.support.tls import TlsServer
 from tests.support.upstream import Upstream
 
 CREDENTIAL = "the-upstreams-own-credential"
-CONNECT_SECONDS, FIRST_BYTE_SECONDS, IDLE_SECONDS, BODY_SECONDS = 2.0, 4.0, 5.0, 4.0
+CONNECT_SECONDS, FIRST_BYTE_SECONDS, IDLE_SECONDS, BODY_SECONDS = 2.0, 6.0, 7.0, 4.0
 """As short as tests can wait for, and as long as a busy machine may take for what should be in time."""
 
 _ALIASES = """

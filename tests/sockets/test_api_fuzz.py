@@ -12,7 +12,7 @@ import pytest
 from tests.support.gateway import Gateway
 from tests.support.upstream import Upstream
 
-SECONDS = 600
+SECONDS = 500
 EXAMPLES = 5
 """For each operation; what they are is the same in every run."""
 

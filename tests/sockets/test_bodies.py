@@ -190,8 +190,8 @@ def test_a_refusal_of_a_call_without_a_body_keeps_the_connection(gateway: Gatewa
 
 def test_a_body_that_stops_coming_is_given_up(gateway: Gateway, upstream: Upstream) -> None:
     with gateway.connect() as client:
-        client.request("POST", "/vllm/v1/anything", [*gateway.headers(), ("content-length", "10")], b"{")
         began = time.monotonic()
+        client.request("POST", "/vllm/v1/anything", [*gateway.headers(), ("content-length", "10")], b"{")
         response = client.read_response()
         assert response.status == 408
         assert time.monotonic() - began >= BODY_SECONDS

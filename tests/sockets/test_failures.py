@@ -180,7 +180,7 @@ def test_a_call_is_sent_again_once_only(gateway: Gateway, upstream: Upstream) ->
         assert _error(_chat(gateway)) == (502, "upstream_unreachable")
         return len(_posts(upstream)) - 1
 
-    assert {times_sent() for _ in range(TRIES)} | {1} == {1, 2}  # what takes a second may have been work
+    assert max(times_sent() for _ in range(TRIES)) == 2  # what takes a second may have been work
 
 
 def test_a_reset_on_a_new_connection_is_not_sent_again(gateway: Gateway, upstream: Upstream) -> None:

@@ -111,9 +111,9 @@ def test_bytes_of_a_next_request_make_nobody_spin(gateway: Gateway, upstream: Up
         request = upstream.request_with_id("pipelined")
         client.send(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
         worker = gateway.pids().relay
-        before = cpu_seconds(worker)
+        before, began = cpu_seconds(worker), time.monotonic()
         time.sleep(0.6)
-        assert cpu_seconds(worker) - before < 0.3
+        assert cpu_seconds(worker) - before < (time.monotonic() - began) / 2
         client.close()
         _sees_it_end(upstream, request)
     assert gateway.row("pipelined")["outcome"] == "client_disconnected"

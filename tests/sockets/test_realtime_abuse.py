@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import socket
@@ -23,8 +24,10 @@ from tests.support.upstream import Upstream
 from tests.support.websocket import Wire, realtime, server
 
 IDLE_SECONDS = 8.0
-MEDIAN_SECONDS = 0.1
-"""Of a short call beside the abuse; a worker that is held up answers none at all."""
+SLOWER = 10
+"""How many times longer a short call may take beside the abuse; a worker that is held up answers none at all."""
+LEAST_SECONDS = 0.1
+"""What no call is blamed for."""
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +39,8 @@ def standing() -> Iterator[Upstream]:
 @pytest.fixture(scope="module")
 def gateway(standing: Upstream) -> Iterator[Gateway]:
     with Gateway(HOSTED_VLLM_API_BASE=standing.url, GATEWAY_IDLE_TIMEOUT=str(IDLE_SECONDS)) as gateway:
+        vllm.serve(standing)
+        usual(gateway)
         yield gateway
 
 
@@ -70,16 +75,24 @@ def written(*events: Event) -> bytes:
 def others_are_served(gateway: Gateway, seconds: float = 0.0) -> None:
     """Short calls beside what is going on, for at least so long, are answered as fast as ever."""
 
-    def median() -> float:
-        took: list[float] = []
-        end = time.monotonic() + seconds
-        while len(took) < 20 or time.monotonic() < end:
-            began = time.monotonic()
-            assert gateway.call("GET", "/vllm/version").status == 200
-            took.append(time.monotonic() - began)
-        return sorted(took)[len(took) // 2]
+    kept_within(max(LEAST_SECONDS, SLOWER * usual(gateway)), lambda: median(gateway, seconds))
 
-    kept_within(MEDIAN_SECONDS, median)
+
+@functools.cache
+def usual(gateway: Gateway) -> float:
+    """How long a short call takes before any abuse, on a machine that may be busy."""
+    return median(gateway)
+
+
+def median(gateway: Gateway, seconds: float = 0.0) -> float:
+    """How long a short call takes, in seconds, as seen for at least so long."""
+    took: list[float] = []
+    end = time.monotonic() + seconds
+    while len(took) < 20 or time.monotonic() < end:
+        began = time.monotonic()
+        assert gateway.call("GET", "/vllm/version").status == 200
+        took.append(time.monotonic() - began)
+    return sorted(took)[len(took) // 2]
 
 
 def flooding(sock: socket.socket, data: bytes) -> Callable[[], None]:
@@ -212,15 +225,15 @@ def test_a_client_that_never_reads_holds_up_only_its_own_upstream(
     gateway: Gateway, upstream: Upstream, pouring: Noting
 ) -> None:
     with connect(gateway) as client:
-        others_are_served(gateway)
 
         def nothing_piles_up() -> bool:
             sent = upstream.calls[0].connection.sent
-            others_are_served(gateway)
+            time.sleep(0.3)
             return sent == upstream.calls[0].connection.sent
 
         wait_for(nothing_piles_up)
         assert not pouring.ended.is_set()
+        others_are_served(gateway)
         assert ended(gateway, client)["outcome"] == "client_disconnected"
         assert pouring.ended.wait(PATIENCE)
 

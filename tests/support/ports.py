@@ -9,15 +9,16 @@ import socket
 from collections.abc import Iterator
 
 _FIRST, _LAST, _BLOCK = 10_000, 32_000, 1_000
+_signs: list[socket.socket] = []
 
 
 def unused_port() -> int:
-    """A loopback port on which nothing listens, and which nobody else gets.
+    """A loopback port on which nothing listens, and which other tests that run beside these do not get.
 
-    The kernel hands out ports above these: one of its own could go to a connection, or to a server of other tests that
-    run beside these, before it is used here.
+    Linux, unless it is told otherwise, hands out ports above these: one of its own could go to a connection, or to
+    somebody's server, before it is used here.
     """
-    return next(port for port in _ports() if _is_free(port))
+    return next(port for port in itertools.islice(_ports(), _BLOCK) if _is_free(port))
 
 
 @functools.cache
@@ -35,9 +36,6 @@ def _ports() -> Iterator[int]:
         _signs.append(sign)
         return itertools.cycle(range(start, start + _BLOCK))
     raise AssertionError("too many tests run at once")
-
-
-_signs: list[socket.socket] = []
 
 
 def _is_free(port: int) -> bool:

@@ -9,6 +9,7 @@ from django.conf import settings as django_settings
 from django.db import connections
 from pytest_django import Settings
 
+from tests.support.patience import PATIENCE
 from upstreams.encryption import check_canary
 from upstreams.environment_upstream import sync_environment_upstream
 from upstreams.models import EncryptionCanary, Upstream
@@ -27,7 +28,7 @@ def at_once(act: Callable[[int], Any], nodes: int = 4) -> None:
 
     def node(number: int) -> None:
         try:
-            start.wait(timeout=30)
+            start.wait(PATIENCE)
             act(number)
         except Exception as error:  # noqa: BLE001 - handed to the test
             failures.append(error)

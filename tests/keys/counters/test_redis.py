@@ -20,7 +20,7 @@ from tests.keys.counters.charges import (
 )
 from tests.support import redis_server
 from tests.support.clock import Clock
-from tests.support.patience import kept_within
+from tests.support.patience import TRIES, kept_within
 from tests.support.ports import unused_port
 from tests.support.redis_server import RedisServer
 from tests.support.tls import self_signed
@@ -43,37 +43,48 @@ def test_a_redis_that_hangs_holds_nobody_up_for_long() -> None:
     with RedisServer() as server:
 
         def once() -> float:
+            """As long as one answer is waited for, and not two."""
             counters = RedisCounters(server.url, timeout=0.6)
             counters.take("a", [OTHER])
+            was_slow = counters.is_degraded
             server.freeze()
-            began = time.monotonic()
-            counters.take("b", [ONE])
-            counters.take("c", [RATE])
-            took = time.monotonic() - began
-            assert took > 0.5
+            try:
+                began = time.monotonic()
+                counters.take("b", [ONE])
+                counters.take("c", [RATE])
+                took = time.monotonic() - began
+            finally:
+                server.thaw()
             assert counters.is_degraded
-            server.thaw()
+            assert was_slow or took > 0.5
             return took
 
-        kept_within(1.5, once)
+        kept_within(1.1, once)
 
 
 @pytest.mark.sockets
 @redis_server.needed
 def test_a_batch_whose_answer_was_lost_is_booked_once() -> None:
     with RedisServer() as server:
-        clock = Clock()
-        counters = RedisCounters(server.url, timeout=1, clock=clock)
-        counters.take("a", [BUDGET])
-        server.freeze()
-        counters.settle("a", [Spent(BUDGET.counter, 300, None)])
-        counters.flush()  # it is read when the server goes on
-        assert counters.is_degraded
-        server.thaw()
-        clock.now = 1.5
-        counters.flush()
-        assert not counters.is_degraded
-        assert take(counters, "b", replace(BUDGET, amount=0)).used == 300
+
+        def booked() -> int:
+            """What is booked; 0 when the server was slow at another moment than it is to be."""
+            server.client().flushall()
+            clock = Clock()
+            counters = RedisCounters(server.url, timeout=1, clock=clock)
+            counters.take("a", [BUDGET])
+            if counters.is_degraded:
+                return 0
+            server.freeze()
+            counters.settle("a", [Spent(BUDGET.counter, 300, None)])
+            counters.flush()  # it is read when the server goes on
+            assert counters.is_degraded
+            server.thaw()
+            clock.now = 1.5
+            counters.flush()
+            return 0 if counters.is_degraded else take(counters, "b", replace(BUDGET, amount=0)).used
+
+        assert next(filter(None, (booked() for _ in range(TRIES)))) == 300
 
 
 @pytest.mark.sockets
