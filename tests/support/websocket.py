@@ -18,6 +18,7 @@ from wsproto.utilities import generate_accept_token
 
 from tests.support.exchange import Behaviour, Exchange
 from tests.support.patience import PATIENCE
+from tests.support.wire import PeerReset
 
 Json = dict[str, Any]
 USAGE = {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15}
@@ -128,7 +129,10 @@ def server(act: Callable[[Wire, Exchange], None]) -> Behaviour:
         token = generate_accept_token((request.header("sec-websocket-key") or "").encode()).decode()
         lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
         connection.send("\r\n".join((*lines, f"Sec-WebSocket-Accept: {token}", "", "")).encode())
-        act(Wire(connection.socket, ConnectionType.SERVER, connection.reader.buffer), exchange)
+        try:
+            act(Wire(connection.socket, ConnectionType.SERVER, connection.reader.buffer), exchange)
+        except ConnectionError as error:
+            raise PeerReset(str(error)) from error
         connection.fin()
 
     return behave
