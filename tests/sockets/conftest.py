@@ -92,8 +92,8 @@ def gateway(standing_upstream: Upstream, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture
 def upstream(standing_upstream: Upstream) -> Upstream:
     """The default upstream of `gateway`, answering as vLLM until a test scripts it."""
-    standing_upstream.forget()
-    vllm.serve(standing_upstream)
+    with standing_upstream.anew():
+        vllm.serve(standing_upstream)
     return standing_upstream
 
 

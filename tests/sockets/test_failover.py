@@ -60,14 +60,14 @@ def gateway(servers: tuple[Upstream, Upstream]) -> Iterator[Gateway]:
 def pair(gateway: Gateway, servers: tuple[Upstream, Upstream]) -> tuple[Upstream, Upstream]:
     """Both in good health, whatever the test before did to them."""
     for server in servers:
-        server.forget()
-        vllm.serve(server)
+        with server.anew():
+            vllm.serve(server)
     for number in (0, 1):
         wait_for(lambda number=number: _chat(gateway, f"only-{number}").status == 200)
     wait_for(lambda: _chat(gateway) and all(_served_by(servers)[number] > 1 for number in (0, 1)))
     for server in servers:
-        server.forget()
-        vllm.serve(server)
+        with server.anew():
+            vllm.serve(server)
     return servers
 
 
@@ -85,8 +85,12 @@ def _error(response: Response) -> tuple[int, str]:
 
 
 def test_calls_are_shared_between_the_servers_of_a_model(gateway: Gateway, pair: tuple[Upstream, Upstream]) -> None:
-    names = Counter(gateway.row(_chat(gateway))["upstream_name"] for _ in range(6))
-    assert names == {"gpu 0": 3, "gpu 1": 3}
+    def names() -> Counter[str]:
+        return Counter(gateway.row(_chat(gateway))["upstream_name"] for _ in range(6))
+
+    assert any(
+        names() == {"gpu 0": 3, "gpu 1": 3} for _ in range(TRIES)
+    )  # one may be looked at in between, and be late
     sent = [json.loads(request.body)["model"] for server in pair for request in server.calls if request.body]
     assert set(sent) == {"tiny-chat"}
 
@@ -105,12 +109,13 @@ def test_a_server_that_fails_before_its_first_byte_is_not_noticed(
 
 
 def test_a_server_that_fails_in_a_row_is_passed_over(gateway: Gateway, pair: tuple[Upstream, Upstream]) -> None:
+    pair[0].on("POST /v1/chat/completions", answers.body(vllm_stream(DEAD), headers=SSE))
+
     def times_tried() -> int:
-        pair[0].forget()
-        pair[0].on("POST /v1/chat/completions", answers.body(vllm_stream(DEAD), headers=SSE))
+        before = _served_by(pair)[0]
         for _ in range(8):
             assert _chat(gateway, stream=True).status == 200
-        return _served_by(pair)[0]
+        return _served_by(pair)[0] - before
 
     assert any(times_tried() < 4 for _ in range(TRIES))  # it is tried again after a fifth of a second
 
@@ -215,12 +220,12 @@ def test_an_unknown_model_goes_to_the_default_on_vllm(gateway: Gateway, pair: tu
 @contextmanager
 def _full(gateway: Gateway, server: Upstream) -> Iterator[None]:
     """A call takes the one place that the model "full" has, and is answered at the end."""
-    let_go = threading.Event()
+    let_go, number = threading.Event(), len(server.calls) + 1
     server.on("POST /v1/chat/completions", answers.held(let_go, answers.json(200, {"choices": []})))
     first = threading.Thread(target=lambda: _chat(gateway, "full"))
     first.start()
     try:
-        server.wait_for_request()
+        server.wait_for_request(number)
         yield
     finally:
         let_go.set()
@@ -254,7 +259,7 @@ def test_a_caller_s_time_runs_while_the_call_waits_for_a_place(
 
 def test_a_full_upstream_lets_calls_wait(gateway: Gateway, pair: tuple[Upstream, Upstream]) -> None:
     def shortest_wait() -> int:
-        pair[0].forget()
+        before = len(pair[0].calls)
         responses: list[Response] = []
         threads = [threading.Thread(target=lambda: responses.append(_chat(gateway, "full"))) for _ in range(2)]
         with _full(gateway, pair[0]):
@@ -262,11 +267,11 @@ def test_a_full_upstream_lets_calls_wait(gateway: Gateway, pair: tuple[Upstream,
                 thread.start()
             wait_for(lambda: gateway.ready()["open_calls"] == 3)
             time.sleep(0.2)
-            assert len(pair[0].calls) == 1
+            assert len(pair[0].calls) == before + 1
         for thread in threads:
             thread.join()
         assert [response.status for response in responses] == [200] * 2
-        first = gateway.row(pair[0].calls[0].header("x-request-id") or "")
+        first = gateway.row(pair[0].calls[before].header("x-request-id") or "")
         assert (first["status"], first["queue_ms"]) == (200, None)
         return min(gateway.row(response)["queue_ms"] or 0 for response in responses)
 

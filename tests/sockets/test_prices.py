@@ -89,8 +89,8 @@ def gateway(standing: Upstream) -> Iterator[Gateway]:
 
 @pytest.fixture
 def upstream(standing: Upstream) -> Upstream:
-    standing.forget()
-    return script(standing)
+    with standing.anew():
+        return script(standing)
 
 
 def chat(gateway: Gateway, model: str, target: str = CHAT, **fields: Any) -> Response:

@@ -53,9 +53,9 @@ def heard() -> list[Any]:
 
 @pytest.fixture
 def upstream(standing: Upstream, heard: list[Any]) -> Upstream:
-    standing.forget()
-    vllm.serve(standing)
-    standing.on("GET /v1/realtime", realtime(heard))
+    with standing.anew():
+        vllm.serve(standing)
+        standing.on("GET /v1/realtime", realtime(heard))
     return standing
 
 

@@ -46,9 +46,9 @@ def gateway(standing: Upstream) -> Iterator[Gateway]:
 
 @pytest.fixture
 def upstream(standing: Upstream) -> Upstream:
-    standing.forget()
-    vllm.serve(standing)
-    standing.on("GET /v1/realtime", realtime())
+    with standing.anew():
+        vllm.serve(standing)
+        standing.on("GET /v1/realtime", realtime())
     return standing
 
 

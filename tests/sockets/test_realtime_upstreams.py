@@ -43,11 +43,11 @@ MODELS = {
 
 def prepare(server: Upstream) -> None:
     """A realtime server that has all the models, also below a path."""
-    server.forget()
-    vllm.serve(server)
-    for base in ("", "/some/base"):
-        server.on(f"GET {base}/v1/models", answers.json(200, MODELS))
-        server.on(f"GET {base}/v1/realtime", realtime())
+    with server.anew():
+        vllm.serve(server)
+        for base in ("", "/some/base"):
+            server.on(f"GET {base}/v1/models", answers.json(200, MODELS))
+            server.on(f"GET {base}/v1/realtime", realtime())
 
 
 @pytest.fixture(scope="module")

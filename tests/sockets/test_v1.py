@@ -40,8 +40,8 @@ def gateway(server: Upstream) -> Iterator[Gateway]:
 
 @pytest.fixture
 def upstream(server: Upstream) -> Upstream:
-    server.forget()
-    vllm.serve(server)
+    with server.anew():
+        vllm.serve(server)
     return server
 
 

@@ -15,7 +15,7 @@ import json
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -52,7 +52,7 @@ class Upstream:
         self.malformed: list[bytes] = []
         self._script: dict[str, deque[Behaviour]] = {}
         self._on_connect: deque[Behaviour] = deque()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._threads: list[Thread] = []
         self._listener = socket.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -79,6 +79,13 @@ class Upstream:
         with self._lock:
             self._on_connect = deque(behaviours)
         return self
+
+    @contextlib.contextmanager
+    def anew(self) -> Iterator[None]:
+        """As `forget`, and whoever asks meanwhile, as a probe may, is answered by the new script when it is whole."""
+        with self._lock:
+            self.forget()
+            yield
 
     def forget(self) -> None:
         """Drops the script and what was received, for the next test on the same port."""

@@ -89,15 +89,15 @@ def gateway(servers: tuple[NativeServer, Upstream]) -> Iterator[Gateway]:
 
 @pytest.fixture
 def native(servers: tuple[NativeServer, Upstream]) -> NativeServer:
-    servers[0].upstream.forget()
-    servers[0].serve()
+    with servers[0].upstream.anew():
+        servers[0].serve()
     return servers[0]
 
 
 @pytest.fixture
 def chat(servers: tuple[NativeServer, Upstream]) -> Upstream:
-    servers[1].forget()
-    vllm.serve(servers[1], model="tiny-chat", words=("Hel", "lo"))
+    with servers[1].anew():
+        vllm.serve(servers[1], model="tiny-chat", words=("Hel", "lo"))
     return servers[1]
 
 
