@@ -88,9 +88,8 @@ def test_calls_are_shared_between_the_servers_of_a_model(gateway: Gateway, pair:
     def names() -> Counter[str]:
         return Counter(gateway.row(_chat(gateway))["upstream_name"] for _ in range(6))
 
-    assert any(
-        names() == {"gpu 0": 3, "gpu 1": 3} for _ in range(TRIES)
-    )  # one may be looked at in between, and be late
+    # One may be looked at in between, and be late.
+    assert any(names() == {"gpu 0": 3, "gpu 1": 3} for _ in range(TRIES))
     sent = [json.loads(request.body)["model"] for server in pair for request in server.calls if request.body]
     assert set(sent) == {"tiny-chat"}
 

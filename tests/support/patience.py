@@ -22,6 +22,16 @@ def wait_for(look: Callable[[], T], timeout: float = PATIENCE, *, every: float =
     return value
 
 
+def in_one_minute(act: Callable[[], T]) -> T:
+    """What `act()` comes to, of the first that takes less than a minute: a rate has a new one after that."""
+    for _ in range(TRIES):
+        began = time.monotonic()
+        found = act()
+        if time.monotonic() - began < 55:
+            return found
+    raise AssertionError("not once within a minute")
+
+
 def kept_within(seconds: float, once: Callable[[], float]) -> None:
     """That a promise is kept: `once()` lets it be kept, and returns how many seconds that took.
 
